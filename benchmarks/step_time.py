@@ -1,0 +1,174 @@
+"""Milliseconds per training step, and how close its arithmetic comes to what the machine can do.
+
+    benchmarks/step_time.py --model=adgm                    the paper's MNIST size, exact enumeration, float32
+    benchmarks/step_time.py --model=sdgm --exact_classes=none,2 --xla=off,on --precision=float32,bfloat16
+
+Each variant runs in a process of its own, which interleaves blocks of steps with blocks of the largest matrix product's
+loop, so that a noisy machine disturbs both alike. Reported per variant: the median step, the multiplications and
+additions of all matrix products and convolutions in the step's graph (forward and backward, 2 m n k each, counted from
+their shapes), the rate they are done at, the machine's best rate in the same run and the ratio, and peak memory. The
+step is the whole `train_step`: noise, distributions, batch norm, clipping and Adam count as time, not as arithmetic.
+"""
+
+import itertools
+import json
+import math
+import os
+import pathlib
+import resource
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+from absl import app, flags  # noqa: E402
+
+FLAGS = flags.FLAGS
+flags.DEFINE_list("model", ["adgm"], "Models.")
+flags.DEFINE_list("exact_classes", ["none"], "none: all classes; k: k exactly and one sampled.")
+flags.DEFINE_list("classifier_samples", ["none"], "Samples of a inside q(y|x).")
+flags.DEFINE_list("batch_norm", ["false"], "Batch normalisation.")
+flags.DEFINE_list("xla", ["off"], "XLA.")
+flags.DEFINE_list("precision", ["float32"], "Precision.")
+flags.DEFINE_integer("inputs", 784, "Size of x.")
+flags.DEFINE_string("hidden", "500,500", "Hidden layers.")
+flags.DEFINE_integer("latents", 100, "Size of a and of z.")
+flags.DEFINE_integer("batch", 100, "Labelled and unlabelled examples, each.")
+flags.DEFINE_integer("blocks", 20, "Blocks of steps.")
+flags.DEFINE_string("json", None, "Where to write the results.")
+flags.DEFINE_string("one", None, "Internal: the variant that this process measures.")
+VARIED = ("model", "exact_classes", "classifier_samples", "batch_norm", "xla", "precision")
+
+
+def make_step(variant):
+    """Returns (model, batch, step) of a variant: a dict of the flags of that name, as text."""
+    import numpy as np
+    import tensorflow as tf
+
+    from tfadgm import optimizers, registry
+    from tfadgm.data.preprocess import Preprocess
+    from tfadgm.models.base import Objective
+    from tfadgm.networks import Network
+    from tfadgm.settings import parse
+
+    names = ("exact_classes", "classifier_samples")
+    objective = Objective(num_labelled=100, num_unlabelled=60_000, **{name: parse(name, variant[name]) for name in names})
+    network = Network(hidden=parse("hidden", FLAGS.hidden), batch_norm=parse("batch_norm", variant["batch_norm"]))
+    model_class = registry.model_class(variant["model"])
+    sizes = {"dim_z": FLAGS.latents} | ({"dim_a": FLAGS.latents} if variant["model"] in ("adgm", "sdgm") else {})
+    model = model_class(
+        Preprocess([FLAGS.inputs], "uint8", scale=1 / 255, noise="binarise"),
+        10,
+        network=network,
+        objective=objective,
+        xla=variant["xla"] == "on",
+        precision=variant["precision"],
+        **sizes,
+    )
+    model.compile(optimizer=optimizers.Adam(3e-4), jit_compile=False)
+    model.optimizer.build(model.trainable_variables)
+    raw = tf.constant(np.random.default_rng(0).integers(0, 256, (FLAGS.batch, FLAGS.inputs)).astype("uint8"))
+    batch = {"unlabelled": raw, "labelled": (raw, tf.constant(np.arange(FLAGS.batch) % 10))}
+    if not model.is_semi_supervised:
+        del batch["labelled"]
+    return model, batch, tf.function(model.train_step)
+
+
+def count_flops(model, batch):
+    """Returns the floating-point operations of all matrix products and convolutions of the loss and its gradients."""
+    import tensorflow as tf
+
+    traced = tf.function(model._terms_and_gradients, autograph=False)
+    graph = traced.get_concrete_function(batch, tf.constant([0, 0]), 1.0).graph
+    return sum(_flops(op) for op in graph.get_operations())
+
+
+def _flops(op):
+    if op.type in ("MatMul", "BatchMatMulV2"):
+        a, out = op.inputs[0].shape, op.outputs[0].shape
+        transposed = op.get_attr("transpose_a" if op.type == "MatMul" else "adj_x")
+        return 2 * out.num_elements() * a[-2 if transposed else -1]
+    if op.type == "Conv2D":
+        return 2 * op.outputs[0].shape.num_elements() * math.prod(op.inputs[1].shape[:3])
+    if op.type == "Conv2DBackpropInput":
+        return 2 * op.inputs[2].shape.num_elements() * math.prod(op.inputs[1].shape[i] for i in (0, 1, 2))
+    if op.type == "Conv2DBackpropFilter":
+        return 2 * op.inputs[2].shape.num_elements() * math.prod(op.outputs[0].shape[:3])
+    return 0
+
+
+def measure(variant):
+    """Returns the measurements of one variant."""
+    import numpy as np
+    import tensorflow as tf
+
+    model, batch, step = make_step(variant)
+    flops = count_flops(model, batch)
+    size = 4096
+    a = tf.random.normal([size, size])
+    product = tf.function(lambda: tf.linalg.matmul(a, a))
+    step(batch), product()
+    step_times, product_times = [], []
+    for _ in range(FLAGS.blocks):
+        begin = time.perf_counter()
+        for _ in range(5):
+            np.asarray(step(batch)["objective"])
+        middle = time.perf_counter()
+        product().numpy()
+        step_times.append((middle - begin) / 5)
+        product_times.append(time.perf_counter() - middle)
+    peak = 2 * size**3 / min(product_times)
+    milliseconds = 1e3 * float(np.median(step_times))
+    best = min(step_times)
+    return dict(
+        variant,
+        inputs=FLAGS.inputs,
+        hidden=FLAGS.hidden,
+        latents=FLAGS.latents,
+        batch=FLAGS.batch,
+        milliseconds=milliseconds,
+        best_milliseconds=1e3 * best,
+        gflop_per_step=flops / 1e9,
+        gflops=flops / milliseconds / 1e6,
+        matmul_gflops=peak / 1e9,
+        ratio=flops / (milliseconds / 1e3) / peak,
+        best_ratio=flops / best / peak,
+        peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        devices=[device.name for device in tf.config.list_logical_devices()],
+        cores=os.cpu_count(),
+    )
+
+
+def main(argv):
+    """Measures every combination of the listed flags."""
+    if FLAGS.one:
+        print("RESULT " + json.dumps(measure(json.loads(FLAGS.one))))
+        return
+    results = []
+    print(f"{'variant':58} {'ms':>7} {'GFLOP':>6} {'GFLOP/s':>8} {'machine':>8} {'ratio':>6} {'MB':>6}")
+    for values in itertools.product(*(FLAGS[name].value for name in VARIED)):
+        variant = dict(zip(VARIED, values, strict=True))
+        command = [sys.executable, *sys.argv, f"--one={json.dumps(variant)}"]
+        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"})
+        lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
+        if not lines:
+            raise SystemExit(f"{variant} failed:\n{done.stderr[-2000:]}")
+        result = json.loads(lines[0][7:])
+        results.append(result)
+        text = " ".join(
+            value if name == "model" else f"{name}={value}"
+            for name, value in variant.items()
+            if value not in ("none", "false", "off", "float32")
+        )
+        print(
+            f"{text:58} {result['milliseconds']:7.1f} {result['gflop_per_step']:6.2f} {result['gflops']:8.1f} "
+            f"{result['matmul_gflops']:8.1f} {result['ratio']:6.2f} {result['peak_memory_mb']:6.0f}",
+            flush=True,
+        )
+    if FLAGS.json:
+        pathlib.Path(FLAGS.json).write_text(json.dumps(results, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,29 @@
+"""Installs tfadgm and its console commands."""
+
+from setuptools import find_packages, setup
+
+VERBS = ("train", "evaluate", "export", "classify", "sample")
+
+setup(
+    name="tfadgm",
+    version="0.1.0",
+    description="Semi-supervised deep generative models: VAE, M2, ADGM, SDGM on TensorFlow, Keras 3 and TensorFlow Probability",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=["tfadgm", "tfadgm.*"]),
+    install_requires=[
+        "absl-py>=2.1",
+        "h5py>=3.10",
+        "keras>=3.5,<4",
+        "matplotlib>=3.8",
+        "numpy>=1.26",
+        "pillow>=10",
+        "scikit-learn>=1.4",
+        "tensorboard>=2.18",
+        "tensorflow>=2.18",
+        "tensorflow-datasets>=4.9.6",
+        "tensorflow-probability[tf]>=0.25",
+    ],
+    extras_require={"test": ["importlib_resources>=6", "pytest>=8", "ruff>=0.9", "scipy>=1.11"]},
+    entry_points={"console_scripts": [f"tfadgm-{verb} = tfadgm.cli.{verb}:entry" for verb in VERBS]},
+)

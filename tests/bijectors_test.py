@@ -1,0 +1,71 @@
+"""The scaled sigmoid: inverse, Jacobian, both tails."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfadgm import bijectors
+
+RANGES = [(0.0, 1.0), (-3.0, 5.0), (2.0, 2.5), (0, 255)]
+
+
+@pytest.mark.parametrize(("low", "high"), RANGES)
+def test_is_the_scaled_sigmoid_and_inverts(low, high):
+    u = np.linspace(-4, 4, 41, dtype="float32")
+    bijector = bijectors.scaled_sigmoid(low, high)
+    z = bijector.forward(tf.constant(u))
+    np.testing.assert_allclose(z, low + (high - low) / (1 + np.exp(-u)), rtol=1e-5, atol=1e-5)
+    # A fresh tensor: TFP would otherwise answer from its cache.
+    np.testing.assert_allclose(bijector.inverse(tf.constant(z.numpy())), u, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(("low", "high"), RANGES)
+def test_jacobian_equals_autodiff_finite_differences_and_the_formula(low, high):
+    bijector = bijectors.scaled_sigmoid(low, high)
+    u = tf.constant(np.linspace(-6, 6, 25))
+    low, high = float(low), float(high)
+    with tf.GradientTape() as tape:
+        tape.watch(u)
+        z = low + (high - low) * tf.sigmoid(u)
+    log_det = bijector.forward_log_det_jacobian(tf.cast(u, tf.float32), 0)
+    np.testing.assert_allclose(log_det, np.log(tape.gradient(z, u)), rtol=1e-4, atol=1e-4)
+    formula = np.log(high - low) + tf.math.log_sigmoid(u) + tf.math.log_sigmoid(-u)
+    np.testing.assert_allclose(log_det, formula, rtol=1e-4, atol=1e-4)
+    middle, step = tf.constant([-1.0, 0.0, 2.0]), 1e-2
+    rise = bijector.forward(middle + step) - bijector.forward(middle - step)
+    finite = np.log(rise / (2 * step))
+    np.testing.assert_allclose(bijector.forward_log_det_jacobian(middle, 0), finite, rtol=1e-3, atol=2e-3)
+
+
+def test_inverse_jacobian_is_minus_the_forward_one():
+    bijector = bijectors.scaled_sigmoid(-2.0, 3.0)
+    u = tf.constant([-3.0, -0.5, 0.0, 4.0])
+    z = tf.constant(bijector.forward(u).numpy())
+    forward, inverse = bijector.forward_log_det_jacobian(u, 0), bijector.inverse_log_det_jacobian(z, 0)
+    np.testing.assert_allclose(inverse, -forward.numpy(), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("u", [-80.0, 80.0])
+def test_both_tails_are_finite_with_finite_gradients(u):
+    bijector = bijectors.scaled_sigmoid(-1.0, 3.0)
+    u = tf.constant([u])
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(u)
+        z, log_det = bijector.forward(u), bijector.forward_log_det_jacobian(u, 0)
+    np.testing.assert_allclose(z, [-1.0 if u < 0 else 3.0])
+    np.testing.assert_allclose(log_det, [np.log(4.0) - 80.0], rtol=1e-5)
+    np.testing.assert_allclose(tape.gradient(log_det, u), [1.0 if u < 0 else -1.0], rtol=1e-5)
+    assert np.isfinite(tape.gradient(z, u)).all()
+
+
+def test_bounds_may_be_tensors_one_per_component():
+    low, high = tf.constant([0.0, -1.0]), tf.constant([1.0, 3.0])
+    bijector = bijectors.scaled_sigmoid(low, high)
+    np.testing.assert_allclose(bijector.forward(tf.zeros([5, 2])), [[0.5, 1.0]] * 5)
+    np.testing.assert_allclose(bijector.forward_log_det_jacobian(tf.zeros([5, 2]), 1), [np.log(0.25)] * 5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("low", "high"), [(1.0, 1.0), (2, 1), (0.5, -0.5)])
+def test_an_empty_range_is_refused(low, high):
+    with pytest.raises(ValueError, match=f"low={low}, high={high}"):
+        bijectors.scaled_sigmoid(low, high)

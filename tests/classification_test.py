@@ -1,0 +1,225 @@
+"""Files in, one record per example out, through the exported signatures alone; every bad input is refused in one line."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from tfadgm import classification, export, networks
+from tfadgm.data.preprocess import Preprocess
+from tfadgm.models.m2 import M2
+from tfadgm.models.vae import VAE
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+NAMES = ["cat", "dog", "owl"]
+NETWORK = networks.Network(hidden=(4,))
+
+
+def make_export(base, shape, dtype="float32", likelihood="gaussian"):
+    preprocess = Preprocess(shape, dtype, 1 / 255 if dtype == "uint8" else 1.0)
+    model = M2(preprocess, 3, likelihood=likelihood, dim_z=2, network=NETWORK)
+    for i, weight in enumerate(model.weights):
+        weight.assign(0.5 * np.random.default_rng(i).standard_normal(weight.shape))
+    return model, export.save(model, NAMES, base)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """The directory of a run whose exports 1 and 2 are an empty directory and a classifier of 5x4 pictures."""
+    path = tmp_path_factory.mktemp("run")
+    (path / "export" / "1").mkdir(parents=True)
+    make_export(path / "export", (5, 4, 1), "uint8", "bernoulli")
+    return path
+
+
+@pytest.fixture(scope="module")
+def pictures(run):
+    return classification.Classifier(run / "export")
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """A model of tables with two columns, and its classifier."""
+    model, path = make_export(tmp_path_factory.mktemp("table"), (2,))
+    return model, classification.Classifier(path)
+
+
+def write_npz(path, **arrays):
+    np.savez(path, **arrays)
+    return path
+
+
+def write_text(path, text):
+    path.write_text(text)
+    return path
+
+
+def write_picture(path, values):
+    Image.fromarray(values).save(path)
+    return path
+
+
+# -------------------------------------------------------------------------------------------------------------- answers
+
+
+def test_records_of_npz_and_pictures_in_order(pictures, tmp_path):
+    x = np.random.default_rng(0).integers(0, 256, (7, 5, 4, 1)).astype("uint8")
+    files = [write_picture(tmp_path / "a.png", x[0, ..., 0]), write_npz(tmp_path / "b.npz", x=x[1:])]
+    found = list(classification.records(pictures, files, batch=3, log_density_samples=2))
+    assert [(r["file"], r["row"]) for r in found] == [(str(files[0]), 0), *[(str(files[1]), i) for i in range(6)]]
+    probabilities, density = pictures.probabilities(x), pictures.log_density(x, 2)
+    for record, row, value in zip(found, probabilities, density, strict=True):
+        assert list(record["probabilities"]) == NAMES
+        np.testing.assert_allclose(list(record["probabilities"].values()), row, 1e-5, 1e-6)
+        np.testing.assert_allclose(record["log_density"], value, 1e-5)
+        assert record["class"] == NAMES[row.argmax()] and record["probability"] == record["probabilities"][record["class"]]
+    json.dumps(found, allow_nan=False)
+
+
+def test_probabilities_are_the_models_own(table):
+    model, classifier = table
+    x = np.random.default_rng(0).standard_normal((5, 2)).astype("float32")
+    np.testing.assert_allclose(classifier.probabilities(x, batch=2), model(x), 1e-5, 1e-6)
+    assert classifier.class_names == NAMES and classifier.raw_shape == (2,) and classifier.raw_dtype == "float32"
+
+
+def test_a_label_column_is_ignored_and_log_density_is_left_out(table, tmp_path):
+    file = write_text(tmp_path / "t.csv", "a,label,b\n1,cat,2\n3,,4\n")
+    found = list(classification.records(table[1], [file]))
+    x = np.array([[1, 2], [3, 4]], "float32")
+    np.testing.assert_allclose([list(r["probabilities"].values()) for r in found], table[1].probabilities(x), 1e-5)
+    assert [r["row"] for r in found] == [0, 1] and "log_density" not in found[0]
+
+
+def test_whole_numbers_may_come_as_floats_and_the_other_way_round():
+    assert classification.as_raw(np.array([[0.0, 255.0]]), (2,), "uint8").dtype == np.uint8
+    assert classification.as_raw(np.array([[0, 300]]), (2,), "float32").dtype == np.float32
+    assert classification.as_raw(np.array([[True, False]]), (2,), "int16").tolist() == [[1, 0]]
+    assert classification.as_raw(np.zeros((0, 2)), (2,), "uint8").shape == (0, 2)
+
+
+def test_the_newest_export_is_found(run, pictures):
+    assert classification.choose(run=run) == run / "export" / "2" == pictures.path
+    assert classification.choose(saved_model=run / "export" / "2") == run / "export" / "2"
+
+
+# ----------------------------------------------------------------------------------------------------------- bad models
+
+
+def test_one_of_run_and_saved_model(tmp_path):
+    with pytest.raises(ValueError, match="got neither of --run and --saved_model; allowed: exactly one"):
+        classification.choose()
+    with pytest.raises(ValueError, match="got both of --run and --saved_model; allowed: exactly one"):
+        classification.choose("a", "b")
+    with pytest.raises(ValueError, match="has no export; allowed: .* after bin/export --run="):
+        classification.choose(run=tmp_path)
+
+
+def test_what_is_no_saved_model(tmp_path):
+    with pytest.raises(ValueError, match="nowhere: is no directory; allowed: a directory with saved_model.pb"):
+        classification.Classifier(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="holds no SavedModel; allowed: a directory with saved_model.pb"):
+        classification.Classifier(tmp_path)
+    (tmp_path / "7").mkdir()
+    write_text(tmp_path / "7" / "saved_model.pb", "damaged")
+    with pytest.raises(ValueError, match="7: not a readable SavedModel: .+") as caught:
+        classification.Classifier(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_classifier(tmp_path):
+    path = export.save(VAE(Preprocess((2,)), 2, likelihood="gaussian", network=NETWORK), None, tmp_path)
+    with pytest.raises(ValueError, match="has signatures encode, generate, .*; allowed: those of a classifier: .*classify"):
+        classification.Classifier(path)
+    tf.saved_model.save(tf.Module(), str(tmp_path / "2"))
+    with pytest.raises(ValueError, match="has signatures none; allowed: those of a classifier"):
+        classification.Classifier(tmp_path)
+
+
+# ------------------------------------------------------------------------------------------------------------ bad files
+
+BAD = {
+    "missing.npz": (None, "missing.npz: no such file; allowed: one of .npz"),
+    "x.txt": ("text", "x.txt: has the suffix '.txt'; allowed: .npz .*, .csv .*, pictures"),
+    "damaged.npz": ("text", "damaged.npz: not a readable npz file"),
+    "damaged.png": ("text", "damaged.png: not a readable picture"),
+    "other.npz": (dict(images=np.zeros((2, 5, 4, 1))), "other.npz: .*has arrays images; allowed: x are required"),
+    "shape.npz": (dict(x=np.zeros((2, 5, 4))), r"x has shape \(2, 5, 4\); allowed: \(N, 5, 4, 1\)"),
+    "scalar.npz": (dict(x=np.zeros(())), r"x has shape \(\); allowed: \(N, 5, 4, 1\)"),
+    "nan.npz": (dict(x=np.full((2, 5, 4, 1), np.nan)), r"nan.npz: x holds nan in row 0 \(from 0; 40 such .*finite numbers"),
+    "half.npz": (dict(x=np.full((1, 5, 4, 1), 0.5)), "x holds 0.5 in row 0 .*; allowed: whole numbers from 0 to 255"),
+    "large.npz": (dict(x=np.full((1, 5, 4, 1), 256)), "x holds 256 in row 0 .*; allowed: whole numbers from 0 to 255"),
+    "text.npz": (dict(x=np.full((1, 5, 4, 1), "a")), "x has dtype <U1; allowed: numbers"),
+    "wide.csv": ("a,b,c\n1,2,3\n", r"wide.csv: x has shape \(1, 3\); allowed: \(N, 5, 4, 1\)"),
+    "word.csv": ("a,b\n1,two\n", "word.csv: row 2, column 'b': got 'two'; allowed: a number"),
+    "empty.csv": ("a,b\n", "empty.csv: has 1 rows; allowed: a header and at least one example"),
+    "colour.png": (np.zeros((5, 4, 3), "uint8"), r"x has shape \(1, 5, 4, 3\); allowed: \(N, 5, 4, 1\)"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_files_are_named_before_any_answer(pictures, tmp_path, name):
+    content, message = BAD[name]
+    if isinstance(content, str):
+        write_text(tmp_path / name, content)
+    elif isinstance(content, dict):
+        write_npz(tmp_path / name, **content)
+    elif content is not None:
+        write_picture(tmp_path / name, content)
+    good = write_npz(tmp_path / "good.npz", x=np.zeros((2, 5, 4, 1), "uint8"))
+    with pytest.raises(ValueError, match=message) as caught:
+        next(classification.records(pictures, [good, tmp_path / name]))
+    assert name in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_nan_in_a_table(table, tmp_path):
+    file = write_text(tmp_path / "t.csv", "a,b\n1,2\n3,nan\n")
+    with pytest.raises(ValueError, match=r"t.csv: x holds nan in row 1 \(from 0; 1 such values\); allowed: finite numbers"):
+        next(classification.records(table[1], [file]))
+
+
+def test_answers_that_are_not_finite(table, tmp_path, monkeypatch):
+    file = write_npz(tmp_path / "x.npz", x=np.full((1, 2), 3e38))
+    monkeypatch.setattr(table[1], "log_density", lambda x, *_: np.full(len(x), -np.inf))
+    assert next(classification.records(table[1], [file], log_density_samples=1))["log_density"] is None
+    monkeypatch.setattr(table[1], "probabilities", lambda x, *_: np.full((len(x), 3), np.nan))
+    with pytest.raises(ValueError, match="x.npz: row 0: its probabilities are not finite"):
+        next(classification.records(table[1], [file]))
+
+
+def test_no_files_and_bad_numbers(pictures):
+    with pytest.raises(ValueError, match="got no files; allowed: one or more of .npz"):
+        next(classification.records(pictures, []))
+    with pytest.raises(ValueError, match="got batch=0, log_density_samples=-1; allowed"):
+        next(classification.records(pictures, [], 0, -1))
+
+
+# ----------------------------------------------------------------------------------------------------------- the binary
+
+
+def classify(*arguments):
+    command = [sys.executable, str(ROOT / "bin" / "classify"), *map(str, arguments)]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return subprocess.run(command, cwd="/", env=environment, capture_output=True, text=True)
+
+
+def test_the_binary_prints_json_lines(run, tmp_path):
+    file = write_npz(tmp_path / "x.npz", x=np.zeros((2, 5, 4, 1), "uint8"))
+    done = classify(f"--run={run}", "--log_density_samples=1", file)
+    assert done.returncode == 0, done.stderr[-2000:]
+    first, second = map(json.loads, done.stdout.splitlines())
+    assert list(first) == ["file", "row", "class", "probability", "probabilities", "log_density"]
+    assert {**second, "row": 0} == first
+
+
+def test_the_binary_ends_with_one_line(run, tmp_path):
+    done = classify(f"--run={run}", tmp_path / "missing.npz")
+    assert done.returncode == 1 and done.stdout == ""
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith(f"error: {tmp_path / 'missing.npz'}: no such file; allowed: ")

@@ -1,0 +1,121 @@
+"""The binaries: their help, and bad input of every kind: one line on stderr, exit code 1, nothing written, no traceback."""
+
+import importlib
+import pathlib
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from absl import flags
+
+from tfadgm.cli import common
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+VERBS = ("train", "evaluate", "export", "classify", "sample")
+
+
+def call(verb, *arguments):
+    """Runs a binary's main in this process, with flags of its own; returns its exit code."""
+    module = importlib.import_module(f"tfadgm.cli.{verb}")
+    before = set(flags.FLAGS)
+    module.define_flags()
+    try:
+        return common.guard(module.main, common.parse([verb, *arguments]))
+    except SystemExit as stop:
+        return stop.code
+    finally:
+        for name in set(flags.FLAGS) - before:
+            delattr(flags.FLAGS, name)
+        flags.FLAGS.unparse_flags()
+
+
+BAD = {
+    "unknown model": (["train", "--model=gan"], "unknown model|allowed: vae, m2, adgm, sdgm"),
+    "unknown data set": (["train", "--dataset=cifar", "--epochs=1"], "unknown dataset: got 'cifar'; allowed: digits"),
+    "unknown flag": (["train", "--colour=red"], "Unknown command line flag 'colour'"),
+    "an argument": (["train", "adgm"], "got the argument 'adgm'"),
+    "not a number": (["train", "--epochs=many"], "epochs: got 'many'; allowed: a whole number"),
+    "negative epochs": (["train", "--epochs=-3"], "epochs: got -3"),
+    "epochs and minutes": (["train", "--epochs=3", "--minutes=1"], "exactly one of the two"),
+    "bad list": (["train", "--hidden=10x10"], "hidden: got '10x10'"),
+    "zero width": (["train", "--dataset=digits", "--hidden=0"], "hidden: got"),
+    "bad choice": (["train", "--activation=sine"], "activation: got 'sine'; allowed: relu"),
+    "fewer labels than classes": (["train", "--dataset=digits", "--labels=9"], "labels: got 9; allowed: 10"),
+    "more labels than examples": (["train", "--dataset=digits", "--labels=9999"], "labels: got 9999"),
+    "conv on columns": (["train", "--dataset=half_moons", "--trunk=conv"], "trunk 'conv' needs images"),
+    "no data directory": (["train", "--dataset=mnist", "--data_dir={tmp}/absent"], "which is no directory"),
+    "no such npz": (["train", "--dataset=npz:{tmp}/absent.npz"], "no such file"),
+    "corrupt npz": (["train", "--dataset=npz:{tmp}/corrupt.npz"], "not a readable npz"),
+    "pickled npz": (["train", "--dataset=npz:{tmp}/pickle.npz"], "not a readable npz"),
+    "NaN": (["train", "--dataset=npz:{tmp}/nan.npz"], "NaN or infinite"),
+    "wrong shapes": (["train", "--dataset=npz:{tmp}/shapes.npz"], r"y has shape \(3,\)"),
+    "labels out of range": (["train", "--dataset=npz:{tmp}/labels.npz"], "labels lie in -7"),
+    "csv without labels": (["train", "--dataset=csv:{tmp}/table.csv"], "no column 'label'"),
+    "no such folder": (["train", "--dataset=images:{tmp}/absent"], "images:DIR"),
+    "foreign directory": (["train", "--dataset=digits", "--out={tmp}"], "not empty and holds no run"),
+    "out is a file": (["train", "--dataset=digits", "--out={tmp}/table.csv"], "is a file"),
+    "evaluate nothing": (["evaluate"], "run: got none"),
+    "evaluate no run": (["evaluate", "--run={tmp}"], "config.json: no such file"),
+    "evaluate no directory": (["evaluate", "--run={tmp}/absent"], "is no directory"),
+    "evaluate bad samples": (["evaluate", "--run={tmp}", "--density_samples=0"], "density_samples"),
+    "evaluate corrupt config": (["evaluate", "--run={tmp}/corrupt"], "not a readable JSON"),
+    "evaluate unfinished": (["evaluate", "--run={tmp}/unfinished"], "has not finished training"),
+    "export no run": (["export", "--run={tmp}/absent"], "is no directory"),
+    "classify nothing": (["classify"], "run|saved_model"),
+    "classify no model": (["classify", "--saved_model={tmp}", "{tmp}/nan.npz"], "."),
+    "sample no run": (["sample", "--run={tmp}/absent", "--out={tmp}/s"], "is no directory"),
+}
+
+
+@pytest.fixture(scope="module")
+def bad_files(tmp_path_factory):
+    """A directory of files that each have one defect."""
+    import dataclasses
+    import json
+
+    from tfadgm import recipes
+
+    tmp = tmp_path_factory.mktemp("bad")
+    (tmp / "corrupt.npz").write_bytes(b"PK\x03\x04 cut off")
+    np.savez(tmp / "pickle.npz", x=np.array([{}, {}], dtype=object), y=np.array([0, 1]))
+    np.savez(tmp / "nan.npz", x=np.full((4, 2), np.nan), y=np.array([0, 1, 0, 1]))
+    np.savez(tmp / "shapes.npz", x=np.zeros((4, 2)), y=np.array([0, 1, 0]))
+    np.savez(tmp / "labels.npz", x=np.zeros((4, 2)), y=np.array([0, 1, -7, 1]))
+    (tmp / "table.csv").write_text("u,v\n1,2\n3,4\n")
+    (tmp / "corrupt").mkdir()
+    (tmp / "corrupt" / "config.json").write_text("{")
+    (tmp / "unfinished").mkdir()
+    settings = dataclasses.asdict(recipes.resolve("adgm", "digits"))
+    (tmp / "unfinished" / "config.json").write_text(json.dumps({"settings": settings}))
+    return tmp
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_bad_input_ends_in_one_line(kind, bad_files, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (verb, *arguments), message = BAD[kind]
+    before = sorted(bad_files.rglob("*"))
+    code = call(verb, *(argument.format(tmp=bad_files) for argument in arguments))
+    told = capsys.readouterr().err.strip().splitlines()
+    assert code == 1
+    assert [line for line in told if line.startswith("error: ")] == told[-1:], told
+    assert re.search(message, told[-1]), told
+    assert "Traceback" not in "".join(told)
+    assert sorted(bad_files.rglob("*")) == before and not list(tmp_path.iterdir())
+
+
+def test_there_are_at_least_25_kinds():
+    assert len(BAD) >= 25
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_binary_runs_and_its_help_is_told(verb):
+    done = subprocess.run([sys.executable, ROOT / "bin" / verb, "--help"], capture_output=True, text=True)
+    assert f"bin/{verb}" in done.stdout and "Traceback" not in done.stderr
+
+
+def test_a_real_process_ends_with_exit_code_1():
+    done = subprocess.run([sys.executable, ROOT / "bin" / "train", "--model=gan"], capture_output=True, text=True)
+    assert done.returncode == 1 and "error: model: got 'gan'" in done.stderr and "Traceback" not in done.stderr

@@ -1,0 +1,362 @@
+"""Each conditional's density against SciPy, its draws' law and shape, its behaviour at the extremes."""
+
+import numpy as np
+import pytest
+import scipy.special
+import scipy.stats
+import tensorflow as tf
+
+from tfadgm import conditionals, networks
+
+SEED = (1, 2)
+SIZES = {"y": 3, "z": 2}
+LIKELIHOODS = [
+    ("bernoulli", {}),
+    ("gaussian", {}),
+    ("categorical", dict(levels=8)),
+    ("logistic_mixture", dict(levels=8, components=3)),
+]
+
+
+def _rng(*key):
+    return np.random.default_rng(key)
+
+
+def _built(conditional, seed=0, scale=1.0):
+    """Gives a conditional large random weights, so that its parameters depend strongly on its parents."""
+    conditional.build_from(SIZES)
+    for weight in conditional.weights:
+        weight.assign(_rng(seed, *weight.shape).normal(scale=scale, size=weight.shape))
+    return conditional
+
+
+def _make(cls, given="y z", units=4, **options):
+    return _built(cls(given, units, networks.Network(hidden=(5,)), **options))
+
+
+def _constant(conditional, parameters):
+    """Makes the parameters of a conditional equal to `parameters` for every value of its parents."""
+    conditional.head.kernel.assign(tf.zeros_like(conditional.head.kernel))
+    conditional.head.bias.assign(np.asarray(parameters, "float32"))
+    return conditional
+
+
+def _parents(classes=3, samples=2, batch=5):
+    y = tf.eye(classes)[:, tf.newaxis, tf.newaxis, :]
+    return {"y": y, "z": tf.constant(_rng(7).normal(size=(samples, batch, 2)), tf.float32)}
+
+
+def _observation(name, shape, levels=8):
+    rng = _rng(3)
+    if name == "bernoulli":
+        return tf.constant(rng.integers(0, 2, shape), tf.float32)
+    if name == "gaussian":
+        return tf.constant(rng.normal(size=shape), tf.float32)
+    return tf.constant(rng.integers(0, levels, shape) / (levels - 1), tf.float32)
+
+
+# ------------------------------------------------------------------------------------------------------------ densities
+
+
+def test_gaussian_log_prob_is_scipys():
+    gaussian, values = _make(conditionals.Gaussian), _parents()
+    loc, log_variance = np.split(gaussian(values).numpy(), 2, -1)
+    assert loc.shape == (3, 2, 5, 4) and log_variance.std() > 0.1
+    value = _rng(1).normal(size=loc.shape)
+    expected = scipy.stats.norm.logpdf(value, loc, np.exp(log_variance / 2)).sum(-1)
+    np.testing.assert_allclose(gaussian.log_prob(values, tf.constant(value, tf.float32)), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_gaussian_distribution_has_its_mean_and_variance():
+    gaussian, values = _make(conditionals.Gaussian), _parents()
+    loc, log_variance = np.split(gaussian(values).numpy(), 2, -1)
+    np.testing.assert_allclose(gaussian.distribution(values).mean(), loc)
+    np.testing.assert_allclose(gaussian.distribution(values).variance(), np.exp(log_variance), rtol=1e-4)
+
+
+def test_an_untrained_gaussian_is_nearly_standard_normal():
+    gaussian = conditionals.Gaussian("y z", 4, networks.Network(hidden=(50,)))
+    gaussian.build_from(SIZES)
+    np.testing.assert_allclose(gaussian(_parents()), np.zeros((3, 2, 5, 8)), atol=0.05)
+    assert np.abs(gaussian.head.kernel).max() > 0
+
+
+def test_a_second_gaussian_of_the_same_shape_starts_with_other_numbers():
+    first, second = (conditionals.Gaussian("z", 4, networks.Network(hidden=(5,))) for _ in range(2))
+    for gaussian in (first, second):
+        gaussian.build_from(SIZES)
+    assert np.abs(np.asarray(first.head.kernel) - second.head.kernel).max() > 0
+
+
+def test_the_floor_bounds_the_log_variance_and_leaves_it_alone_far_above():
+    gaussian = _make(conditionals.Gaussian, units=3, log_variance_floor=-2.0)
+    _constant(gaussian, [0.0, 0.0, 0.0, -50.0, -2.0, 20.0])
+    log_variance = np.log(gaussian.distribution(_parents()).variance()[0, 0, 0])
+    np.testing.assert_allclose(log_variance, [-2.0, -2.0 + np.log(2), 20.0], rtol=1e-4)
+
+
+def test_only_the_gaussian_likelihood_has_a_floor():
+    network = networks.Network(hidden=(5,))
+    assert conditionals.Gaussian("z", 4, network).log_variance_floor is None
+    likelihood = _built(conditionals.likelihood("gaussian", "z", 1, network))
+    _constant(likelihood, [0.0, -1e3])
+    variance = likelihood.distribution(_parents()).variance()
+    np.testing.assert_allclose(variance, np.full(variance.shape, np.exp(conditionals.LOG_VARIANCE_FLOOR)), rtol=1e-4)
+
+
+def test_standard_normal_is_scipys_and_needs_no_parents():
+    normal, value = conditionals.StandardNormal(units=4), _rng(2).normal(size=(3, 2, 5, 4))
+    normal.build_from({})
+    expected = scipy.stats.norm.logpdf(value).sum(-1)
+    np.testing.assert_allclose(normal.log_prob({}, tf.constant(value, tf.float32)), expected, rtol=1e-5)
+    assert normal.given == () and not normal.weights
+
+
+def test_deterministic_is_a_function_of_its_parents_without_a_density():
+    conditional = _make(conditionals.Deterministic)
+    values = _parents()
+    assert conditional.is_deterministic and not conditionals.Gaussian().is_deterministic
+    drawn = conditional.sample(conditional.distribution(values), 2, 5, tf.constant(SEED))
+    np.testing.assert_allclose(drawn, conditional(values))
+    assert drawn.shape == (3, 2, 5, 4)
+
+
+def test_categorical_is_a_softmax_over_one_hot_children():
+    categorical, values = _make(conditionals.Categorical), _parents()
+    expected = scipy.special.log_softmax(categorical(values).numpy(), -1)
+    np.testing.assert_allclose(categorical.log_probs(values), expected, rtol=1e-4, atol=1e-5)
+    for k in range(4):
+        value = tf.one_hot(tf.fill(expected.shape[:-1], k), 4)
+        np.testing.assert_allclose(categorical.log_prob(values, value), expected[..., k], rtol=1e-4, atol=1e-5)
+
+
+def test_categorical_log_probs_are_finite_when_one_class_has_it_all():
+    categorical = _constant(_make(conditionals.Categorical), [1e3, 0.0, -1e3, 0.0])
+    np.testing.assert_allclose(categorical.log_probs(_parents())[0, 0, 0], [0.0, -1e3, -2e3, -1e3])
+
+
+def test_uniform_categorical_is_minus_log_k_for_any_leading_axes():
+    uniform = conditionals.UniformCategorical(units=4)
+    uniform.build_from({})
+    for value in (tf.eye(4)[:, tf.newaxis, tf.newaxis, :], tf.one_hot([[0, 3]], 4)):
+        log_prob = uniform.log_prob({}, value)
+        assert log_prob.shape == value.shape[:-1]
+        np.testing.assert_allclose(log_prob, np.full(log_prob.shape, -np.log(4)), rtol=1e-6)
+        np.testing.assert_allclose(uniform.distribution({}).log_prob(value), log_prob, rtol=1e-6)
+
+
+def test_bernoulli_log_prob_is_scipys_also_for_intensities():
+    bernoulli, values = _make(conditionals.BernoulliLikelihood), _parents()
+    logits = bernoulli(values).numpy()
+    for x in (_rng(0).integers(0, 2, (1, 5, 4)), _rng(0).random((1, 5, 4))):
+        expected = (x * -np.logaddexp(0, -logits) + (1 - x) * -np.logaddexp(0, logits)).sum(-1)
+        np.testing.assert_allclose(bernoulli.log_prob(values, tf.constant(x, tf.float32)), expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(bernoulli.distribution(values).mean(), scipy.special.expit(logits), rtol=1e-4)
+
+
+def test_bernoulli_is_stable_where_it_is_certain():
+    logits = tf.constant([1e4, 1e4, -1e4, -1e4])
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        log_prob = conditionals.LogitBernoulli(logits).log_prob(tf.constant([1.0, 0.0, 1.0, 0.0]))
+    np.testing.assert_allclose(log_prob, [0.0, -1e4, -1e4, 0.0])
+    np.testing.assert_allclose(tape.gradient(log_prob, logits), [0.0, -1.0, 1.0, 0.0])
+
+
+# ------------------------------------------------------------------------------------------------- densities on levels
+
+
+def _level_masses(likelihood, values, levels):
+    """The probability of each level of each pixel, [levels, K, S, B, D]."""
+    per_pixel = likelihood.distribution(values).distribution
+    return np.exp([per_pixel.log_prob(tf.fill((3, 2, 5, likelihood.units), k / (levels - 1))) for k in range(levels)])
+
+
+@pytest.mark.parametrize("scale", [0.3, 1.0, 3.0])
+@pytest.mark.parametrize(("name", "options"), LIKELIHOODS[2:])
+def test_the_masses_of_all_levels_sum_to_one_in_each_pixel(name, options, scale):
+    likelihood = conditionals.likelihood(name, "y z", 4, networks.Network(hidden=(5,)), **options)
+    masses = _level_masses(_built(likelihood, scale=scale), _parents(), 8)
+    np.testing.assert_allclose(masses.sum(0), np.ones(masses.shape[1:]), rtol=1e-3)
+    assert masses.std(0).max() > 0.05
+
+
+def test_categorical_likelihood_is_a_softmax_over_levels():
+    likelihood, values = _make(conditionals.CategoricalLikelihood, levels=8), _parents()
+    logits = likelihood(values).numpy().reshape(3, 2, 5, 8, 4)  # all pixels' first level, all pixels' second level, ...
+    log_probs = np.moveaxis(scipy.special.log_softmax(logits, 3), 3, -1)
+    level = _rng(4).integers(0, 8, (1, 5, 4))
+    expected = np.take_along_axis(log_probs, np.broadcast_to(level, (3, 2, 5, 4))[..., None], -1)[..., 0].sum(-1)
+    np.testing.assert_allclose(likelihood.log_prob(values, tf.constant(level / 7, tf.float32)), expected, rtol=1e-4)
+    mean = likelihood.expected(likelihood.distribution(values))
+    np.testing.assert_allclose(mean, np.exp(log_probs) @ np.linspace(0, 1, 8), rtol=1e-4, atol=1e-5)
+
+
+def test_a_categorical_likelihood_that_is_sure_of_a_level_has_no_jacobian():
+    likelihood = _make(conditionals.CategoricalLikelihood, units=1, levels=8)
+    _constant(likelihood, 200 * np.eye(8)[5])
+    log_prob = likelihood.log_prob(_parents(), tf.fill([1, 5, 1], 5 / 7))
+    np.testing.assert_allclose(log_prob, np.zeros((3, 2, 5)), atol=1e-5)
+
+
+def test_logistic_mixture_is_the_difference_of_distribution_functions():
+    likelihood, values = _make(conditionals.LogisticMixtureLikelihood, levels=8, components=3), _parents()
+    parameters = np.moveaxis(likelihood(values).numpy().astype("float64").reshape(3, 2, 5, 9, 4), 3, -1)
+    weights, centres, log_scales = np.split(parameters, 3, -1)
+    centres = 3.5 * (1 + centres + np.linspace(-0.8, 0.8, 3))
+    scales = 3.5 * np.exp(np.maximum(log_scales - 2, -7))
+    level = np.broadcast_to(_rng(4).integers(0, 8, (1, 5, 4)), (3, 2, 5, 4))[..., None]
+    upper = np.where(level == 7, 1.0, scipy.special.expit((level + 0.5 - centres) / scales))
+    lower = np.where(level == 0, 0.0, scipy.special.expit((level - 0.5 - centres) / scales))
+    mass = (scipy.special.softmax(weights, -1) * (upper - lower)).sum(-1)
+    seen = mass.min(-1) > 1e-4  # where the plain difference has digits left
+    assert seen.mean() > 0.3
+    log_prob = likelihood.log_prob(values, tf.constant(level[..., 0] / 7, tf.float32))
+    np.testing.assert_allclose(log_prob.numpy()[seen], np.log(mass).sum(-1)[seen], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("components", [1, 3])
+def test_the_expected_value_of_a_logistic_mixture_is_about_the_mean_of_its_masses(components):
+    likelihood = conditionals.LogisticMixtureLikelihood(
+        "y z", 4, networks.Network(hidden=(5,)), levels=8, components=components
+    )
+    values = _parents()
+    _built(likelihood, scale=0.3)
+    mean = np.tensordot(np.linspace(0, 1, 8), _level_masses(likelihood, values, 8), 1)
+    expected = likelihood.expected(likelihood.distribution(values))
+    assert expected.shape == (3, 2, 5, 4)
+    np.testing.assert_allclose(expected, mean, atol=0.1)
+    assert np.corrcoef(np.ravel(expected), mean.ravel())[0, 1] > 0.95
+
+
+@pytest.mark.parametrize("x", [0.0, 3 / 7, 1.0])
+@pytest.mark.parametrize("centre", [-20.0, 0.0, 20.0])
+def test_a_logistic_mixture_far_from_the_data_has_finite_density_and_gradient(x, centre):
+    likelihood = _make(conditionals.LogisticMixtureLikelihood, units=1, levels=8, components=2)
+    _constant(likelihood, [0.0, 0.0, centre, centre, -3.0, -3.0])
+    with tf.GradientTape() as tape:
+        log_prob = likelihood.log_prob(_parents(), tf.fill([1, 5, 1], x))
+    assert np.isfinite(log_prob).all()
+    assert np.isfinite(tape.gradient(log_prob, likelihood.head.bias.value)).all()
+
+
+@pytest.mark.parametrize(("name", "options"), LIKELIHOODS)
+def test_a_likelihood_has_a_density_per_example_and_a_picture(name, options):
+    likelihood = _built(conditionals.likelihood(name, "y z", 4, networks.Network(hidden=(5,)), **options))
+    values = _parents()
+    assert likelihood.log_prob(values, _observation(name, (1, 5, 4))).shape == (3, 2, 5)
+    picture = likelihood.expected(likelihood.distribution(values)).numpy()
+    assert picture.shape == (3, 2, 5, 4)
+    if name != "gaussian":
+        assert picture.min() >= 0 and picture.max() <= 1
+
+
+@pytest.mark.parametrize(("name", "options"), LIKELIHOODS)
+def test_convolutional_likelihoods_agree_with_their_parameters_in_number_and_order(name, options):
+    network = networks.Network(hidden=(5,), trunk="conv", filters=(2,), image_shape=(4, 2, 1))
+    likelihood = conditionals.likelihood(name, "y z", 8, network, **options)
+    likelihood.build_from(SIZES)
+    values = _parents()
+    assert likelihood(values).shape[-1] == 8 * likelihood.parameters_per_unit
+    assert likelihood.log_prob(values, _observation(name, (1, 5, 8))).shape == (3, 2, 5)
+
+
+def test_an_unknown_likelihood_lists_the_known_ones():
+    with pytest.raises(ValueError, match="'poisson'.*bernoulli, gaussian, categorical, logistic_mixture"):
+        conditionals.likelihood("poisson", "z", 4, networks.Network())
+
+
+# --------------------------------------------------------------------------------------------------- draws and gradients
+
+
+def test_gaussian_draws_have_the_right_moments():
+    gaussian = _constant(_make(conditionals.Gaussian, units=2), [1.0, -2.0, np.log(4.0), np.log(0.25)])
+    drawn = gaussian.sample(gaussian.distribution(_parents(samples=1)), 4000, 5, tf.constant(SEED))
+    assert drawn.shape == (3, 4000, 5, 2)
+    rows = drawn[0].numpy().reshape(-1, 2)
+    np.testing.assert_allclose(rows.mean(0), [1.0, -2.0], atol=5 * 2 / np.sqrt(20000))
+    np.testing.assert_allclose(rows.std(0), [2.0, 0.5], rtol=0.03)
+    assert abs(np.corrcoef(rows.T)[0, 1]) < 0.05
+
+
+def test_all_classes_share_the_noise_and_nothing_else_does():
+    gaussian, values = _make(conditionals.Gaussian), _parents(samples=1)
+    distribution = gaussian.distribution(values)
+    assert distribution.batch_shape == (3, 1, 5)
+    drawn = gaussian.sample(distribution, 6, 5, tf.constant(SEED))
+    assert drawn.shape == (3, 6, 5, 4)
+    noise = ((drawn - distribution.mean()) / distribution.stddev()).numpy()
+    np.testing.assert_allclose(noise[1:], noise[:1].repeat(2, 0), atol=1e-3)
+    assert np.unique(np.round(noise[0], 3)).size > 0.9 * noise[0].size
+    assert np.abs(drawn[0] - drawn[1]).max() > 0.1
+
+
+def test_gaussian_draws_carry_gradients_to_mean_and_variance():
+    gaussian, values = _make(conditionals.Gaussian), _parents()
+    with tf.GradientTape() as tape:
+        drawn = gaussian.sample(gaussian.distribution(values), 2, 5, tf.constant(SEED))
+        loss = tf.reduce_sum(tf.square(drawn))
+    gradient = tape.gradient(loss, gaussian.head.bias.value).numpy()
+    assert np.abs(gradient).min() > 0
+
+
+@pytest.mark.parametrize("cls", [conditionals.StandardNormal, conditionals.UniformCategorical])
+def test_priors_draw_samples_of_whole_batches(cls):
+    prior = cls(units=4)
+    prior.build_from({})
+    drawn = prior.sample(prior.distribution({}), 3, 2000, tf.constant(SEED))
+    assert drawn.shape == (3, 2000, 4)
+    if cls is conditionals.UniformCategorical:
+        np.testing.assert_array_equal(tf.sort(drawn)[..., -2:], np.broadcast_to([0, 1], (3, 2000, 2)))
+        np.testing.assert_allclose(np.mean(drawn, (0, 1)), np.full(4, 0.25), atol=0.03)
+
+
+def test_a_categorical_draws_its_classes_with_their_probabilities():
+    categorical = _constant(_make(conditionals.Categorical), np.log([0.1, 0.2, 0.3, 0.4]))
+    values = {"y": tf.ones([1, 1, 3]), "z": tf.zeros([1, 1, 2])}
+    drawn = categorical.sample(categorical.distribution(values), 2, 5000, tf.constant(SEED))
+    assert drawn.shape == (2, 5000, 4)
+    np.testing.assert_allclose(np.mean(drawn, (0, 1)), [0.1, 0.2, 0.3, 0.4], atol=0.02)
+
+
+@pytest.mark.parametrize(("name", "options"), LIKELIHOODS)
+def test_gradients_are_finite_and_the_same_compiled_and_not(name, options):
+    likelihood = _built(conditionals.likelihood(name, "y z", 4, networks.Network(hidden=(5,)), **options))
+    values, x = _parents(), _observation(name, (1, 5, 4))
+
+    def value_and_gradient():
+        with tf.GradientTape() as tape:
+            log_prob = likelihood.log_prob(values, x)
+        return log_prob, tape.gradient(log_prob, [w.value for w in likelihood.trainable_variables])
+
+    eager, compiled = value_and_gradient(), tf.function(value_and_gradient, jit_compile=True)()
+    np.testing.assert_allclose(compiled[0], eager[0], rtol=1e-4, atol=1e-4)
+    for ours, theirs in zip(compiled[1], eager[1], strict=True):
+        assert np.isfinite(theirs).all()
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3)
+
+
+def test_the_latents_densities_and_draws_of_given_noise_are_the_same_compiled_and_not():
+    gaussian, categorical, values = _make(conditionals.Gaussian), _make(conditionals.Categorical), _parents()
+    value = tf.constant(_rng(1).normal(size=(3, 2, 5, 4)), tf.float32)
+
+    def densities():
+        prior = conditionals.StandardNormal(units=4).log_prob({}, value)
+        return gaussian.log_prob(values, value), categorical.log_probs(values), prior
+
+    for compiled, eager in zip(tf.function(densities, jit_compile=True)(), densities(), strict=True):
+        np.testing.assert_allclose(compiled, eager, rtol=1e-4, atol=1e-4)
+
+
+def test_a_batch_of_unknown_size_draws_and_scores():
+    gaussian = _make(conditionals.Gaussian)
+
+    @tf.function(input_signature=[tf.TensorSpec([1, None, 2])])
+    def f(z):
+        values = {"y": tf.eye(3)[:, tf.newaxis, tf.newaxis, :], "z": z}
+        distribution = gaussian.distribution(values)
+        drawn = gaussian.sample(distribution, 2, tf.shape(z)[1], tf.constant(SEED))
+        return drawn, distribution.log_prob(drawn)
+
+    drawn, log_prob = f(tf.zeros([1, 5, 2]))
+    assert drawn.shape == (3, 2, 5, 4) and log_prob.shape == (3, 2, 5)

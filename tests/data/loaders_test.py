@@ -1,0 +1,261 @@
+"""Loaders and preprocessing: real sets where they are embedded or beside the project, mock data elsewhere, bad files."""
+
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from tfadgm import registry
+from tfadgm.data import csv, npz
+from tfadgm.data.dataset import Dataset
+from tfadgm.data.preprocess import Preprocess
+
+SHARED = pathlib.Path(__file__).resolve().parents[3] / "shared" / "data" / "tfds"
+needs_mnist = pytest.mark.skipif(not (SHARED / "mnist").is_dir(), reason="MNIST is not beside the project")
+
+
+def load(name, argument=None, **options):
+    return registry.lookup(registry.DATASETS, "dataset", name)(argument, **options)
+
+
+def test_digits_are_real_and_their_test_set_depends_on_the_seed():
+    data, other = load("digits", seed=0), load("digits", seed=1)
+    assert data.x_train.shape == (1297, 8, 8, 1) and data.x_test.shape == (500, 8, 8, 1)
+    assert data.x_train.max() == 16 and data.num_classes == 10
+    assert not np.array_equal(data.x_test, other.x_test)
+
+
+def test_half_moons_lie_on_the_papers_curves_and_test_differs_from_train():
+    data = load("half_moons", seed=3)
+    assert data.x_train.shape == data.x_test.shape == (10_000, 2)
+    top = data.x_train[data.y_train == 0]
+    bottom = data.x_train[data.y_train == 1]
+    assert np.std(np.linalg.norm(top, axis=1)) == pytest.approx(0.1, rel=0.1)
+    assert np.linalg.norm(bottom - [1.0, 0.5], axis=1).mean() == pytest.approx(1.0, abs=0.02)
+    assert not np.array_equal(data.x_train, data.x_test)
+
+
+@needs_mnist
+def test_mnist_has_the_papers_444_columns():
+    data = load("mnist", data_dir=str(SHARED))
+    assert len(data.x_train) == 60_000 and len(data.x_test) == 10_000
+    preprocess = data.make_preprocess()
+    assert preprocess.size == 444
+    assert data.make_preprocess(min_column_std=0.0).size == 784
+
+
+def test_svhn_joins_extra_and_scales_channels_by_training_statistics(monkeypatch):
+    from tfadgm.data import tfds_source
+
+    asked = []
+
+    def read(name, splits, data_dir):
+        asked.append((name, tuple(splits)))
+        generator = np.random.default_rng(len(asked))
+        return generator.integers(0, 256, (50, 32, 32, 3)).astype("uint8"), np.arange(50) % 10, [str(k) for k in range(10)]
+
+    monkeypatch.setattr(tfds_source, "read", read)
+    data = load("svhn")
+    assert asked == [("svhn_cropped", ("train", "extra")), ("svhn_cropped", ("test", "test_first10000"))]
+    preprocess = data.make_preprocess()
+    expected = 1 / data.x_train.astype("float64").std((0, 1, 2))
+    np.testing.assert_allclose(preprocess.scale, expected, rtol=1e-6)
+    noisy = preprocess(data.x_train[:5], tf.constant([0, 1])).numpy()
+    grey = noisy.reshape(5, 32, 32, 3) / preprocess.scale
+    assert ((grey >= data.x_train[:5] - 1e-3) & (grey < data.x_train[:5] + 1.001)).all()
+
+
+def store(tmp_path, name, shape, **counts):
+    """Prepares a small TFDS data set of random pictures; returns its arrays by split."""
+    tfds = pytest.importorskip("tensorflow_datasets")
+    generator = np.random.default_rng(0)
+    arrays = {
+        split: (generator.integers(0, 256, (count, *shape)).astype("uint8"), np.arange(count) % 10)
+        for split, count in counts.items()
+    }
+    features = tfds.features.FeaturesDict(
+        {"image": tfds.features.Image(shape=shape), "label": tfds.features.ClassLabel(num_classes=10)}
+    )
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name=name,
+        version="1.0.0",
+        features=features,
+        split_datasets={
+            split: tf.data.Dataset.from_tensor_slices({"image": x, "label": y.astype("int64")})
+            for split, (x, y) in arrays.items()
+        },
+        data_dir=str(tmp_path),
+        disable_shuffling=True,
+    )
+    return arrays
+
+
+def test_a_prepared_tfds_copy_under_another_name(tmp_path):
+    arrays = store(tmp_path, "my_copy", (28, 28, 1), train=12, test=5)
+    data = load("fashion_mnist", data_dir=str(tmp_path), tfds_name="my_copy")
+    np.testing.assert_array_equal(data.x_train, arrays["train"][0])
+    np.testing.assert_array_equal(data.y_test, arrays["test"][1])
+
+
+def test_svhn_splits_that_are_there_are_joined(tmp_path):
+    arrays = store(tmp_path, "street", (32, 32, 3), train=12, extra=4, test=5)
+    data = load("svhn", data_dir=str(tmp_path), tfds_name="street")
+    np.testing.assert_array_equal(data.x_train, np.concatenate([arrays["train"][0], arrays["extra"][0]]))
+    assert len(data.x_test) == 5
+
+
+def test_binarisation_is_fresh_unbiased_and_absent_at_test():
+    preprocess = Preprocess([3], scale=1.0, noise="binarise")
+    raw = np.tile(np.array([[0.0, 0.3, 1.0]], "float32"), (4000, 1))
+    noisy = preprocess(raw, tf.constant([0, 1])).numpy()
+    assert set(np.unique(noisy)) == {0.0, 1.0}
+    np.testing.assert_allclose(noisy.mean(0), [0, 0.3, 1], atol=0.03)
+    assert not np.array_equal(noisy, preprocess(raw, tf.constant([0, 2])).numpy())
+    np.testing.assert_array_equal(preprocess(raw).numpy(), raw)
+    np.testing.assert_array_equal(preprocess.observation(raw).numpy()[0], [0, 0, 1])
+
+
+def test_preprocess_round_trips():
+    data = load("digits")
+    preprocess = data.make_preprocess(min_column_std=0.1)
+    assert preprocess.size < 64
+    again = Preprocess.from_config(preprocess.get_config())
+    x = preprocess(data.x_test)
+    np.testing.assert_array_equal(x, again(data.x_test))
+    picture = preprocess.picture(x.numpy())
+    kept = preprocess.columns
+    np.testing.assert_allclose(picture.reshape(500, 64)[:, kept], data.x_test.reshape(500, 64)[:, kept], atol=1e-5)
+
+
+def test_standardised_features_have_mean_0_and_deviation_1():
+    x = np.random.default_rng(0).normal([3, -5], [2, 0.1], (500, 2)).astype("float32")
+    data = Dataset("t", x, np.arange(500) % 2, None, None, ["a", "b"], likelihood="gaussian", scale="standardise")
+    z = data.make_preprocess()(x).numpy()
+    np.testing.assert_allclose(z.mean(0), 0, atol=1e-3)
+    np.testing.assert_allclose(z.std(0), 1, atol=1e-3)
+
+
+# ------------------------------------------------------------------------------------------------- the user's own data
+
+
+def test_npz(tmp_path):
+    path = tmp_path / "own.npz"
+    x, y = np.random.default_rng(0).normal(size=(30, 4)), np.arange(30) % 3 - (np.arange(30) > 20) * 9
+    np.savez(path, x=x, y=np.maximum(y, -1), x_test=x[:5], y_test=np.array([0, 1, 2, 0, 1]))
+    data = load("npz", str(path))
+    assert data.num_classes == 3 and data.likelihood == "gaussian" and data.x_train.dtype == np.float32
+    assert (data.y_train == -1).sum() == 9
+
+
+def test_npz_of_pictures_is_binarised(tmp_path):
+    path = tmp_path / "own.npz"
+    np.savez(path, x=np.zeros((30, 8, 8, 1), "uint8"), y=np.arange(30) % 3)
+    assert load("npz", str(path)).noise == "binarise"
+
+
+def test_csv(tmp_path):
+    path = tmp_path / "own.csv"
+    path.write_text("u,label,v\n1,cat,2\n3,,4\n5,dog,6\n")
+    data = load("csv", str(path))
+    assert data.class_names == ["cat", "dog"]
+    assert data.y_train.tolist() == [0, -1, 1]
+    assert data.x_train.tolist() == [[1, 2], [3, 4], [5, 6]]
+
+
+def test_images(tmp_path):
+    for folder, value in (("cat", 10), ("dog", 200), ("unlabelled", 90)):
+        (tmp_path / folder).mkdir()
+        for i in range(3):
+            Image.fromarray(np.full((8, 6), value + i, "uint8")).save(tmp_path / folder / f"{i}.png")
+    data = load("images", str(tmp_path))
+    assert data.class_names == ["cat", "dog"] and data.x_train.shape == (9, 8, 6, 1)
+    assert data.y_train.tolist() == [0] * 3 + [1] * 3 + [-1] * 3
+    assert data.x_train[0, 0, 0, 0] == 10 and data.x_train[5, 0, 0, 0] == 202
+
+
+def save_npz(path, **arrays):
+    np.savez(path, **arrays)
+    return str(path)
+
+
+GOOD_X, GOOD_Y = np.zeros((6, 3), "float32"), np.array([0, 1, 0, 1, -1, -1])
+BAD_NPZ = {
+    "no x": (dict(y=GOOD_Y), "has arrays y"),
+    "NaN": (dict(x=np.full((6, 3), np.nan), y=GOOD_Y), "NaN or infinite"),
+    "infinite": (dict(x=np.full((6, 3), np.inf), y=GOOD_Y), "NaN or infinite"),
+    "too few y": (dict(x=GOOD_X, y=GOOD_Y[:4]), r"y has shape \(4,\)"),
+    "label below -1": (dict(x=GOOD_X, y=GOOD_Y - 1 + 2 * (GOOD_Y > 0)), "labels lie in -2"),
+    "labels not whole": (dict(x=GOOD_X, y=GOOD_Y * 0.5), "whole numbers"),
+    "one class": (dict(x=GOOD_X, y=GOOD_Y * 0), "1 classes"),
+    "text": (dict(x=np.full((6, 3), "a"), y=GOOD_Y), "dtype"),
+    "test shape": (dict(x=GOOD_X, y=GOOD_Y, x_test=np.zeros((2, 4)), y_test=[0, 1]), "test examples have shape"),
+    "test without y": (dict(x=GOOD_X, y=GOOD_Y, x_test=np.zeros((2, 3))), "both or none"),
+    "test label": (dict(x=GOOD_X, y=GOOD_Y, x_test=np.zeros((2, 3)), y_test=[0, -1]), "labels lie in"),
+    "empty": (dict(x=GOOD_X[:0], y=GOOD_Y[:0]), "classes|empty"),
+    "pickle": (dict(x=np.array([{}], dtype=object), y=np.array([0])), "not a readable npz"),
+    "scalar": (dict(x=np.zeros(6), y=GOOD_Y), "shape"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_NPZ)
+def test_bad_npz_is_refused(tmp_path, kind):
+    arrays, message = BAD_NPZ[kind]
+    with pytest.raises(ValueError, match=message):
+        npz.load(save_npz(tmp_path / "bad.npz", **arrays))
+
+
+BAD_CSV = {
+    "no label": ("u,v\n1,2\n", "no column 'label'"),
+    "text": ("u,label\nhello,a\n2,b\n", "row 2, column 'u': got 'hello'"),
+    "ragged": ("u,label\n1,a,3\n2,b\n", "row 2 has 3 columns"),
+    "header only": ("u,label\n", "has 1 rows"),
+    "empty": ("", "has 0 rows"),
+    "one class": ("u,label\n1,a\n2,a\n", "1 classes"),
+    "NaN": ("u,label\nnan,a\n2,b\n", "NaN or infinite"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_CSV)
+def test_bad_csv_is_refused(tmp_path, kind):
+    text, message = BAD_CSV[kind]
+    path = tmp_path / "bad.csv"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        csv.load(str(path))
+
+
+def test_missing_and_corrupt_files_are_refused(tmp_path):
+    (tmp_path / "a.npz").write_bytes(b"PK\x03\x04 not a zip")
+    (tmp_path / "cat").mkdir()
+    (tmp_path / "dog").mkdir()
+    with pytest.raises(ValueError, match="no pictures"):
+        load("images", str(tmp_path))
+    (tmp_path / "cat" / "1.png").write_bytes(b"\x89PNG truncated")
+    for name, argument, message in (
+        ("npz", str(tmp_path / "a.npz"), "not a readable npz"),
+        ("npz", str(tmp_path / "b.npz"), "no such file"),
+        ("npz", None, "npz:FILE"),
+        ("csv", str(tmp_path / "b.csv"), "no such file"),
+        ("images", str(tmp_path / "none"), "images:DIR"),
+        ("images", str(tmp_path), "not a readable picture"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            load(name, argument)
+
+
+def test_pictures_of_different_sizes_are_refused(tmp_path):
+    for folder, size in (("cat", 8), ("dog", 9)):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(np.zeros((size, size), "uint8")).save(tmp_path / folder / "1.png")
+    with pytest.raises(ValueError, match=r"shape \(9, 9, 1\); allowed: \(8, 8, 1\)"):
+        load("images", str(tmp_path))
+
+
+def test_an_unknown_tfds_name_is_refused_in_one_line(tmp_path):
+    with pytest.raises(ValueError, match="no_such_set.*cannot be read") as error:
+        load("mnist", data_dir=str(tmp_path), tfds_name="no_such_set")
+    assert "\n" not in str(error.value)
+    with pytest.raises(ValueError, match="no directory"):
+        load("mnist", data_dir=str(tmp_path / "absent"))

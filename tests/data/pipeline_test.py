@@ -1,0 +1,144 @@
+"""Splits and streams: what is drawn, what can leak, what is repeated."""
+
+import numpy as np
+import pytest
+
+from tfadgm.data import pipeline
+from tfadgm.data.dataset import Dataset
+
+CLASSES = [str(k) for k in range(4)]
+
+
+def make_data(n=203, unlabelled=0):
+    """Every example's raw value is its index, so that a stream can be traced back to examples."""
+    x = np.arange(n, dtype="float32")[:, np.newaxis]
+    y = np.arange(n) % 4
+    y[n - unlabelled :] = -1
+    return Dataset("toy", x, y, None, None, CLASSES, likelihood="gaussian")
+
+
+def test_labels_are_even_over_classes_and_drawn_from_the_seed():
+    y = make_data().y_train
+    first, again, other = (pipeline.split(y, 4, labels=20, seed=seed) for seed in (1, 1, 2))
+    assert np.bincount(y[first.labelled]).tolist() == [5, 5, 5, 5]
+    assert np.array_equal(first.labelled, again.labelled)
+    assert not np.array_equal(first.labelled, other.labelled)
+
+
+def test_a_remainder_goes_to_different_classes():
+    y = make_data().y_train
+    counts = np.bincount(y[pipeline.split(y, 4, labels=22).labelled])
+    assert sorted(counts.tolist()) == [5, 5, 6, 6]
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_sets_are_disjoint_where_they_must_be(shared):
+    y = make_data(unlabelled=40).y_train
+    split = pipeline.split(y, 4, labels=12, validation=30, labelled_in_unlabelled=shared)
+    assert not set(split.validation) & set(split.unlabelled)
+    assert not set(split.validation) & set(split.labelled)
+    assert (y[split.validation] >= 0).all()
+    assert bool(set(split.labelled) & set(split.unlabelled)) == shared
+    everything = set(split.validation) | set(split.unlabelled) | set(split.labelled)
+    assert everything == set(range(len(y)))
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (dict(labels=3), "one per class"),
+        (dict(labels=1000), "allowed: 4"),
+        (dict(validation=5000), "validation: got 5000"),
+        (dict(validation=-1), "validation: got -1"),
+        (dict(labelled_in_unlabelled=False), "every example is labelled"),
+    ],
+)
+def test_impossible_splits_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        pipeline.split(make_data().y_train, 4, **options)
+
+
+def test_a_class_without_labels_is_refused():
+    y = make_data().y_train
+    y[y == 2] = -1
+    with pytest.raises(ValueError, match="class 2 has none"):
+        pipeline.split(y, 4)
+
+
+def test_a_class_with_too_few_examples_is_refused():
+    y = np.array([0] * 50 + [1] * 50 + [2] * 50 + [3] * 2)
+    with pytest.raises(ValueError, match="of class 3; allowed: its 2"):
+        pipeline.split(y, 4, labels=40)
+
+
+def test_an_epoch_visits_the_pool_once_and_every_label_equally_often():
+    split = pipeline.split(make_data(200).y_train, 4, labels=20)
+    unlabelled, labelled = pipeline.epoch_indices(split, 50, 10, seed=0, epoch=3)
+    assert unlabelled.shape == (4, 50) and labelled.shape == (4, 10)
+    assert sorted(unlabelled.ravel()) == list(range(200))
+    assert np.unique(labelled, return_counts=True)[1].tolist() == [2] * 20
+
+
+def test_a_pool_smaller_than_a_batch_is_repeated():
+    split = pipeline.split(make_data(24).y_train, 4, labels=8)
+    unlabelled, labelled = pipeline.epoch_indices(split, 100, 100, seed=0, epoch=0)
+    assert unlabelled.shape == labelled.shape == (1, 100)
+
+
+def take(stream, count):
+    return [batch for batch, _ in zip(stream.as_numpy_iterator(), range(count), strict=False)]
+
+
+def test_a_stream_that_starts_later_continues_the_first():
+    data = make_data()
+    split = pipeline.split(data.y_train, 4, labels=20)
+    whole = take(pipeline.training_stream(data, split, 50, 10), 8)  # 4 steps per epoch
+    second_epoch = take(pipeline.training_stream(data, split, 50, 10, first_epoch=1), 4)
+    for a, b in zip(whole[4:], second_epoch, strict=True):
+        assert np.array_equal(a["unlabelled"], b["unlabelled"])
+        assert np.array_equal(a["labelled"][0], b["labelled"][0])
+    assert not np.array_equal(whole[0]["unlabelled"], whole[4]["unlabelled"])
+
+
+def test_no_label_reaches_the_unlabelled_stream_and_only_known_labels_the_labelled_one():
+    data = make_data()
+    split = pipeline.split(data.y_train, 4, labels=20, validation=40)
+    hidden = np.setdiff1d(np.arange(len(data.y_train)), split.labelled)
+    poisoned = data.y_train.copy()
+    poisoned[hidden] = 99  # a leak of any label that should be unknown would show
+    data.y_train = poisoned
+    for batch in take(pipeline.training_stream(data, split, 50, 10), 12):
+        assert set(batch) == {"labelled", "unlabelled"}
+        assert isinstance(batch["unlabelled"], np.ndarray)
+        raw, y = batch["labelled"]
+        assert np.array_equal(y, raw[:, 0].astype(int) % 4)
+        assert set(raw[:, 0].astype(int)) <= set(split.labelled)
+        assert not set(batch["unlabelled"][:, 0].astype(int)) & set(split.validation)
+
+
+def test_shapes_are_static():
+    data = make_data()
+    stream = pipeline.training_stream(data, pipeline.split(data.y_train, 4, labels=20), 50, 10)
+    spec = stream.element_spec
+    assert spec["unlabelled"].shape == (50, 1)
+    assert spec["labelled"][0].shape == (10, 1) and spec["labelled"][1].shape == (10,)
+
+
+def test_a_stream_without_labels():
+    data = make_data()
+    split = pipeline.split(data.y_train, 4, labels=20)
+    assert set(pipeline.training_stream(data, split, 50, 10, with_labels=False).element_spec) == {"unlabelled"}
+
+
+def test_a_data_set_in_a_file_is_not_read_into_memory(monkeypatch):
+    from tfadgm.data import dataset
+
+    monkeypatch.setattr(dataset, "MEMORY_LIMIT_BYTES", 1000)
+    x = dataset.allocate((300, 5), "float32")
+    assert isinstance(x, np.memmap)
+    x[:] = np.arange(300)[:, np.newaxis]
+    data = Dataset("large", x, np.arange(300) % 4, None, None, CLASSES, likelihood="gaussian")
+    split = pipeline.split(data.y_train, 4, labels=20)
+    batch = take(pipeline.training_stream(data, split, 50, 10), 1)[0]
+    assert isinstance(data.x_train, np.memmap)
+    assert np.array_equal(batch["labelled"][0][:, 0].astype(int) % 4, batch["labelled"][1])

@@ -1,0 +1,272 @@
+"""The figures: what is drawn is right where it can be computed, every file is a picture, and odd data do not break them."""
+
+import functools
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+from sklearn.decomposition import PCA
+from sklearn.metrics import confusion_matrix
+
+from tfadgm import evaluation, figures
+from tfadgm.data.dataset import Dataset
+from tfadgm.data.pipeline import split
+from tfadgm.models.base import Objective
+from tfadgm.networks import Network
+from tfadgm.registry import model_class
+
+ROWS = [  # a number where the run goes on, strings where it was read from the file, gaps where nothing was measured
+    {"epoch": "1", "objective": "-300.5", "unlabelled_bound": "-150", "labelled_accuracy": "0.5", "validation_error": ""},
+    {"epoch": 2, "objective": -200.0, "unlabelled_bound": -100.0, "labelled_accuracy": 1.0, "validation_error": 0.25},
+    {"epoch": 3, "objective": -190.0, "unlabelled_bound": -95.0, "labelled_accuracy": 1.0, "seconds": 3.0},
+]
+
+
+def make_data(shape, classes=3, examples=60, dtype="float32", likelihood="gaussian", test=False, **options):
+    generator = np.random.default_rng(0)
+    y = np.arange(examples) % classes
+    x = generator.uniform(0, 1, (examples, *shape)) + y.reshape(-1, *[1 for _ in shape]) / classes
+    x = (x * (127 if dtype == "uint8" else 1)).astype(dtype)
+    names = [f"class {k}" for k in range(classes)]
+    return Dataset("made", x, y, x[:20] if test else None, y[:20] if test else None, names, likelihood, **options)
+
+
+IMAGE = dict(dtype="uint8", likelihood="bernoulli", scale=1 / 255, noise="binarise")
+
+
+@functools.cache
+def make_model(name, shape, classes=3, **options):
+    """Returns (model, data): untrained, with networks of one small layer."""
+    data = make_data(shape, classes, **options)
+    sizes = dict(dim_z=2, dim_a=3) if name in ("adgm", "sdgm") else dict(dim_z=2)
+    built = model_class(name)(
+        data.make_preprocess(), classes, data.likelihood, Network(hidden=(4,)), Objective(num_labelled=classes), **sizes
+    )
+    return built, data
+
+
+def picture(path):
+    """Returns a PNG file as an array, after checks that hold for every figure."""
+    assert path.stat().st_size < 300_000
+    with Image.open(path) as image:
+        image.verify()
+    with Image.open(path) as image:
+        assert image.format == "PNG"
+        pixels = np.asarray(image.convert("RGB"))
+    assert min(pixels.shape[:2]) > 150 and 10 < pixels.std() and len(np.unique(pixels.reshape(-1, 3), axis=0)) > 10
+    return pixels
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figures that are saved within the test, a list."""
+    saved, save = [], Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda self, *args, **options: (saved.append(self), save(self, *args, **options)))
+    return saved
+
+
+# ------------------------------------------------------------------------------------------------------- what is drawn
+
+
+def test_confusion_counts_are_sklearns_and_leave_out_the_unlabelled():
+    generator = np.random.default_rng(0)
+    y, predicted = generator.integers(0, 5, 200), generator.integers(0, 4, 200)
+    np.testing.assert_array_equal(figures.confusion_counts(y, predicted, 5), confusion_matrix(y, predicted, labels=range(5)))
+    with_unlabelled = figures.confusion_counts([*y, -1, -1], [*predicted, 0, 4], 5)
+    np.testing.assert_array_equal(with_unlabelled, confusion_matrix(y, predicted, labels=range(5)))
+
+
+@pytest.mark.parametrize("shape", [(50, 7), (6, 20), (30, 2)])
+def test_pca_is_sklearns_up_to_sign(shape):
+    points = np.random.default_rng(0).normal(size=shape) * np.arange(1, shape[1] + 1)
+    coordinates, share = figures.pca(points.astype("float32"))
+    expected = PCA(2).fit(points.astype("float32"))
+    np.testing.assert_allclose(np.abs(coordinates), np.abs(expected.transform(points)), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(share, expected.explained_variance_ratio_, rtol=1e-4)
+
+
+def test_pca_of_one_column_or_of_equal_points_has_zeros_in_place_of_a_component():
+    points = np.arange(6.0)[:, np.newaxis]
+    coordinates, share = figures.pca(points)
+    np.testing.assert_allclose(np.abs(coordinates), np.abs(np.hstack([points - 2.5, 0 * points])), atol=1e-9)
+    np.testing.assert_allclose(share, [1, 0], atol=1e-9)
+    np.testing.assert_array_equal(figures.pca(np.ones((5, 3)))[1], [0, 0])
+
+
+def test_reliability_bins_add_up_to_the_expected_calibration_error():
+    generator = np.random.default_rng(0)
+    probabilities, y = generator.dirichlet([0.3, 0.3, 0.3], 500), generator.integers(0, 3, 500)
+    probabilities[0] = [1, 0, 0]
+    confidence, accuracy, count = figures.reliability(y, probabilities)
+    assert count.sum() == 500 and np.isnan(accuracy[:5]).all()
+    gap = np.nansum(count * np.abs(accuracy - confidence)) / 500
+    assert gap == pytest.approx(evaluation.expected_calibration_error(probabilities, y, bins=15))
+
+
+def test_columns_are_numbers_or_nan():
+    np.testing.assert_array_equal(figures.column(ROWS, "validation_error"), [np.nan, 0.25, np.nan])
+    np.testing.assert_array_equal(figures.column(ROWS, "objective"), [-300.5, -200, -190])
+    assert np.isnan(figures.column(ROWS, "absent")).all()
+
+
+@pytest.mark.parametrize("colours", [(), (3,)])
+def test_a_mosaic_has_every_tile_in_its_place_and_white_between(colours):
+    tiles = np.random.default_rng(0).uniform(0, 0.9, (2, 3, 5, 4, *colours))
+    whole = figures.mosaic(tiles)
+    assert whole.shape == (2 * 6 - 1, 3 * 5 - 1, *colours)
+    for i in range(2):
+        for j in range(3):
+            np.testing.assert_array_equal(whole[6 * i : 6 * i + 5, 5 * j : 5 * j + 4], tiles[i, j])
+    assert (whole[5] == 1).all() and (whole[:, 4] == 1).all()
+
+
+def test_pixels_are_the_raw_examples_between_black_and_white():
+    model, data = make_model("m2", (4, 4, 1), **IMAGE)
+    np.testing.assert_allclose(figures.pixels(model, data.x_train.astype("float32")), data.x_train[..., 0] / 255, rtol=1e-6)
+    x = model.preprocess(data.x_train).numpy()
+    np.testing.assert_allclose(figures.pixels(model, model.preprocess.picture(x)), data.x_train[..., 0] / 255, rtol=1e-5)
+    coloured, data = make_model("m2", (4, 4, 3), dtype="uint8", scale="channel", noise="dequantise")
+    raw = data.x_train.astype("float32")
+    np.testing.assert_allclose(figures.pixels(coloured, raw), raw / 255, rtol=1e-6)
+    assert (figures.pixels(coloured, raw - 500) == 0).all() and (figures.pixels(coloured, raw + 500) == 1).all()
+    table, data = make_model("m2", (4, 5))
+    shown = figures.pixels(table, data.x_train)
+    assert shown.shape == data.x_train.shape and shown.min() == 0 and shown.max() == 1
+
+
+def test_examples_at_the_same_place_differ_in_y_alone():
+    model, _ = make_model("sdgm", (4, 4, 1), **IMAGE)
+    x = figures.generate_classes(model, 0, 5)
+    assert x.shape == (3, 5, 16) and not np.allclose(x[0], x[1])
+    for factor in (model.p["a"], model.p["x"]):  # without weights from y, classes are alike, and the columns still differ
+        for layer in factor.trunk._flatten_layers():
+            for weight in layer.weights if layer is not factor.trunk else []:
+                if weight.shape[0] == 3 and "y" in weight.path:
+                    weight.assign(0 * weight)
+    make_model.cache_clear()
+
+
+def test_curves_have_the_values_of_the_rows_and_percents(drawn, tmp_path):
+    figures.training_curves(ROWS, tmp_path / "curves.png")
+    picture(tmp_path / "curves.png")
+    lines = {line.get_label().split(",")[0]: line.get_xydata() for ax in drawn[0].axes for line in ax.get_lines()}
+    np.testing.assert_array_equal(lines["validation error"], [[2, 25]])
+    np.testing.assert_array_equal(lines["labelled error"], [[1, 50], [2, 0], [3, 0]])
+    np.testing.assert_array_equal(lines["unlabelled bound"], [[1, -150], [2, -100], [3, -95]])
+    assert {ax.get_ylabel() for ax in drawn[0].axes} == {"nats per example", "%"} and len(lines) == 4
+
+
+def test_an_early_fall_does_not_flatten_the_curve(drawn, tmp_path):
+    rows = [{"epoch": i, "objective": -1e6 if i == 0 else -100 + i} for i in range(50)]
+    figures.training_curves(rows, tmp_path / "curves.png")
+    low, high = drawn[0].axes[0].get_ylim()
+    assert -120 < low < -95 and -51 < high < -40
+
+
+@pytest.mark.parametrize(
+    "rows", [[{"epoch": 1}], [{"objective": -3.0}, {"objective": ""}], [{"epoch": "1", "objective": "nan"}]]
+)
+def test_curves_of_rows_without_columns_or_values(rows, tmp_path):
+    figures.training_curves(rows, tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").exists()
+
+
+@pytest.mark.parametrize(("classes", "numbers"), [(2, 4), (20, 20), (30, 0)])
+def test_confusion_matrix_has_numbers_for_up_to_20_classes(classes, numbers, drawn, tmp_path):
+    y = np.repeat(np.arange(classes), 2)
+    predicted = np.tile([0, 1], 2) if classes == 2 else y
+    figures.confusion_matrix(y, predicted, [f"a long name {k}" for k in range(classes)], tmp_path / "confusion.png")
+    picture(tmp_path / "confusion.png")
+    assert len(drawn[0].axes[0].texts) == numbers
+    share = drawn[0].axes[0].images[0].get_array()
+    np.testing.assert_allclose(share.sum(1), 100)
+
+
+def test_reliability_diagram_names_its_error(drawn, tmp_path):
+    probabilities, y = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]]), np.array([0, 1, 0])
+    figures.reliability_diagram(y, probabilities, tmp_path / "reliability.png")
+    picture(tmp_path / "reliability.png")
+    assert "30.00%" in drawn[0].axes[0].get_title(loc="left")  # (0.1 + 0.2 + 0.6) / 3
+    assert sum(bar.get_height() for bar in drawn[0].axes[1].patches) == 3
+
+
+def test_analogies_show_the_examples_in_the_left_column(drawn, tmp_path):
+    model, data = make_model("adgm", (8, 8, 1), **IMAGE)
+    figures.analogies(model, data.x_train[:4], tmp_path / "analogies.png", data.class_names)
+    picture(tmp_path / "analogies.png")
+    whole = drawn[0].axes[0].images[0].get_array()
+    assert whole.shape == (4 * 9 - 1, 4 * 9 - 1)
+    np.testing.assert_allclose(whole[9:17, :8], data.x_train[1, ..., 0] / 255, rtol=1e-5)
+    assert [label.get_text() for label in drawn[0].axes[0].get_xticklabels()] == ["x", *data.class_names]
+
+
+def test_the_principal_components_are_of_the_first_latent(drawn, tmp_path):
+    for name, latent in (("adgm", "a"), ("m2", "z"), ("vae", "z")):
+        model, data = make_model(name, (5,))
+        y = np.where(np.arange(60) < 6, -1, data.y_train)
+        figures.latent_pca(model, data.x_train, y, data.class_names, tmp_path / f"{name}.png")
+        picture(tmp_path / f"{name}.png")
+        ax = drawn[-1].axes[0]
+        points = np.concatenate([drawn.get_offsets() for drawn in ax.collections])
+        expected = figures.pca(model.encode(data.x_train)[latent].numpy())[0]
+        np.testing.assert_allclose(np.sort(points, 0), np.sort(expected, 0), atol=1e-6)
+        assert f"q({latent}|x)" in ax.get_title(loc="left") and len(ax.collections[0].get_offsets()) == 6
+
+
+# ------------------------------------------------------------------------------------------------------- what applies
+
+ALL = {"training_curves.png", "confusion_matrix.png", "reliability_diagram.png", "class_samples.png", "latent_pca.png"}
+CASES = {
+    "pictures": ("sdgm", (8, 8, 1), 3, dict(test=True, **IMAGE), ALL | {"analogies.png"}),
+    "coloured pictures, many classes": ("m2", (8, 6, 3), 30, dict(dtype="uint8", scale="channel"), ALL | {"analogies.png"}),
+    "kept columns": ("adgm", (8, 8), 2, dict(min_column_std=0.05), ALL | {"analogies.png"}),
+    "points": ("adgm", (2,), 2, {}, ALL | {"prediction_map.png"}),
+    "points of many classes": ("m2", (2,), 30, {}, ALL | {"prediction_map.png"}),
+    "points of 0 and 1": ("m2", (2,), 3, dict(likelihood="bernoulli"), ALL | {"prediction_map.png"}),
+    "a table": ("m2", (6,), 3, dict(scale="standardise"), ALL),
+    "a table of many classes": ("adgm", (40,), 30, dict(scale="standardise"), ALL),
+    "no classes, pictures": ("vae", (8, 8, 1), 3, IMAGE, {"training_curves.png", "class_samples.png", "latent_pca.png"}),
+    "no classes, points": ("vae", (2,), 3, {}, {"training_curves.png", "class_samples.png", "latent_pca.png"}),
+    "no classes, a table": ("vae", (6,), 3, {}, {"training_curves.png", "class_samples.png", "latent_pca.png"}),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_figure_that_applies_is_a_picture(case, tmp_path):
+    name, shape, classes, options, expected = CASES[case]
+    model, data = make_model(name, shape, classes, **options)
+    parts = split(data.y_train, classes, labels=classes, validation=20, seed=0)
+    y = probabilities = None
+    if model.is_semi_supervised:
+        x, y = (
+            (data.x_train[parts.validation], data.y_train[parts.validation])
+            if data.x_test is None
+            else (data.x_test, data.y_test)
+        )
+        probabilities = evaluation.class_probabilities(model, x, samples=2)
+    before = dict(matplotlib.rcParams)
+    written = figures.all_figures(tmp_path / "new" / "figures", model, data, parts, ROWS, y, probabilities)
+    assert set(written) == expected == {path.name for path in (tmp_path / "new" / "figures").iterdir()}
+    for file in written:
+        picture(tmp_path / "new" / "figures" / file)
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_without_rows_or_predictions_or_held_out_examples(tmp_path):
+    model, data = make_model("adgm", (2,))
+    parts = split(data.y_train, 3, labels=3, seed=0)
+    assert set(figures.all_figures(tmp_path, model, data, parts, [])) == {
+        "class_samples.png",
+        "latent_pca.png",
+        "prediction_map.png",
+    }
+
+
+def test_pyplot_stays_unused():
+    import subprocess
+    import sys
+
+    code = "import sys; from tfadgm import figures; assert 'matplotlib.pyplot' not in sys.modules"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0

@@ -1,0 +1,211 @@
+"""The whole path on digits: the run directory, resuming after kill -9, and what is refused before anything is written."""
+
+import csv
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from tfadgm import callbacks, evaluation, recipes, run, training
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+TINY = dict(hidden=(16,), dim_z=3, epochs=3, density_samples=4, density_examples=20, test_samples=5)
+
+
+def tiny(model="adgm", dataset="digits", **changes):
+    own = {} if model in ("vae", "m2") else {"dim_a": 3}
+    return recipes.resolve(model, dataset, **{**TINY, **own, **changes})
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished run of `tiny()`: (directory, results)."""
+    directory = tmp_path_factory.mktemp("runs") / "run"
+    return directory, run.train(tiny(), directory, quiet=True)
+
+
+RESULTS = {
+    *("model", "dataset", "labels", "seed", "test_error", "test_error_stderr", "test_examples", "ece", "nll", "elbo"),
+    *("log_density", "log_density_samples", "supervised_baseline_error", "train_seconds", "epochs", "steps_per_second"),
+    "peak_memory_mb",
+}
+
+
+def test_the_run_directory_is_complete(finished):
+    directory, results = finished
+    assert RESULTS <= set(json.loads((directory / "results.json").read_text()))
+    assert results["test_examples"] == 500 and 0 <= results["test_error"] <= 1 and results["epochs"] == 3
+    config = json.loads((directory / "config.json").read_text())
+    assert config["versions"]["tensorflow"] and config["settings"]["hidden"] == [16]
+    with np.load(directory / config["split"], allow_pickle=False) as split:
+        assert len(split["labelled"]) == 100
+    with open(directory / "metrics.csv") as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2", "3"]
+    assert list((directory / "tensorboard").iterdir()) and list((directory / "figures").glob("*.png"))
+    assert (directory / "export" / "1" / "saved_model.pb").exists()
+
+
+def test_results_are_those_of_the_stored_model(finished):
+    directory, results = finished
+    opened = run.Run.open(directory)
+    again, _, _ = run.evaluate(opened.model, opened.settings, *opened.data())
+    for name in ("test_error", "ece", "nll", "elbo", "log_density", "supervised_baseline_error"):
+        assert again[name] == pytest.approx(results[name], rel=1e-5), name
+
+
+def test_a_complete_run_is_not_trained_again(finished):
+    directory, results = finished
+    before = (directory / "model.weights.h5").stat().st_mtime_ns
+    assert run.train(tiny(), directory, quiet=True) == json.loads(json.dumps(results))
+    assert (directory / "model.weights.h5").stat().st_mtime_ns == before
+
+
+def test_another_configuration_is_refused_and_nothing_is_overwritten(finished):
+    directory, _ = finished
+    before = {path: path.stat().st_mtime_ns for path in directory.rglob("*") if path.is_file()}
+    with pytest.raises(ValueError, match="another configuration: beta was 0.1, now 3.0|beta was"):
+        run.train(tiny(beta=3.0), directory, quiet=True)
+    assert before == {path: path.stat().st_mtime_ns for path in directory.rglob("*") if path.is_file()}
+
+
+def test_a_directory_with_other_files_is_refused(tmp_path):
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(ValueError, match="not empty and holds no run"):
+        run.train(tiny(), tmp_path, quiet=True)
+    with pytest.raises(ValueError, match="is a file"):
+        run.train(tiny(), tmp_path / "thesis.tex", quiet=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_full_disk_is_refused_before_any_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 1 << 20))
+    with pytest.raises(ValueError, match="1 MiB of free disk; allowed: at least"):
+        run.train(tiny(), tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        (dict(labels=5), "labels: got 5; allowed: 10"),
+        (dict(labels=5000), "labels: got 5000"),
+        (dict(validation=5000), "validation: got 5000"),
+        (dict(exact_classes=9), "exact_classes: got 9; allowed"),
+        (dict(trunk="conv", filters=(8, 8, 8, 8)), "sides divisible by 16"),
+        (dict(samples=2, classifier_samples=1), "classifier_samples: got 1"),
+        (dict(min_column_std=99.0), "drops every column"),
+        (dict(a_sees_x=True, auxiliary="uninformed"), "a_sees_x needs"),
+        (dict(strategy="mirrored", model="sdgm", auxiliary="deterministic"), "impossible factorisation"),
+    ],
+    ids=str,
+)
+def test_bad_settings_are_refused_before_anything_is_written(tmp_path, changes, message):
+    with pytest.raises(ValueError, match=message):
+        run.train(tiny(**changes), tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_option_that_a_model_lacks_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="a_sees_x: model m2 has no such option; allowed: dim_z"):
+        run.train(tiny("m2", a_sees_x=True), tmp_path / "run", quiet=True)
+
+
+def test_a_run_without_test_set_and_with_validation(tmp_path):
+    data, _ = training.load_data(tiny())
+    np.savez(tmp_path / "own.npz", x=data.x_train[:300], y=np.where(np.arange(300) < 200, data.y_train[:300], -1))
+    settings = tiny("sdgm", f"npz:{tmp_path / 'own.npz'}", labels=40, validation=60, patience=2, epochs=4)
+    results = run.train(settings, tmp_path / "run", quiet=True)
+    assert results["evaluated_on"] == "validation" and results["validation_examples"] == 60
+    rows = callbacks.read_rows(tmp_path / "run" / "metrics.csv")
+    assert results["best_validation_error"] == pytest.approx(min(float(row["validation_error"]) for row in rows))
+
+
+def test_a_density_without_classes(tmp_path):
+    results = run.train(tiny("vae"), tmp_path / "run", quiet=True)
+    assert "test_error" not in results and np.isfinite(results["elbo"])
+    assert results["log_density"] > results["elbo"] - 1.0
+
+
+def test_a_budget_in_minutes_ends_at_an_epoch(tmp_path):
+    results = run.train(tiny(epochs=None, minutes=0.001), tmp_path / "run", quiet=True)
+    assert results["epochs"] >= 1
+    assert len(callbacks.read_rows(tmp_path / "run" / "metrics.csv")) == results["epochs"]
+
+
+def test_divergence_stops_with_the_last_good_weights(tmp_path):
+    settings = tiny(learning_rate=1e30, max_norm=None, max_value=None, epochs=5, checkpoint_seconds=0.0)
+    with pytest.raises(callbacks.TrainingDiverged, match="objective became"):
+        run.train(settings, tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run" / "results.json").exists()
+
+
+# ----------------------------------------------------------------------------------------------------------- kill -9
+
+KILL_FLAGS = [
+    "--model=adgm",
+    "--dataset=digits",
+    "--epochs=40",
+    "--hidden=16",
+    "--dim_z=3",
+    "--dim_a=3",
+    "--batch_norm=true",
+]
+KILL_FLAGS += [
+    "--checkpoint_seconds=0",
+    "--density_samples=2",
+    "--density_examples=10",
+    "--validation=50",
+    "--warmup_epochs=5",
+]
+
+
+def train_command(out):
+    return [sys.executable, str(ROOT / "bin" / "train"), *KILL_FLAGS, f"--out={out}"]
+
+
+def test_kill_9_and_the_same_command_again_gives_the_same_weights_bit_for_bit(tmp_path):
+    subprocess.run(train_command(tmp_path / "whole"), check=True, capture_output=True)
+    process = subprocess.Popen(train_command(tmp_path / "killed"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    metrics, deadline = tmp_path / "killed" / "metrics.csv", time.monotonic() + 120
+    while len(callbacks.read_rows(metrics)) < 6 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert 6 <= len(callbacks.read_rows(metrics)) < 40, "the run must be killed in its middle"
+    done = subprocess.run(train_command(tmp_path / "killed"), check=True, capture_output=True, text=True)
+    assert "test error" in done.stdout
+    whole, killed = (run.Run.open(tmp_path / name) for name in ("whole", "killed"))
+    for a, b in zip(whole.model.weights, killed.model.weights, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy(), err_msg=a.path)
+    rows = [callbacks.read_rows(tmp_path / name / "metrics.csv") for name in ("whole", "killed")]
+    for a, b in zip(*rows, strict=True):
+        assert {k: v for k, v in a.items() if k != "seconds"} == {k: v for k, v in b.items() if k != "seconds"}
+
+
+# -------------------------------------------------------------------------------------------------------- evaluation
+
+
+def test_calibration_error_by_hand():
+    probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
+    y = np.array([0, 1, 0, 1])
+    # bins of 0.9: accuracy 0.5, confidence 0.9; 0.6: 1, 0.6; 0.8: 1, 0.8
+    expected = (2 * 0.4 + 1 * 0.4 + 1 * 0.2) / 4
+    assert evaluation.expected_calibration_error(probabilities, y) == pytest.approx(expected)
+
+
+def test_density_in_chunks_equals_density_at_once(finished, monkeypatch):
+    opened = run.Run.open(finished[0])
+    data, _ = opened.data()
+    whole = evaluation.log_density(opened.model, data.x_test[:40], samples=400)
+    monkeypatch.setattr(evaluation, "MEMORY_ROWS", 100 * 10 * 7)
+    parts = evaluation.log_density(opened.model, data.x_test[:40], samples=400)
+    np.testing.assert_allclose(whole.mean(), parts.mean(), atol=0.2)
+    few = evaluation.log_density(opened.model, data.x_test[:40], samples=5)
+    assert few.mean() < whole.mean()

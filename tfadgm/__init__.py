@@ -1,0 +1,25 @@
+"""tfadgm: semi-supervised deep generative models. The public names, imported when they are first used."""
+
+import importlib
+
+_NAMES = {
+    "VAE": "tfadgm.models.vae",
+    "M2": "tfadgm.models.m2",
+    "ADGM": "tfadgm.models.adgm",
+    "SDGM": "tfadgm.models.sdgm",
+    "DeepGenerativeModel": "tfadgm.models.base",
+    "Objective": "tfadgm.models.base",
+    "Network": "tfadgm.networks",
+    "Preprocess": "tfadgm.data.preprocess",
+    "Dataset": "tfadgm.data.dataset",
+    "Settings": "tfadgm.settings",
+    "Run": "tfadgm.run",
+}
+__all__ = sorted(_NAMES)
+__version__ = "0.1.0"
+
+
+def __getattr__(name):
+    if name not in _NAMES:
+        raise AttributeError(f"module 'tfadgm' has no attribute {name!r}; it has {', '.join(__all__)}")
+    return getattr(importlib.import_module(_NAMES[name]), name)

@@ -1,0 +1,247 @@
+"""Every bound of every paper, from "sum of log p minus sum of log q". Knows no model.
+
+A model is two ordered dicts of conditionals, p (generative) and q (inference). All bounds are maximised, in nats per
+example. The one shape convention is [K, S, B, event]: class, sample, batch, event; x is [1, B, D], a sampled latent
+[S, B, units], an enumerated one-hot y [K, 1, 1, K]. All sums are made in log space.
+"""
+
+import tensorflow as tf
+
+from tfadgm import networks, noise
+
+
+def follow(factors, given, draws):
+    """Walks `factors` in order (ancestral sampling), drawing every variable that is not in `given`.
+
+    Args:
+      factors: ordered dict of name to `Conditional`: a part of q, or p.
+      given: dict of name to value: what is observed or was drawn before. Not scored.
+      draws: a `noise.Draws`: the seed and number of samples, and latents that are pinned (scored, not drawn).
+
+    Returns:
+      (values, log_factors): the value of every variable, and log q(v | parents), [K, S, B] or [S, B], of each variable
+      that was drawn or pinned. A deterministic variable has a value and no density.
+    """
+    values, log_factors = dict(given), {}
+    for name, factor in factors.items():
+        if name in given:
+            continue
+        distribution = factor.distribution(values)
+        values[name] = draws(name, factor, distribution)
+        if not factor.is_deterministic:
+            log_factors[name] = distribution.log_prob(values[name])
+    return values, log_factors
+
+
+def log_weight(p, values, log_q, temperature=1.0):
+    """log p(x|.) + temperature * (sum log p(latents|.) - sum log q(latents|.)), [K, S, B] or [S, B].
+
+    At temperature 1 its exponential is the importance weight p(x, latents) / q(latents | x), whose mean is p(x).
+    """
+    log_p = {name: factor.log_prob(values, values[name]) for name, factor in p.items()}
+    log_p_x = log_p.pop("x")
+    return log_p_x + temperature * (_total(log_p) - _total(log_q))
+
+
+def _total(terms):
+    return sum(terms.values()) if terms else 0.0
+
+
+def mean_bound(log_w):
+    """Mean over samples of the log-weights, [..., S, B] to [..., B]: the evidence lower bound."""
+    return tf.reduce_mean(log_w, axis=-2)
+
+
+def importance_bound(log_w):
+    """log (1/S) sum_s w_s, [..., S, B] to [..., B] (Burda et al. 2015, eq. 8); at least `mean_bound`, rising with S."""
+    samples = tf.cast(tf.shape(log_w)[-2], log_w.dtype)
+    return tf.reduce_logsumexp(log_w, axis=-2) - tf.math.log(samples)
+
+
+def split_at_y(q):
+    """Splits an ordered q into the factors before y, the factor of y, and those after it."""
+    names = list(q)
+    at = names.index("y")
+    return {n: q[n] for n in names[:at]}, q["y"], {n: q[n] for n in names[at + 1 :]}
+
+
+def first_samples(values, samples):
+    """Keeps the first `samples` of each value's sample axis."""
+    return {name: value[..., :samples, :, :] for name, value in values.items()}
+
+
+# ---------------------------------------------------------------------------------------------------- the class side
+
+
+def infer_class(q, x, draws, stop_gradient=False):
+    """Draws what q draws before y, and scores every class.
+
+    Args:
+      q: the inference model.
+      x: [1, B, D].
+      draws: its `samples` is the number of samples of a inside q(y|a, x).
+      stop_gradient: whether gradients of the class probabilities stop at the values of a.
+
+    Returns:
+      (values, log_q, log_q_y): values and log-densities of the latents before y, and log q(y | a_s, x), [S, B, K].
+    """
+    before, q_y, _ = split_at_y(q)
+    values, log_q = follow(before, {"x": x}, draws)
+    parents = {n: tf.stop_gradient(v) for n, v in values.items()} if stop_gradient else values
+    return values, log_q, q_y.log_probs(parents)
+
+
+def average_class(log_q_y):
+    """log q(y|x) = log (1/S) sum_s q(y|a_s, x): [S, B, K] to [1, B, K]."""
+    samples = tf.cast(tf.shape(log_q_y)[0], log_q_y.dtype)
+    return tf.reduce_logsumexp(log_q_y, axis=0, keepdims=True) - tf.math.log(samples)
+
+
+def classification_bound(log_q_y, y):
+    """log (1/S) sum_s q(y|a_s, x), [B], from log q(y|a_s, x) [S, B, K] and one-hot y [B, K].
+
+    The papers' code has the logarithm outside the average; eq. 12 of Maaloe et al. 2016 prints it twice.
+    """
+    return tf.reduce_sum(average_class(log_q_y)[0] * y, -1)
+
+
+def enumerate_classes(log_q_y):
+    """All classes: one-hot y [K, 1, 1, K] and their weights q(y|.), [K, S, B]."""
+    num_classes = log_q_y.shape[-1]
+    y = tf.eye(num_classes)[:, tf.newaxis, tf.newaxis, :]
+    return y, tf.transpose(tf.exp(log_q_y), [2, 0, 1])
+
+
+def most_probable_classes(log_q_y, exact, seed):
+    """The `exact` most probable classes and one sampled from the rest, with unbiased weights.
+
+    For T the exact set and y' ~ r(y) = q(y) / (1 - q(T)) outside it,
+
+        sum_y q(y) f(y) = sum_{y in T} q(y) f(y) + E_r [q(y') / r(y') f(y')],
+
+    and with the denominator r(y') held constant the gradient is unbiased too: its expectation is
+    sum_y (dq(y) f(y) + q(y) df(y)). (Rao-Blackwellisation: Liu et al. 2019, "Rao-Blackwellized stochastic gradients
+    for discrete distributions".)
+
+    Args:
+      log_q_y: [S, B, K].
+      exact: k, at least 1 and less than K - 1.
+      seed: int32 [2].
+
+    Returns:
+      (y, weights): one-hot [k + 1, S, B, K], the sampled class last, and weights [k + 1, S, B].
+    """
+    num_classes = log_q_y.shape[-1]
+    fixed = tf.stop_gradient(log_q_y)
+    top = tf.math.top_k(fixed, exact).indices
+    in_top = tf.reduce_sum(tf.one_hot(top, num_classes), -2)
+    rest = tf.nn.log_softmax(tf.where(in_top > 0, -float("inf"), fixed))
+    gumbel = -tf.math.log(-tf.math.log(tf.random.stateless_uniform(tf.shape(fixed), seed, minval=1e-20)))
+    sampled = tf.argmax(rest + gumbel, -1, output_type=tf.int32)
+    classes = tf.concat([top, sampled[..., tf.newaxis]], -1)  # [S, B, k + 1]
+    y = tf.one_hot(classes, num_classes)
+    log_r = tf.reduce_sum(y[..., -1, :] * tf.where(in_top > 0, 0.0, rest), -1)
+    log_weights = tf.linalg.matvec(y, log_q_y) - tf.stack([tf.zeros_like(log_r)] * exact + [log_r], -1)
+    return tf.transpose(y, [2, 0, 1, 3]), tf.transpose(tf.exp(log_weights), [2, 0, 1])
+
+
+def class_average(weights, f, log_q_y):
+    """sum_y q(y) f(y), [..., S, B], from the classes that were visited.
+
+    With every class visited it is the plain weighted sum. Otherwise a baseline b, the weighted mean of f over the exact
+    classes, is subtracted where the weight of the sampled class is random and added back where it is known:
+
+        sum_{y in T} q(y) f(y) + w' (f(y') - b) + (1 - q(T)) b,
+
+    which leaves value and gradient unbiased, since E[w'] = 1 - q(T), as does E[dw'].
+    """
+    if weights.shape[0] == log_q_y.shape[-1]:
+        return tf.reduce_sum(weights * f, 0)
+    exact, fixed = weights[:-1], tf.stop_gradient(weights[:-1])
+    baseline = tf.reduce_sum(fixed * tf.stop_gradient(f[:-1]), 0) / tf.reduce_sum(fixed, 0)
+    outside = 1.0 - tf.reduce_sum(exact, 0)
+    return tf.reduce_sum(exact * f[:-1], 0) + weights[-1] * (f[-1] - baseline) + outside * baseline
+
+
+def entropy(log_q_y):
+    """H(q(y|.)) in nats, [..., K] to [...]."""
+    return -tf.reduce_sum(tf.exp(log_q_y) * log_q_y, -1)
+
+
+# --------------------------------------------------------------------------------------------------------- the bounds
+
+
+def labelled_bound(p, q, x, y, draws, temperature=1.0, reduce_samples=mean_bound, inferred=None):
+    """-L(x, y) <= log p(x, y), [B] (Kingma et al. 2014, eq. 6; Maaloe et al. 2016, eq. 10).
+
+        E_{q(a|x) q(z|a,x,y)} [log p(x, y, a, z) - log q(a|x) - log q(z|a, x, y)]
+
+    Args:
+      p, q: the model.
+      x, y: [1, B, D] and one-hot [B, K].
+      draws: a `noise.Draws`.
+      temperature: multiplies the latents' terms (warm-up); 1 is the bound.
+      reduce_samples: `mean_bound` or `importance_bound`.
+      inferred: (values, log_q) of the latents before y, if they have been drawn already.
+    """
+    before, _, after = split_at_y(q)
+    values, log_q = inferred or follow(before, {"x": x}, draws)
+    values, log_q_after = follow(after, {**values, "y": y[tf.newaxis]}, draws)
+    return reduce_samples(log_weight(p, values, {**log_q, **log_q_after}, temperature))
+
+
+def unlabelled_bound(p, q, inferred, log_q_y, draws, temperature=1.0, reduce_samples=mean_bound, exact_classes=None):
+    """-U(x) <= log p(x), [B], with the sum over y inside (Maaloe et al. 2016, eq. 11, 17 and 27).
+
+        E_{q(a|x)} [ sum_y q(y|.) E_{q(z|a,x,y)} [f(x, y, a, z)] + H(q(y|.)) ],   f = log p(x,y,a,z) - log q(a,z|x,y)
+
+    `log_q_y` [S, B, K] is log q(y|a_s, x), one distribution per sample of a (eq. 17); or [1, B, K], one distribution
+    for all of them, such as the average over more samples of a. The second is a bound as well, for any q(y|.) that may
+    depend on all the draws a_1, ..., a_n: with w(y) the sample mean of p(x,y,a,z) / q(a,z|x,y), Jensen twice gives
+    log p(x) = log E sum_y w(y) >= E sum_y q(y) [log w(y) - log q(y)] >= the above. Its middle term is the importance-
+    weighted bound of this function (`reduce_samples=importance_bound`), which needs one distribution for all samples.
+
+    Args:
+      p, q: the model.
+      inferred: (values, log_q) of x and the latents before y, from `infer_class`.
+      log_q_y: [S, B, K] or [1, B, K].
+      draws: a `noise.Draws`.
+      temperature: multiplies the latents' terms and the entropy; 1 is the bound.
+      reduce_samples: `mean_bound` or `importance_bound`.
+      exact_classes: None for exact enumeration, or k: see `most_probable_classes`.
+    """
+    _, _, after = split_at_y(q)
+    values, log_q = inferred
+    if exact_classes is None:
+        y, weights = enumerate_classes(log_q_y)
+    else:
+        y, weights = most_probable_classes(log_q_y, exact_classes, noise.fold(draws.seed, "y"))
+    with networks.weighted_moments(weights):
+        values, log_q_after = follow(after, {**values, "y": y}, draws)
+        f = log_weight(p, values, {**log_q, **log_q_after}, temperature)  # [K, S, B]
+    if log_q_y.shape[0] == 1:  # one q(y|x) for all samples: reduce them within each class
+        f = reduce_samples(f)[:, tf.newaxis]
+    per_sample = class_average(weights, f, log_q_y) + temperature * entropy(log_q_y)
+    return tf.reduce_mean(per_sample, 0)
+
+
+def marginal_log_weight(p, q, x, draws):
+    """log w_s with w_s an unbiased estimate of p(x), [S, B].
+
+    Without y: p(x, latents) / q(latents|x). With y, which is summed over exactly and so needs no q(y|.):
+
+        w_s = sum_y p(x, y, a_s, z_s^y) / (q(a_s|x) q(z_s^y | a_s, x, y)).
+    """
+    if "y" not in q:
+        values, log_q = follow(q, {"x": x}, draws)
+        return log_weight(p, values, log_q)
+    return tf.reduce_logsumexp(class_log_weight(p, q, x, draws), 0)
+
+
+def class_log_weight(p, q, x, draws):
+    """log w_s(y) with w_s(y) an unbiased estimate of p(x, y) for every class, [K, S, B]."""
+    before, q_y, after = split_at_y(q)
+    values, log_q = follow(before, {"x": x}, draws)
+    y = tf.eye(q_y.units)[:, tf.newaxis, tf.newaxis, :]
+    values, log_q_after = follow(after, {**values, "y": y}, draws)
+    return log_weight(p, values, {**log_q, **log_q_after})

@@ -1,0 +1,102 @@
+"""What every binary shares: errors in one line, and the table at the end."""
+
+import os
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from absl import app, flags, logging  # noqa: E402
+
+
+def run(main):
+    """Runs `main(argv)` under absl; a mistake of the user ends with one line on stderr and exit code 1."""
+    if any(argument in ("-h", "-help", "--help", "--helpfull") for argument in sys.argv[1:]):
+        print(help_text(sys.modules[main.__module__]))
+        sys.exit(0)
+    logging.set_verbosity(logging.ERROR)
+    app.run(lambda argv: guard(main, argv), flags_parser=parse)
+
+
+def guard(main, argv):
+    """Returns the exit code of `main(argv)`: errors that a user can make are told in one line.
+
+    Set TFADGM_TRACEBACK=1 to see where an error was raised.
+    """
+    tf = import_tensorflow_quietly()
+    try:
+        if len(argv) > 1 and not getattr(main, "takes_files", False):
+            raise ValueError(f"got the argument {argv[1]!r}; allowed: flags, as --name=value (see --help)")
+        return main(argv)
+    except (ValueError, OSError, tf.errors.OpError) as error:
+        if os.environ.get("TFADGM_TRACEBACK"):
+            raise
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        print(f"error: {lines[0]}", *lines[1:4], sep="\n", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        return 130
+
+
+def import_tensorflow_quietly():
+    """Imports TensorFlow and finds its devices without the start-up messages of its native libraries."""
+    sys.stderr.flush()
+    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        import tensorflow as tf
+
+        tf.config.list_logical_devices()
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(nowhere)
+    return tf
+
+
+def help_text(module):
+    """Returns the module's docstring and its flags in the order of their definition."""
+    lines = [module.__doc__.rstrip(), "", "Flags:"]
+    for flag in flags.FLAGS.flags_by_module_dict().get(module.__name__, []):
+        name = f"--[no]{flag.name}" if flag.boolean else f"--{flag.name}"
+        default = "" if flag.default is None else f" Default: {flag.default}."
+        lines.append(f"  {name:<26} {flag.help}{default}")
+    return "\n".join(lines)
+
+
+def parse(argv):
+    """Parses flags; an unknown flag or value ends the program with one line on stderr and exit code 1."""
+    try:
+        return flags.FLAGS(argv)
+    except flags.Error as error:
+        print(f"error: {str(error).splitlines()[0]} (see --help)", file=sys.stderr)
+        sys.exit(1)
+
+
+def table(pairs):
+    """Returns a table of two columns as text."""
+    width = max(len(name) for name, _ in pairs)
+    return "\n".join(f"  {name:<{width}}  {value}" for name, value in pairs)
+
+
+def results_table(results):
+    """Returns the summary of a run's results as text: errors in %, bounds in nats per example."""
+    rows = [
+        ("model", results["model"]),
+        ("data", f"{results['dataset']}, {results['labels']} labels, seed {results['seed']}"),
+    ]
+    part = results["evaluated_on"]
+    if f"{part}_error" in results:
+        error, stderr = 100 * results[f"{part}_error"], 100 * results[f"{part}_error_stderr"]
+        rows.append((f"{part} error", f"{error:.2f}% +- {stderr:.2f} ({results[f'{part}_examples']} examples)"))
+        rows.append(("supervised baseline", f"{100 * results['supervised_baseline_error']:.2f}% (the labels alone)"))
+        rows.append(("calibration", f"ECE {100 * results['ece']:.2f}%, NLL {results['nll']:.4f} nats"))
+    rows.append(("ELBO", f"{results['elbo']:.2f} +- {results['elbo_stderr']:.2f} nats"))
+    weighted = f"{results['log_density']:.2f} +- {results['log_density_stderr']:.2f} nats"
+    rows.append(
+        ("log p(x) >=", f"{weighted} ({results['log_density_samples']} samples, {results['log_density_examples']} examples)")
+    )
+    if "train_seconds" in results:
+        rate = f"{results['epochs']} epochs, {results['steps_per_second']:.1f} steps/s"
+        rows.append(("training", f"{results['train_seconds']:.0f} s, {rate}, peak {results['peak_memory_mb']:.0f} MB"))
+    return table(rows)

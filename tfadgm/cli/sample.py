@@ -1,0 +1,109 @@
+"""Draws examples from a trained run: PREFIX.npz with x (raw units) and y (class numbers), and PREFIX.png of pictures.
+
+  bin/sample --run=DIR --out=PREFIX
+  bin/sample --run=DIR --classes=0,3 --n=16 --seed=0 --out=PREFIX --overwrite
+
+x is E[x | y, latents], as the exported signature `generate` returns it for the same y and seed.
+"""
+
+import math
+import pathlib
+
+from absl import flags
+
+from tfadgm.cli import common
+
+
+def define_flags():
+    """Defines the flags; not at import, so that the verbs can be imported together."""
+    flags.DEFINE_string("run", None, "Directory of a run of bin/train.")
+    flags.DEFINE_list("classes", None, "Names or numbers of classes, separated by commas; default: all.")
+    flags.DEFINE_integer("n", 16, "Examples of each class (in all, for models without classes).", lower_bound=1)
+    flags.DEFINE_integer("seed", 0, "Seed of the draws.", lower_bound=0, upper_bound=2**31 - 1)
+    flags.DEFINE_string("out", None, "Path of the files without .png and .npz.")
+    flags.DEFINE_bool("overwrite", False, "Whether existing files are replaced.")
+
+
+def main(argv):
+    """Flags to one call each of `draw` and `write`."""
+    values = flags.FLAGS
+    if not values.run:
+        raise ValueError("run: got none; allowed: --run=DIR, a directory that bin/train made")
+    check_out(values.out, values.overwrite)
+    from tfadgm import run
+
+    opened = run.Run.open(values.run)
+    classes = class_numbers(values.classes, opened.class_names, opened.model.is_semi_supervised)
+    for path in write(opened.model, *draw(opened.model, classes, values.n, values.seed), values.out):
+        print(path)
+
+
+def check_out(out, overwrite=False):
+    """Raises a ValueError if there is no prefix `out`, or a file of that prefix that must not be replaced."""
+    if not out or not pathlib.Path(out).name:
+        raise ValueError(f"out: got {out or 'none'}; allowed: --out=PREFIX, the files' path without .png and .npz")
+    existing = [path for path in _paths(out) if path.exists()]
+    if existing and not overwrite:
+        raise ValueError(f"out: {existing[0]} exists; allowed: another prefix, or --overwrite")
+
+
+def _paths(out):
+    return [pathlib.Path(f"{out}{suffix}") for suffix in (".npz", ".png")]
+
+
+def class_numbers(wanted, class_names, has_classes=True):
+    """Returns the numbers of the classes `wanted` (names, else numbers; None: all), None for a model without classes."""
+    if not has_classes:
+        if wanted:
+            raise ValueError(f"classes: got {','.join(wanted)}; allowed: none, as the model has no classes")
+        return None
+    names, numbers = list(class_names), [str(k) for k in range(len(class_names))]
+    unknown = [name for name in wanted or [] if name not in names + numbers]
+    if unknown:
+        raise ValueError(f"classes: got {', '.join(unknown)}; allowed: {', '.join(names)} (or 0 to {len(names) - 1})")
+    return list(dict.fromkeys(names.index(c) if c in names else numbers.index(c) for c in wanted or names))
+
+
+def draw(model, classes, n, seed):
+    """Returns (x float32 [N, *raw_shape], y int64 [N]), `n` examples per class in order; y is None if `classes` is."""
+    import numpy as np
+    import tensorflow as tf
+
+    from tfadgm import export
+
+    if classes is None:
+        return export.generate(model, tf.constant(seed), n=tf.constant(n)).numpy(), None
+    y = np.repeat(np.asarray(classes, "int64"), n)
+    return export.generate(model, tf.constant(seed), y=tf.constant(y)).numpy(), y
+
+
+def write(model, x, y, out):
+    """Writes PREFIX.npz and, if examples are pictures, PREFIX.png, a row per class; returns the paths written."""
+    import numpy as np
+    from PIL import Image
+
+    from tfadgm import figures
+
+    arrays, picture = _paths(out)
+    arrays.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(arrays, x=x, **({} if y is None else {"y": y}))
+    if not figures.is_image(model.preprocess.raw_shape):
+        return [arrays]
+    rows = math.isqrt(len(x)) if y is None else 1 + int(np.count_nonzero(np.diff(y)))
+    columns = -(-len(x) // rows)
+    tiles = figures.pixels(model, x)
+    white = np.ones((rows * columns - len(x), *tiles.shape[1:]), tiles.dtype)
+    tiles = np.concatenate([tiles, white]).reshape(rows, columns, *tiles.shape[1:])
+    levels = np.rint(255 * figures.mosaic(tiles)).astype("uint8")
+    Image.fromarray(levels).save(picture)
+    return [arrays, picture]
+
+
+def entry():
+    """The console command."""
+    define_flags()
+    common.run(main)
+
+
+if __name__ == "__main__":
+    entry()

@@ -1,0 +1,70 @@
+"""Trains a deep generative model on a few labels and a lot of unlabelled data; evaluates, draws and exports it.
+
+  bin/train --model=adgm --dataset=digits --labels=100
+  bin/train --model=sdgm --dataset=mnist --labels=100 --minutes=30 --data_dir=DIR
+  bin/train --model=sdgm --dataset=npz:FILE --out=DIR
+
+The common flags: --model --dataset --labels --out --epochs or --minutes --seed --validation --data_dir. All others have
+measured defaults per data set; 'none' unsets one. The same command again goes on where it was interrupted.
+"""
+
+import dataclasses
+import pathlib
+
+from absl import flags
+
+from tfadgm.cli import common
+
+
+def define_flags():
+    """Defines --out, --quiet and one flag per field of `Settings`."""
+    from tfadgm.settings import Settings
+
+    flags.DEFINE_string("out", None, "[common] Run directory; default runs/MODEL-DATASET-LABELS-SEED.")
+    flags.DEFINE_bool("quiet", False, "[common] Print the summary only.")
+    for field in dataclasses.fields(Settings):
+        data = field.metadata
+        allowed = f" One of: {', '.join(data['choices'])}." if data["choices"] else ""
+        flags.DEFINE_string(field.name, None, f"[{data['group']}] {data['text']}{allowed}")
+
+
+def settings_from_flags():
+    """Returns the `Settings` of the flags that were given, on top of the data set's recipe."""
+    from tfadgm import recipes
+    from tfadgm.settings import Settings, parse
+
+    names = [field.name for field in dataclasses.fields(Settings)]
+    given = {name: parse(name, flags.FLAGS[name].value) for name in names if flags.FLAGS[name].value is not None}
+    model, dataset = given.pop("model", "sdgm"), given.pop("dataset", "mnist")
+    return recipes.resolve(model, dataset, **given)
+
+
+def default_directory(settings):
+    """Returns the run directory of settings that were given none."""
+    dataset = settings.dataset.partition(":")
+    name = dataset[0] if not dataset[1] else f"{dataset[0]}_{pathlib.Path(dataset[2]).stem}"
+    return pathlib.Path("runs") / f"{settings.model}-{name}-{settings.labels or 'all'}-{settings.seed}"
+
+
+def main(argv):
+    """Flags to one call of `run.train`."""
+    from tfadgm import run
+
+    settings = settings_from_flags()
+    directory = pathlib.Path(flags.FLAGS.out) if flags.FLAGS.out else default_directory(settings)
+    complete = (directory / "results.json").exists()
+    results = run.train(settings, directory, quiet=flags.FLAGS.quiet)
+    if complete:
+        print(f"{directory} is complete; its results:")
+    print(common.results_table(results))
+    print(f"  report and figures in {directory}, exported model in {directory / 'export' / '1'}")
+
+
+def entry():
+    """The console command."""
+    define_flags()
+    common.run(main)
+
+
+if __name__ == "__main__":
+    entry()

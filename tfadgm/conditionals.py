@@ -1,0 +1,295 @@
+"""Conditional distributions p(child | parents): Keras layers that wrap TensorFlow Probability.
+
+A conditional's `call` maps a dict of parent values to parameter tensors (what Keras can trace); `distribution` wraps
+them in a `tfd.Distribution` whose event is the last axis. Leading axes are [K, S, B] (class, sample, batch) and broadcast.
+"""
+
+import math
+
+import keras
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfadgm import networks
+
+tfd, tfb = tfp.distributions, tfp.bijectors
+
+# Floor of the log-variance of a Gaussian p(x|.). The papers' code has none, and the likelihood of a pixel that never
+# changes is then unbounded; exp(-7) is a standard deviation of 0.03 in units of the scaled data.
+LOG_VARIANCE_FLOOR = -7.0
+
+
+class Conditional(keras.layers.Layer):
+    """Base class of p(child | parents).
+
+    Args:
+      given: names of the parents, separated by spaces, in the order in which they are printed.
+      units: size of the child.
+      network: a `networks.Network`; None for a conditional without parents.
+    """
+
+    parameters_per_unit = 1
+    head_initializer = "glorot_normal"
+    head_bias_initializer = "zeros"
+    is_deterministic = False
+
+    def __init__(self, given="", units=1, network=None, **kwargs):
+        super().__init__(**kwargs)
+        self.given, self.units, self.network = tuple(given.split()), int(units), network
+        if self.given:
+            self.trunk = networks.MLP(self.given, network, name="trunk")
+            self.head = self._make_head()
+
+    def _make_head(self):
+        return networks.Dense(
+            self.units * self.parameters_per_unit,
+            kernel_initializer=self.head_initializer,
+            bias_initializer=self.head_bias_initializer,
+            name="head",
+        )
+
+    def build_from(self, sizes):
+        """Creates the weights; `sizes` maps each parent's name to its number of units."""
+        if self.given:
+            self.trunk.build_from(sizes)
+            self.head.build((None, self.network.hidden[-1]))
+        self.built = True
+
+    def call(self, values):
+        """Returns the parameters, float32 [..., units * parameters_per_unit], given a dict of parent values."""
+        return tf.cast(self.head(self.trunk(values)), tf.float32)
+
+    def distribution(self, values):
+        """Returns p(child | values) as a `tfd.Distribution` with event shape [units]."""
+        raise NotImplementedError
+
+    def sample(self, distribution, samples, batch, seed):
+        """Draws [..., S, B, units] from `distribution`, whose leading axes may be 1 or missing."""
+        missing = tf.stack([samples, batch])
+        shape = tf.broadcast_dynamic_shape(distribution.batch_shape_tensor(), missing)
+        return tfd.BatchBroadcast(distribution, shape).sample(seed=seed)
+
+    def log_prob(self, values, value):
+        """Returns log p(value | values), [...]."""
+        return self.distribution(values).log_prob(value)
+
+
+# ------------------------------------------------------------------------------------------------------------ latents
+
+
+class DiagonalNormal(tfd.Normal):
+    """N(loc, exp(log_variance)): `tfd.Normal` parameterised as in the papers, without a logarithm of an exponential."""
+
+    def __init__(self, loc, log_variance):
+        self.log_variance = log_variance
+        super().__init__(loc, tf.exp(0.5 * log_variance))
+        self._parameters = dict(loc=loc, log_variance=log_variance)
+
+    @classmethod
+    def _parameter_properties(cls, dtype, num_classes=None):
+        real = tfp.util.ParameterProperties()
+        return dict(loc=real, log_variance=real)
+
+    def _log_prob(self, x):
+        squared = tf.math.squared_difference(x, self.loc) * tf.exp(-self.log_variance)
+        return -0.5 * (squared + self.log_variance + math.log(2 * math.pi))
+
+
+class Gaussian(Conditional):
+    """N(child | mu(parents), diag exp(v(parents))), mu and v linear in the last hidden layer (Maaloe et al., eq. 14-16).
+
+    The head starts near zero, so that at the start mu = 0 and v = 0: a standard normal.
+
+    Args:
+      log_variance_floor: if given, v is floor + softplus(v - floor), which is at least the floor.
+    """
+
+    parameters_per_unit = 2
+    head_initializer = keras.initializers.RandomNormal(stddev=1e-3)
+
+    def __init__(self, given="", units=1, network=None, log_variance_floor=None, **kwargs):
+        super().__init__(given, units, network, **kwargs)
+        self.log_variance_floor = log_variance_floor
+
+    def distribution(self, values):
+        loc, log_variance = tf.split(self(values), 2, axis=-1)
+        if self.log_variance_floor is not None:
+            log_variance = self.log_variance_floor + tf.nn.softplus(log_variance - self.log_variance_floor)
+        return tfd.Independent(DiagonalNormal(loc, log_variance), 1)
+
+    def sample(self, distribution, samples, batch, seed):
+        """loc + scale * noise, the noise [S, B, units] shared by all classes.
+
+        Each class's draw has the right law and the sum over classes is linear in them, so the bound stays unbiased;
+        the difference between two classes' bounds, which trains q(y|.), gets a smaller variance, at 1/K of the noise.
+        """
+        noise = tf.random.stateless_normal(tf.stack([samples, batch, self.units]), seed)
+        normal = distribution.distribution
+        sample = normal.loc + normal.scale * noise
+        if isinstance(samples, int) and isinstance(batch, int):
+            shape = tf.broadcast_static_shape(distribution.batch_shape, tf.TensorShape([samples, batch]))
+            sample = tf.ensure_shape(sample, [*shape, self.units])
+        return sample
+
+
+class StandardNormal(Gaussian):
+    """N(child | 0, I): a prior."""
+
+    def distribution(self, values):
+        zeros = tf.zeros([self.units])
+        return tfd.Independent(DiagonalNormal(zeros, zeros), 1)
+
+
+class Deterministic(Gaussian):
+    """child = mu(parents), without noise and without a density: the ablation of Maaloe et al. 2016, figure 5."""
+
+    parameters_per_unit = 1
+    is_deterministic = True
+
+    def distribution(self, values):
+        return tfd.Independent(tfd.Deterministic(self(values)), 1)
+
+    def sample(self, distribution, samples, batch, seed):
+        return distribution.mean()
+
+
+class Categorical(Conditional):
+    """Cat(child | softmax(parents)), the child a one-hot vector [..., units]."""
+
+    def distribution(self, values):
+        return tfd.OneHotCategorical(logits=self(values), dtype=tf.float32)
+
+    def log_probs(self, values):
+        """Returns the log-probabilities of all classes, [..., units]."""
+        return tf.nn.log_softmax(self(values))
+
+
+class UniformCategorical(Categorical):
+    """Cat(child | 1/K, ..., 1/K): a prior over one-hot vectors."""
+
+    def distribution(self, values):
+        return tfd.OneHotCategorical(logits=tf.zeros([self.units]), dtype=tf.float32)
+
+    def log_prob(self, values, value):
+        return tf.fill(tf.shape(value)[:-1], -math.log(self.units))
+
+
+# -------------------------------------------------------------------------------------------------------- likelihoods
+
+
+class Likelihood(Conditional):
+    """p(x | parents): a conditional whose trunk may end in transposed convolutions."""
+
+    def _make_head(self):
+        if self.network.trunk == "conv":
+            return networks.ConvHead(self.network, self.parameters_per_unit, name="head")
+        return super()._make_head()
+
+    def expected(self, distribution):
+        """Returns E[x | parents], the picture that is shown."""
+        return distribution.mean()
+
+
+class LogitBernoulli(tfd.Bernoulli):
+    """`tfd.Bernoulli` by its logits l, with log p(x) = x l - softplus(l): one transcendental function per pixel."""
+
+    def __init__(self, logits):
+        super().__init__(logits=logits, dtype=tf.float32)
+        self._parameters = dict(logits=logits)
+
+    @classmethod
+    def _parameter_properties(cls, dtype, num_classes=None):
+        return dict(logits=tfp.util.ParameterProperties())
+
+    def _log_prob(self, x):
+        return x * self.logits - tf.nn.softplus(self.logits)
+
+
+class BernoulliLikelihood(Likelihood):
+    """x in [0, 1]^D, independent Bernoulli given the parents."""
+
+    def distribution(self, values):
+        return tfd.Independent(LogitBernoulli(self(values)), 1)
+
+
+class GaussianLikelihood(Likelihood, Gaussian):
+    """x in R^D, N(mu, diag exp(v)) with the floor `LOG_VARIANCE_FLOOR` on v."""
+
+    def __init__(self, given="", units=1, network=None, log_variance_floor=LOG_VARIANCE_FLOOR, **kwargs):
+        super().__init__(given, units, network, log_variance_floor, **kwargs)
+
+
+class CategoricalLikelihood(Likelihood):
+    """x in {0, ..., levels - 1}^D / (levels - 1): a softmax over the levels of each pixel (van den Oord et al. 2016)."""
+
+    def __init__(self, given="", units=1, network=None, levels=256, **kwargs):
+        self.levels = self.parameters_per_unit = levels
+        super().__init__(given, units, network, **kwargs)
+
+    def distribution(self, values):
+        logits = _split_last(self(values), self.levels)
+        scale = tfb.Scale(1.0 / (self.levels - 1))
+        return tfd.Independent(_Rescaled(tfd.Categorical(logits=logits, dtype=tf.float32), scale), 1)
+
+    def expected(self, distribution):
+        probs = tf.nn.softmax(distribution.distribution.distribution.logits)
+        return tf.linalg.matvec(probs, tf.linspace(0.0, 1.0, self.levels))
+
+
+class LogisticMixtureLikelihood(Likelihood):
+    """x in {0, ..., levels - 1}^D / (levels - 1): a discretised mixture of logistics (Salimans et al. 2017, eq. 1-2).
+
+    Each pixel's mixture has `components` weights, centres and log-scales; the mass of a level is the difference of the
+    mixture's distribution function at its borders, the outermost levels taking the tails.
+    """
+
+    def __init__(self, given="", units=1, network=None, levels=256, components=5, **kwargs):
+        self.levels, self.components = levels, components
+        self.parameters_per_unit = 3 * components
+        super().__init__(given, units, network, **kwargs)
+
+    def distribution(self, values):
+        weights, centres, log_scales = tf.split(_split_last(self(values), self.parameters_per_unit), 3, axis=-1)
+        # Centres start spread over the levels and scales at a tenth of the range, as an untrained head gives zeros.
+        spread = tf.linspace(-0.8, 0.8, self.components) if self.components > 1 else tf.zeros([1])
+        half = 0.5 * (self.levels - 1)
+        logistic = tfd.Logistic(half * (1.0 + centres + spread), half * tf.exp(tf.maximum(log_scales - 2.0, -7.0)))
+        # Level k takes the mass between k - 1/2 and k + 1/2; QuantizedDistribution rounds up, hence the shift.
+        shifted = tfd.TransformedDistribution(logistic, tfb.Shift(-0.5))
+        quantised = tfd.QuantizedDistribution(shifted, low=0.0, high=self.levels - 1.0)
+        mixture = tfd.MixtureSameFamily(tfd.Categorical(logits=weights), quantised)
+        return tfd.Independent(_Rescaled(mixture, tfb.Scale(1.0 / (self.levels - 1))), 1)
+
+    def expected(self, distribution):
+        mixture = distribution.distribution.distribution
+        logistic = mixture.components_distribution.distribution.distribution
+        centre = tf.clip_by_value(logistic.loc / (self.levels - 1), 0.0, 1.0)
+        return tf.reduce_sum(tf.nn.softmax(mixture.mixture_distribution.logits) * centre, -1)
+
+
+class _Rescaled(tfd.TransformedDistribution):
+    """A distribution on whole levels seen on [0, 1]; its probabilities are masses, so no Jacobian is added."""
+
+    def _log_prob(self, x):
+        return self.distribution.log_prob(tf.round(self.bijector.inverse(x)))
+
+
+def _split_last(parameters, per_unit):
+    """[..., per_unit * D], all first parameters first, to [..., D, per_unit]."""
+    shape = tf.concat([tf.shape(parameters)[:-1], [per_unit, parameters.shape[-1] // per_unit]], 0)
+    return tf.linalg.matrix_transpose(tf.reshape(parameters, shape))
+
+
+LIKELIHOODS = {
+    "bernoulli": BernoulliLikelihood,
+    "gaussian": GaussianLikelihood,
+    "categorical": CategoricalLikelihood,
+    "logistic_mixture": LogisticMixtureLikelihood,
+}
+
+
+def likelihood(name, given, units, network, **options):
+    """Returns the conditional p(x | given) called `name`, one of `LIKELIHOODS`."""
+    if name not in LIKELIHOODS:
+        raise ValueError(f"likelihood: got {name!r}; allowed: {', '.join(LIKELIHOODS)}")
+    return LIKELIHOODS[name](given, units, network, **options)

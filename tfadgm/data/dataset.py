@@ -1,0 +1,134 @@
+"""What a data set is: raw arrays, and how they become x. Shared helpers of the loaders."""
+
+import dataclasses
+import tempfile
+
+import numpy as np
+
+from tfadgm.data.preprocess import Preprocess
+
+# Above this size, examples live in an unnamed temporary file and are paged in as they are needed.
+MEMORY_LIMIT_BYTES = 1 << 30
+UNLABELLED = -1
+
+
+@dataclasses.dataclass
+class Dataset:
+    """Raw examples and their labels.
+
+    Attributes:
+      name: as it is printed.
+      x_train: [N, ...] raw examples (an array or a memory map).
+      y_train: int64 [N]: class numbers; -1 is unlabelled.
+      x_test, y_test: the test set, or None.
+      class_names: K strings.
+      likelihood: the default p(x|.), one of `conditionals.LIKELIHOODS`.
+      scale, shift: x = (raw - shift) * scale, before `noise`; "standardise" computes both per feature, "channel" a scale
+        per channel, from the training examples.
+      noise: one of `preprocess.NOISES`.
+      min_column_std: components of x whose standard deviation over the training set is below it are dropped.
+    """
+
+    name: str
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray | None
+    y_test: np.ndarray | None
+    class_names: list
+    likelihood: str = "bernoulli"
+    scale: object = 1.0
+    shift: object = 0.0
+    noise: str = "none"
+    min_column_std: float = 0.0
+
+    def __post_init__(self):
+        self.y_train = np.asarray(self.y_train, "int64")
+        if self.y_test is not None:
+            self.y_test = np.asarray(self.y_test, "int64")
+        check(self)
+
+    @property
+    def num_classes(self):
+        return len(self.class_names)
+
+    @property
+    def raw_shape(self):
+        return tuple(self.x_train.shape[1:])
+
+    def make_preprocess(self, min_column_std=None):
+        """Returns the `Preprocess` fitted to the training examples (no labels, no test data)."""
+        threshold = self.min_column_std if min_column_std is None else min_column_std
+        scale, shift = self._scale_and_shift()
+        layer = Preprocess(self.raw_shape, str(self.x_train.dtype), scale, shift, noise=self.noise)
+        if threshold <= 0:
+            return layer
+        std = _moments((np.asarray(x, "float32") - shift) * scale for x in _chunks(self.x_train))[1]
+        columns = np.flatnonzero(std.reshape(-1) >= threshold)
+        if not len(columns):
+            raise ValueError(f"min_column_std: got {threshold}, which drops every column; allowed: below {std.max():.3g}")
+        return Preprocess(self.raw_shape, str(self.x_train.dtype), scale, shift, columns, self.noise)
+
+    def _scale_and_shift(self):
+        if not isinstance(self.scale, str):
+            return self.scale, self.shift
+        mean, std = _moments(_chunks(self.x_train))
+        if self.scale == "standardise":
+            return 1.0 / np.where(std > 0, std, 1.0), mean
+        # The paper divides each channel by its standard deviation over images and pixels, and subtracts nothing.
+        mean_square = (std**2 + mean**2).reshape(-1, mean.shape[-1]).mean(0)
+        channel_mean = mean.reshape(-1, mean.shape[-1]).mean(0)
+        return 1.0 / np.sqrt(mean_square - channel_mean**2), self.shift
+
+
+def _chunks(x, size=4096):
+    return (np.asarray(x[i : i + size]) for i in range(0, len(x), size))
+
+
+def _moments(chunks):
+    """Returns the mean and standard deviation per feature, float64, over an iterable of [n, ...]."""
+    count, total, squares = 0, 0.0, 0.0
+    for chunk in chunks:
+        chunk = np.asarray(chunk, "float64")
+        count, total, squares = count + len(chunk), total + chunk.sum(0), squares + (chunk**2).sum(0)
+    mean = total / count
+    return mean, np.sqrt(np.maximum(squares / count - mean**2, 0.0))
+
+
+def check(data):
+    """Raises a ValueError that names the part of `data` that cannot be right."""
+    parts = [("train", data.x_train, data.y_train), ("test", data.x_test, data.y_test)]
+    for part, x, y in parts:
+        if x is None:
+            continue
+        if len(x) == 0:
+            raise ValueError(f"{data.name}: the {part} set is empty; allowed: at least one example")
+        if tuple(x.shape[1:]) != data.raw_shape or not data.raw_shape:
+            raise ValueError(
+                f"{data.name}: {part} examples have shape {tuple(x.shape[1:])}; allowed: {data.raw_shape or '[N, ...]'}"
+            )
+        if x.dtype.kind not in "uifb":
+            raise ValueError(f"{data.name}: {part} x has dtype {x.dtype}; allowed: numbers")
+        if x.dtype.kind == "f":
+            bad = sum(int((~np.isfinite(chunk)).sum()) for chunk in _chunks(x))
+            if bad:
+                raise ValueError(f"{data.name}: {part} x has {bad} values that are NaN or infinite; allowed: finite numbers")
+        if y is not None:
+            _check_labels(data, part, x, y)
+
+
+def _check_labels(data, part, x, y):
+    if y.shape != (len(x),):
+        raise ValueError(f"{data.name}: {part} y has shape {y.shape}; allowed: ({len(x)},), one label per example")
+    lowest = UNLABELLED if part == "train" else 0
+    if y.min() < lowest or y.max() >= data.num_classes:
+        raise ValueError(
+            f"{data.name}: {part} labels lie in {y.min()}..{y.max()}; allowed: {lowest}..{data.num_classes - 1}"
+            + (" (-1 is unlabelled)" if part == "train" else "")
+        )
+
+
+def allocate(shape, dtype):
+    """Returns an array to be filled: in memory, or in an unnamed temporary file if it is large."""
+    if np.prod(shape, dtype="int64") * np.dtype(dtype).itemsize <= MEMORY_LIMIT_BYTES:
+        return np.empty(shape, dtype)
+    return np.memmap(tempfile.TemporaryFile(), dtype, "w+", shape=tuple(shape))

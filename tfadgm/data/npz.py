@@ -1,0 +1,56 @@
+"""The user's own arrays: `npz:FILE` with x, y (-1 is unlabelled) and optionally x_test, y_test. Never a pickle."""
+
+import numpy as np
+
+from tfadgm.data.dataset import Dataset
+
+
+def read_arrays(path, required, optional=()):
+    """Returns a dict of the named arrays of an npz file, or raises a ValueError that names what is wrong."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            missing = [name for name in required if name not in archive]
+            if missing:
+                raise ValueError(
+                    f"has arrays {', '.join(archive.files) or 'none'}; allowed: {', '.join(required)} are required"
+                )
+            return {name: archive[name] for name in (*required, *optional) if name in archive}
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such file; allowed: an npz file") from None
+    except Exception as error:  # zip, format and pickle errors
+        raise ValueError(f"{path}: not a readable npz file: {str(error).splitlines()[0]}") from error
+
+
+def describe(x):
+    """Returns the likelihood, scale, shift and noise that suit raw examples x.
+
+    uint8 images are intensities, binarised afresh for every batch; numbers within [0, 1] likewise; anything else is
+    standardised per feature and Gaussian.
+    """
+    if x.dtype == np.uint8:
+        return dict(likelihood="bernoulli", scale=1 / 255, noise="binarise")
+    if x.dtype.kind in "fb" and x.size and x.min() >= 0 and x.max() <= 1:
+        return dict(likelihood="bernoulli", noise="binarise")
+    return dict(likelihood="gaussian", scale="standardise")
+
+
+def load(argument=None, **_):
+    """Returns the data set in the npz file `argument`."""
+    if not argument:
+        raise ValueError("dataset npz: got no file; allowed: npz:FILE")
+    arrays = read_arrays(argument, ["x", "y"], ["x_test", "y_test"])
+    for name in ("y", "y_test"):
+        if name in arrays and arrays[name].dtype.kind not in "ui":
+            raise ValueError(f"{argument}: {name} has dtype {arrays[name].dtype}; allowed: whole numbers, -1 is unlabelled")
+    if ("x_test" in arrays) != ("y_test" in arrays):
+        raise ValueError(f"{argument}: has one of x_test and y_test; allowed: both or none")
+    x, y = arrays["x"], arrays["y"]
+    if x.dtype == np.float64:
+        x = x.astype("float32")
+    x_test, y_test = arrays.get("x_test"), arrays.get("y_test")
+    if x_test is not None and x_test.dtype == np.float64:
+        x_test = x_test.astype("float32")
+    classes = int(max(y.max(initial=-1), -1 if y_test is None else y_test.max(initial=-1))) + 1
+    if classes < 2:
+        raise ValueError(f"{argument}: the labels name {classes} classes; allowed: at least 2")
+    return Dataset(str(argument), x, y, x_test, y_test, [str(k) for k in range(classes)], **describe(x))

@@ -1,0 +1,133 @@
+"""From a data set to training streams: which labels are known, what is held out, and static batches.
+
+A stream is a pure function of (seed, epoch): epoch e of a resumed run has the batches of epoch e of a run that was never
+interrupted. Batches are gathered by index, so that a data set in a temporary file is never read into memory.
+"""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from tfadgm.data.dataset import UNLABELLED
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Indices into the training set.
+
+    Attributes:
+      labelled: the examples whose labels are known.
+      unlabelled: the unlabelled pool; the labelled examples are in it too, without their labels, if that was asked for.
+      validation: held-out examples, with labels; in neither of the others.
+    """
+
+    labelled: np.ndarray
+    unlabelled: np.ndarray
+    validation: np.ndarray
+
+
+def split(y, num_classes, labels=None, validation=0, seed=0, labelled_in_unlabelled=True):
+    """Draws the validation set and the labelled examples from the seed.
+
+    Args:
+      y: int [N]; -1 is unlabelled.
+      num_classes: K.
+      labels: how many labels to keep, evenly over classes (the remainder goes to classes drawn at random); None keeps all.
+      validation: how many examples to hold out, drawn from those that have a label.
+      seed: the seed of both draws.
+      labelled_in_unlabelled: whether labelled examples are also in the unlabelled pool (as in the papers).
+
+    Raises:
+      ValueError: if there are fewer labels than classes, or fewer examples of a class than are asked for.
+    """
+    generator = np.random.default_rng([seed, 1])
+    known = generator.permutation(np.flatnonzero(y != UNLABELLED))
+    if not 0 <= validation < len(known):
+        raise ValueError(
+            f"validation: got {validation}; allowed: 0 to {len(known) - 1}, as {len(known)} examples have labels"
+        )
+    held_out, known = np.sort(known[:validation]), known[validation:]
+    labelled = known if labels is None else _even_draw(y, known, num_classes, labels, generator)
+    counts = np.bincount(y[labelled], minlength=num_classes)
+    if (counts == 0).any():
+        raise ValueError(
+            f"labels: class {int(counts.argmin())} has none; allowed: at least one label of each of {num_classes} classes"
+        )
+    pool = np.setdiff1d(np.arange(len(y)), held_out)
+    if not labelled_in_unlabelled:
+        pool = np.setdiff1d(pool, labelled)
+        if not len(pool):
+            raise ValueError("labelled_in_unlabelled: got no, and every example is labelled; allowed: yes, or fewer labels")
+    return Split(np.sort(labelled), pool, held_out)
+
+
+def _even_draw(y, known, num_classes, labels, generator):
+    if not num_classes <= labels <= len(known):
+        raise ValueError(f"labels: got {labels}; allowed: {num_classes} (one per class) to {len(known)}")
+    share = np.full(num_classes, labels // num_classes)
+    share[generator.permutation(num_classes)[: labels % num_classes]] += 1
+    chosen = []
+    for k in range(num_classes):
+        of_class = known[y[known] == k]
+        if len(of_class) < share[k]:
+            raise ValueError(f"labels: got {labels}, {share[k]} of class {k}; allowed: its {len(of_class)} examples")
+        chosen.append(of_class[: share[k]])
+    return np.concatenate(chosen)
+
+
+def steps_per_epoch(split, batch):
+    """Returns the number of whole unlabelled batches in the pool, at least 1."""
+    return max(1, len(split.unlabelled) // batch)
+
+
+def epoch_indices(split, batch, labelled_batch, seed, epoch):
+    """Returns the index arrays of one epoch: unlabelled [steps, batch] and labelled [steps, labelled_batch].
+
+    The unlabelled pool is permuted (and repeated, if it is smaller than a batch); the labelled examples are repeated
+    permutations, so that each is used equally often.
+    """
+    generator = np.random.default_rng([seed, 2, epoch])
+    steps = steps_per_epoch(split, batch)
+
+    def repeated(indices, columns):
+        rounds = -(-steps * columns // len(indices))
+        order = np.concatenate([generator.permutation(indices) for _ in range(rounds)])
+        return order[: steps * columns].reshape(steps, columns)
+
+    return repeated(split.unlabelled, batch), repeated(split.labelled, labelled_batch)
+
+
+def training_stream(data, split, batch, labelled_batch, seed=0, first_epoch=0, with_labels=True):
+    """Returns an endless `tf.data.Dataset` of {"labelled": (raw, y), "unlabelled": raw}, with static shapes.
+
+    Args:
+      data: a `Dataset`.
+      split: a `Split`.
+      batch, labelled_batch: numbers of unlabelled and labelled examples in a batch.
+      seed: the seed of the order.
+      first_epoch: the epoch at which the stream starts; an epoch has `steps_per_epoch` batches.
+      with_labels: False leaves the labelled part out, for models without a class.
+    """
+    x, y = data.x_train, data.y_train
+    raw_type = tf.as_dtype(x.dtype)
+
+    def epoch_batches(epoch):
+        indices = tf.numpy_function(
+            lambda e: epoch_indices(split, batch, labelled_batch, seed, int(e)), [epoch], [tf.int64, tf.int64]
+        )
+        return tf.data.Dataset.from_tensor_slices(tuple(indices))
+
+    def gather(values, indices, size, dtype, shape):
+        found = tf.numpy_function(lambda i: np.ascontiguousarray(values[i]), [indices], dtype)
+        return tf.ensure_shape(found, [size, *shape])
+
+    def example_batch(unlabelled, labelled):
+        result = {"unlabelled": gather(x, unlabelled, batch, raw_type, data.raw_shape)}
+        if with_labels:
+            raw = gather(x, labelled, labelled_batch, raw_type, data.raw_shape)
+            result["labelled"] = (raw, gather(y, labelled, labelled_batch, tf.int64, ()))
+        return result
+
+    epochs = tf.data.Dataset.range(first_epoch, np.iinfo("int64").max)
+    return epochs.flat_map(epoch_batches).map(example_batch, num_parallel_calls=1).prefetch(4)

@@ -1,0 +1,80 @@
+"""From a raw example to x: a Keras layer that is trained with, saved with and exported with the model."""
+
+import math
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+NOISES = ("none", "binarise", "dequantise")
+
+
+class Preprocess(keras.layers.Layer):
+    """x = columns((raw - shift) * scale), flat, float32 [B, D].
+
+    Args:
+      raw_shape: shape of one raw example, such as [28, 28, 1].
+      raw_dtype: its dtype, such as "uint8".
+      scale, shift: a number, or one per last-axis entry of the raw example.
+      columns: indices of the flattened raw example that are kept; None keeps all.
+      noise: "none"; "binarise": x ~ Bernoulli(x) afresh each time (Maaloe et al. 2016, section 3; Salakhutdinov and
+        Murray 2008); "dequantise": raw + U(0, 1) before scaling (Uria et al. 2013).
+    """
+
+    def __init__(self, raw_shape, raw_dtype="float32", scale=1.0, shift=0.0, columns=None, noise="none", **kwargs):
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        if noise not in NOISES:
+            raise ValueError(f"noise: got {noise!r}; allowed: {', '.join(NOISES)}")
+        self.raw_shape, self.raw_dtype, self.noise = tuple(raw_shape), raw_dtype, noise
+        self.scale, self.shift = np.asarray(scale, "float32"), np.asarray(shift, "float32")
+        self.columns = None if columns is None else np.asarray(columns, "int32")
+        self.built = True
+
+    @property
+    def size(self):
+        """D, the number of components of x."""
+        return math.prod(self.raw_shape) if self.columns is None else len(self.columns)
+
+    @property
+    def image_shape(self):
+        """[height, width, channels] of x, or None if the raw example is no image or some of its columns are dropped."""
+        return self.raw_shape if len(self.raw_shape) == 3 and self.columns is None else None
+
+    def call(self, raw, seed=None):
+        """Returns x, [B, D]. With a seed: with its noise, as in training. Without: what the classifier reads at test.
+
+        That is the expectation over the noise: intensities for binarised data (as in the authors' code), the middle of
+        the level for dequantised data.
+        """
+        x = tf.cast(raw, tf.float32)
+        if self.noise == "dequantise":
+            x += 0.5 if seed is None else tf.random.stateless_uniform(tf.shape(x), seed)
+        x = (x - self.shift) * self.scale
+        x = tf.reshape(x, [-1, math.prod(self.raw_shape)])
+        if self.columns is not None:
+            x = tf.gather(x, self.columns, axis=1)
+        if self.noise == "binarise" and seed is not None:
+            x = tf.cast(tf.random.stateless_uniform(tf.shape(x), seed) < x, tf.float32)
+        return x
+
+    def observation(self, raw, seed=None):
+        """Returns the x that a density scores: as `call`, but binary data are rounded when there is no seed."""
+        x = self(raw, seed)
+        return tf.round(x) if self.noise == "binarise" and seed is None else x
+
+    def picture(self, x):
+        """Returns x, [..., D], as raw examples, float32 [..., *raw_shape]; dropped columns get the value 0."""
+        x = np.asarray(x, "float32")
+        flat = x
+        if self.columns is not None:
+            flat = np.zeros((*x.shape[:-1], math.prod(self.raw_shape)), "float32")
+            flat[..., self.columns] = x
+        return flat.reshape(*x.shape[:-1], *self.raw_shape) / self.scale + self.shift
+
+    def get_config(self):
+        columns = None if self.columns is None else self.columns.tolist()
+        return {
+            **super().get_config(),
+            **dict(raw_shape=list(self.raw_shape), raw_dtype=self.raw_dtype, noise=self.noise, columns=columns),
+            **dict(scale=self.scale.tolist(), shift=self.shift.tolist()),
+        }

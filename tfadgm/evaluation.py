@@ -1,0 +1,104 @@
+"""What a model is worth on held-out examples: error, calibration and densities."""
+
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from tfadgm import noise
+
+# All evaluation noise comes from this seed: results depend on the model alone.
+SEED = (0, 2016)
+MEMORY_ROWS = 200_000  # rows of a hidden layer that are evaluated at once
+
+
+def class_probabilities(model, x, samples=100, chunk=500):
+    """Returns q(y|x) = mean over `samples` draws of a of q(y|a, x), float64 [N, K], for raw examples x."""
+
+    def log_probs(raw, seed):
+        return model.log_class_probs(raw, seed, samples)
+
+    probabilities = np.exp(_in_chunks(log_probs, model, x, chunk).astype("float64"))
+    return probabilities / probabilities.sum(1, keepdims=True)
+
+
+def elbo(model, x, chunk=500):
+    """Returns -U(x) <= log p(x) in nats, [N]; binary data are binarised once, from a fixed seed."""
+
+    def bound(raw, seed):
+        return model.elbo(raw, seed, noise.fold(seed, "observation"))
+
+    return _in_chunks(bound, model, x, chunk)
+
+
+def log_density(model, x, samples=100, progress=None):
+    """Returns the importance-weighted bound of log p(x) with `samples` samples in nats, [N] (Burda et al. 2015, eq. 8).
+
+    Samples and examples are cut into chunks of at most `MEMORY_ROWS` rows, so that memory does not grow with either.
+    """
+    classes = max(1, model.num_classes if model.is_semi_supervised else 1)
+    at_once = max(1, min(samples, MEMORY_ROWS // (100 * classes)))
+    chunk = max(1, min(len(x), MEMORY_ROWS // (at_once * classes)))
+    parts = -(-samples // at_once)
+
+    def bound(raw, seed):
+        observation = noise.fold(seed, "observation")
+        sizes = [min(at_once, samples - i * at_once) for i in range(parts)]
+        log_w = [model.log_weights(raw, noise.fold(seed, i), size, observation) for i, size in enumerate(sizes)]
+        sums = tf.stack([tf.reduce_logsumexp(w, 0) for w in log_w])
+        return tf.reduce_logsumexp(sums, 0) - math.log(samples)
+
+    return _in_chunks(bound, model, x, chunk, progress)
+
+
+def _in_chunks(function, model, x, chunk, progress=None):
+    spec = [tf.TensorSpec([None, *model.preprocess.raw_shape], model.preprocess.raw_dtype), tf.TensorSpec([2], tf.int32)]
+    compiled = tf.function(function, input_signature=spec, autograph=False)
+    results = []
+    for number, start in enumerate(range(0, len(x), chunk)):
+        raw = np.ascontiguousarray(x[start : start + chunk])
+        results.append(compiled(raw, tf.constant([SEED[0] + number, SEED[1]])).numpy())
+        if progress:
+            progress(min(start + chunk, len(x)), len(x))
+    return np.concatenate(results)
+
+
+def expected_calibration_error(probabilities, y, bins=15):
+    """Expected calibration error: sum over bins of (n_b / N) |accuracy_b - confidence_b| (Guo et al. 2017, eq. 3).
+
+    Args:
+      probabilities: [N, K].
+      y: class numbers [N].
+      bins: number of equal-width bins of the confidence max_k p_k.
+    """
+    confidence, correct = probabilities.max(1), probabilities.argmax(1) == y
+    index = np.minimum((confidence * bins).astype(int), bins - 1)
+    gaps = [abs(correct[index == b].sum() - confidence[index == b].sum()) for b in range(bins)]
+    return float(sum(gaps) / len(y))
+
+
+def classification(probabilities, y):
+    """Returns error, its standard error, expected calibration error and negative log-likelihood (nats) of predictions."""
+    wrong = probabilities.argmax(1) != y
+    error = float(wrong.mean())
+    likelihood = np.maximum(probabilities[np.arange(len(y)), y], np.finfo("float64").tiny)
+    return dict(
+        error=error,
+        error_stderr=math.sqrt(error * (1 - error) / len(y)),
+        examples=len(y),
+        ece=expected_calibration_error(probabilities, y),
+        nll=float(-np.log(likelihood).mean()),
+    )
+
+
+def densities(model, x, samples=100, examples=1000, progress=None):
+    """Returns the ELBO over all x and the importance-weighted bound over the first `examples`, with standard errors."""
+    bound, weighted = elbo(model, x), log_density(model, x[:examples], samples, progress)
+    return dict(
+        elbo=float(bound.mean()),
+        elbo_stderr=float(bound.std() / math.sqrt(len(bound))),
+        log_density=float(weighted.mean()),
+        log_density_stderr=float(weighted.std() / math.sqrt(len(weighted))),
+        log_density_samples=samples,
+        log_density_examples=len(weighted),
+    )

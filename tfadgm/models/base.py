@@ -1,0 +1,353 @@
+"""The base class of all models: factorisation, objective, train step, evaluation and generation."""
+
+import contextlib
+import dataclasses
+
+import keras
+import tensorflow as tf
+
+from tfadgm import bounds, networks, noise
+from tfadgm.data.preprocess import Preprocess
+from tfadgm.models import factorisation
+
+
+@dataclasses.dataclass(frozen=True)
+class Objective:
+    """What is maximised, and how it is estimated.
+
+    Attributes:
+      samples: S, samples of the latents in the bounds (eq. 17 of Maaloe et al. 2016; 1 in most of its experiments).
+      classifier_samples: None: q(y|a_s, x), one class distribution per sample of a (eq. 17). A number, at least
+        `samples`: q(y|x) = mean over so many samples of a, in the classification term and as the weights of the classes;
+        cheap, since the additional samples run no decoder. See `bounds.unlabelled_bound` for why it is a bound.
+      beta: alpha = beta * (N_l + N_u) / N_l is the weight of the classification term, relative to means per example
+        (eq. 12; 0.1 to 2 in the paper, 0.1 in its code).
+      labelled_weight: the weight of the labelled bound's mean beside the unlabelled bound's. 1 is the authors' code; eq. 13,
+        a sum over the data set, is N_l / N_u.
+      num_labelled, num_unlabelled: N_l and N_u, the sizes of the training sets.
+      exact_classes: None: y by exact enumeration. k: the k most probable classes exactly and one sampled from the rest.
+      importance_weighted: log-mean-exp over the samples in place of the mean (Burda et al. 2015).
+      warmup_steps: steps over which the temperature of the latents' terms rises from 0 to 1 (Sonderby et al. 2016).
+      weight_prior: whether sum log N(W; 0, 1) / (N_l + N_u) over all kernels W is added (the code of Kingma et al. 2014
+        and of Maaloe et al. 2016).
+    """
+
+    samples: int = 1
+    classifier_samples: int | None = None
+    beta: float = 0.1
+    labelled_weight: float = 1.0
+    num_labelled: int = 1
+    num_unlabelled: int = 0
+    exact_classes: int | None = None
+    importance_weighted: bool = False
+    warmup_steps: int = 0
+    weight_prior: bool = False
+
+    def __post_init__(self):
+        if self.samples < 1:
+            raise ValueError(f"samples: got {self.samples}; allowed: at least 1")
+        if self.classifier_samples is not None and self.classifier_samples < self.samples:
+            raise ValueError(
+                f"classifier_samples: got {self.classifier_samples}; allowed: none, or at least samples = {self.samples}"
+            )
+        if self.importance_weighted and self.samples > 1 and self.classifier_samples is None:
+            raise ValueError(
+                "importance_weighted needs one q(y|x) for all samples: got classifier_samples none; "
+                f"allowed: a number of at least samples = {self.samples}"
+            )
+        least = dict(beta=0, labelled_weight=0, num_labelled=1, warmup_steps=0)
+        for name, minimum in least.items():
+            if not getattr(self, name) >= minimum:
+                raise ValueError(f"{name}: got {getattr(self, name)}; allowed: at least {minimum}")
+
+    @property
+    def alpha(self):
+        """The weight of the classification term."""
+        return self.beta * (self.num_labelled + self.num_unlabelled) / self.num_labelled
+
+
+@contextlib.contextmanager
+def _dtype_policy(precision):
+    """Within this scope new layers compute in `precision`."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+class DeepGenerativeModel(keras.Model):
+    """A deep generative model: two ordered dicts of conditionals, `p` and `q`, and the bound between them.
+
+    A subclass's `factors` returns p and q. Their factorisation is checked and printed by `formula`.
+
+    Args:
+      preprocess: a `Preprocess`, raw examples to x.
+      num_classes: K; models without a class ignore it.
+      likelihood: one of `conditionals.LIKELIHOODS`.
+      network: the `networks.Network` of every conditional.
+      objective: an `Objective`.
+      seed: base seed of the initial weights and of all noise.
+      xla: whether the loss and its gradients are compiled by XLA.
+      precision: "float32", or "bfloat16": the networks' products in bfloat16, weights and distributions in float32.
+    """
+
+    def __init__(
+        self,
+        preprocess,
+        num_classes,
+        likelihood="bernoulli",
+        network=None,
+        objective=None,
+        seed=0,
+        xla=False,
+        precision="float32",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.precision = precision
+        self.preprocess, self.num_classes, self.likelihood = preprocess, num_classes, likelihood
+        self.network, self.objective = network or networks.Network(), objective or Objective()
+        self.seed, self.xla = seed, xla
+        self._check_options()
+        keras.utils.set_random_seed(seed)
+        with _dtype_policy(precision):
+            self.p, self.q = self.factors()
+        self.sizes = factorisation.check(type(self).__name__, self.p, self.q, preprocess.size, self.num_classes)
+        for conditional in [*self.p.values(), *self.q.values()]:
+            conditional.build_from(self.sizes)
+        self.built = True
+        self._trackers = {}
+        self._compiled = None
+
+    def factors(self):
+        """Returns (p, q), ordered dicts of name to `Conditional`, parents before children."""
+        raise NotImplementedError
+
+    def _check_options(self):
+        exact = self.objective.exact_classes
+        if exact is not None and self.is_semi_supervised and not 1 <= exact < self.num_classes - 1:
+            raise ValueError(
+                f"exact_classes: got {exact}; allowed: none, or 1 to {self.num_classes - 2} of {self.num_classes} classes"
+            )
+
+    @property
+    def formula(self):
+        """The factorisation as it is written in papers, two lines."""
+        return factorisation.formula(self.p, self.q)
+
+    @property
+    def is_semi_supervised(self):
+        """Whether the model has a class y (a class attribute, known before the factors are built)."""
+        return True
+
+    # ------------------------------------------------------------------------------------------------------ objective
+
+    def terms(self, batch, seed, temperature=1.0, pinned=None):
+        """Returns a dict of scalars, means over the batch in nats per example; "objective" is what is maximised.
+
+            objective = mean_l [-w L(x, y) + alpha log q(y|x)] + mean_u [-U(x)] + log p(W) / (N_l + N_u)
+
+        As in the code of Maaloe et al. 2016 the labelled and the unlabelled examples enter as two means, w being
+        `labelled_weight`; in a literal eq. 13, a sum over the data sets, a hundred labels nearly vanish.
+
+        Args:
+          batch: {"labelled": (raw, y), "unlabelled": raw}: raw examples and class numbers [B].
+          seed: int32 [2].
+          temperature: of the latents' terms; 1 is the bound.
+          pinned: {"labelled": {...}, "unlabelled": {...}}: values of latents that are not to be drawn.
+        """
+        pinned = pinned or {}
+        labelled = self._labelled_terms(*batch["labelled"], noise.fold(seed, 1), temperature, pinned.get("labelled"))
+        unlabelled = self._unlabelled_terms(batch["unlabelled"], noise.fold(seed, 2), temperature, pinned.get("unlabelled"))
+        terms = {**labelled, **unlabelled}
+        objective = (
+            self.objective.labelled_weight * terms["labelled_bound"]
+            + self.objective.alpha * terms["classification_bound"]
+            + terms["unlabelled_bound"]
+        )
+        return {"objective": objective + self.log_weight_prior(), **terms}
+
+    def observe(self, raw, seed=None):
+        """Returns x with a sample axis, [1, B, D]."""
+        return self.preprocess(raw, seed)[tf.newaxis]
+
+    def _draws(self, x, seed, pinned=None, samples=None):
+        batch = x.shape[1] if x.shape[1] is not None else tf.shape(x)[1]
+        return noise.Draws(seed, batch, samples or self.objective.samples, pinned)
+
+    def _reduce_samples(self):
+        return bounds.importance_bound if self.objective.importance_weighted else bounds.mean_bound
+
+    def _infer_class(self, x, draws, stop_gradient=False):
+        """q's draws before y and its class probabilities, as the options ask; keeps `samples` draws for the bounds."""
+        objective = self.objective
+        many = draws.replace(samples=objective.classifier_samples or objective.samples)
+        values, log_q, log_q_y = bounds.infer_class(self.q, x, many, stop_gradient)
+        if objective.classifier_samples is not None:
+            log_q_y = bounds.average_class(log_q_y)
+        log_q = {name: term[..., : objective.samples, :] for name, term in log_q.items()}
+        return (bounds.first_samples(values, objective.samples), log_q), log_q_y
+
+    def _labelled_terms(self, raw, y, seed, temperature, pinned):
+        x = self.observe(raw, noise.fold(seed, "x"))
+        draws = self._draws(x, seed, pinned)
+        y = tf.one_hot(y, self.num_classes)
+        inferred, log_q_y = self._infer_class(x, draws, self.stop_classification_gradient)
+        bound = bounds.labelled_bound(self.p, self.q, x, y, draws, temperature, self._reduce_samples(), inferred)
+        classification = bounds.classification_bound(log_q_y, y)
+        correct = tf.equal(tf.argmax(bounds.average_class(log_q_y)[0], -1), tf.argmax(y, -1))
+        return {
+            "labelled_bound": tf.reduce_mean(bound),
+            "classification_bound": tf.reduce_mean(classification),
+            "labelled_accuracy": tf.reduce_mean(tf.cast(correct, tf.float32)),
+        }
+
+    def _unlabelled_terms(self, raw, seed, temperature, pinned):
+        x = self.observe(raw, noise.fold(seed, "x"))
+        draws = self._draws(x, seed, pinned)
+        inferred, log_q_y = self._infer_class(x, draws)
+        bound = bounds.unlabelled_bound(
+            self.p, self.q, inferred, log_q_y, draws, temperature, self._reduce_samples(), self.objective.exact_classes
+        )
+        return {"unlabelled_bound": tf.reduce_mean(bound)}
+
+    stop_classification_gradient = False
+
+    def log_weight_prior(self):
+        """sum log N(W; 0, 1) / (N_l + N_u) over all kernels, without its constant; 0 if it is turned off."""
+        if not self.objective.weight_prior:
+            return 0.0
+        kernels = [w for w in self.trainable_variables if w.name == "kernel"]
+        total = self.objective.num_labelled + self.objective.num_unlabelled
+        return -tf.add_n([tf.nn.l2_loss(tf.convert_to_tensor(w)) for w in kernels]) / total
+
+    # ----------------------------------------------------------------------------------------------------- train step
+
+    def temperature(self):
+        """The warm-up temperature at the optimizer's step: from 0 to 1 over `warmup_steps`."""
+        if not self.objective.warmup_steps:
+            return 1.0
+        return tf.minimum(1.0, tf.cast(self.optimizer.iterations, tf.float32) / self.objective.warmup_steps)
+
+    def train_step(self, batch):
+        """One step of gradient ascent on the objective. Returns the running means of all terms over the epoch.
+
+        The loss and its gradients are one nested function, compiled by XLA if asked; everything that updates a variable
+        stays outside it, which is what works under `MirroredStrategy`.
+        """
+        if self._compiled is None:
+            self._compiled = tf.function(self._terms_and_gradients, jit_compile=self.xla, autograph=False)
+        seed = noise.step_seed(self.seed, self.optimizer.iterations)
+        terms, gradients, moments = self._compiled(batch, seed, self.temperature())
+        # Clipping needs the sum over replicas; the optimizer sums once more, hence the division.
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        if replicas > 1:
+            total = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+            gradients = [gradient / replicas for gradient in total]
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+        for layer, (mean, variance) in zip(self._normalised, moments, strict=True):
+            layer.update(mean, variance)
+        return self._track(terms)
+
+    def _terms_and_gradients(self, batch, seed, temperature):
+        updates, replicas = [], tf.distribute.get_strategy().num_replicas_in_sync
+        with tf.GradientTape() as tape:
+            with networks.batch_moments(updates):
+                terms = self.terms(batch, seed, temperature)
+            loss = -terms["objective"] / replicas
+        variables = [v.value for v in self.trainable_variables]
+        gradients = tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        last = {id(layer): (layer, mean, variance) for layer, mean, variance in updates}  # the unlabelled pass
+        self._normalised = [layer for layer, _, _ in last.values()]
+        return terms, gradients, [(mean, variance) for _, mean, variance in last.values()]
+
+    def _track(self, terms):
+        for name, value in terms.items():
+            if name not in self._trackers:
+                self._trackers[name] = keras.metrics.Mean(name=name)
+            self._trackers[name].update_state(value)
+        return {name: self._trackers[name].result() for name in terms}
+
+    @property
+    def metrics(self):
+        return list(self._trackers.values())
+
+    # ------------------------------------------------------------------------------------------------------- questions
+
+    def call(self, raw):
+        """Returns q(y|x) for raw examples, [B, K] (the mean of the first latent for models without a class)."""
+        if self.is_semi_supervised:
+            return tf.exp(self.log_class_probs(raw, tf.constant([0, 0])))
+        return self.encode(raw)[next(iter(self.q))]
+
+    def log_class_probs(self, raw, seed, samples=1):
+        """log q(y|x) = log mean_s q(y|a_s, x), [B, K], from `samples` draws of what comes before y."""
+        x = self.observe(raw)
+        _, _, log_q_y = bounds.infer_class(self.q, x, self._draws(x, seed, samples=samples))
+        return bounds.average_class(log_q_y)[0]
+
+    def elbo(self, raw, seed, observation_seed=None):
+        """-U(x) <= log p(x) with one sample and y enumerated, [B]: the paper's bound at temperature 1."""
+        x = self.preprocess.observation(raw, observation_seed)[tf.newaxis]
+        draws = self._draws(x, seed, samples=1)
+        if not self.is_semi_supervised:
+            return bounds.mean_bound(bounds.marginal_log_weight(self.p, self.q, x, draws))
+        values, log_q, log_q_y = bounds.infer_class(self.q, x, draws)
+        return bounds.unlabelled_bound(self.p, self.q, (values, log_q), log_q_y, draws)
+
+    def log_weights(self, raw, seed, samples, observation_seed=None):
+        """log of `samples` unbiased estimates of p(x), [S, B]; `bounds.importance_bound` of them bounds log p(x)."""
+        x = self.preprocess.observation(raw, observation_seed)[tf.newaxis]
+        return bounds.marginal_log_weight(self.p, self.q, x, self._draws(x, seed, samples=samples))
+
+    def encode(self, raw, y=None):
+        """Returns the means of q's latents, a dict of [B, units]; y is a one-hot [B, K], or q's own probabilities."""
+        values = {"x": self.observe(raw)}
+        for name, factor in self.q.items():
+            if name == "y":
+                values["y"] = tf.exp(factor.log_probs(values)) if y is None else y[tf.newaxis]
+            else:
+                values[name] = factor.distribution(values).mean()
+        return {name: value[0] for name, value in values.items() if name not in ("x", "y")}
+
+    def generate(self, seed, batch, y=None, latents=None):
+        """Ancestral sampling from p: returns (E[x | latents], all values), [B, D] and a dict of [B, units].
+
+        Args:
+          seed: int32 [2].
+          batch: B.
+          y: one-hot [B, K]; None draws it from p(y).
+          latents: a dict of values [B, units] to keep in place of draws, such as z for analogies.
+        """
+        given = {name: value[tf.newaxis] for name, value in (latents or {}).items()}
+        if y is not None:
+            given["y"] = y[tf.newaxis]
+        ancestors = {name: factor for name, factor in self.p.items() if name in factorisation.ancestors(self.p, "x")}
+        values, _ = bounds.follow(ancestors, given, noise.Draws(seed, batch))
+        likelihood = self.p["x"]
+        expected = likelihood.expected(likelihood.distribution(values))
+        return expected[0], {name: value[0] for name, value in values.items()}
+
+    # --------------------------------------------------------------------------------------------------------- config
+
+    def get_config(self):
+        """The constructor's arguments in JSON types."""
+        return {
+            "preprocess": self.preprocess.get_config(),
+            "num_classes": self.num_classes,
+            "likelihood": self.likelihood,
+            "network": dataclasses.asdict(self.network),
+            "objective": dataclasses.asdict(self.objective),
+            "seed": self.seed,
+            "precision": self.precision,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        config["preprocess"] = Preprocess(**config["preprocess"])
+        config["network"] = networks.Network(**config["network"])
+        config["objective"] = Objective(**config["objective"])
+        return cls(**config)

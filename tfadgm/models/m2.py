@@ -1,0 +1,40 @@
+"""M2, the generative semi-supervised model.
+
+Kingma, Rezende, Mohamed and Welling, "Semi-supervised learning with deep generative models", NIPS 2014.
+
+    p(x,y,z) = p(y) p(z) p(x|y,z)                                        (eq. 2)
+    q(y,z|x) = q(y|x) q(z|x,y)                                           (eq. 4)
+
+    log p(x,y) >= -L(x,y) = E_{q(z|x,y)} [log p(x|y,z) + log p(y) + log p(z) - log q(z|x,y)]      (eq. 6)
+    log p(x)   >= -U(x)   = sum_y q(y|x) (-L(x,y)) + H(q(y|x))                                    (eq. 7)
+    maximised: mean_l [-L + alpha log q(y|x)] + mean_u [-U]                                       (eq. 9)
+"""
+
+from tfadgm.conditionals import Categorical, Gaussian, StandardNormal, UniformCategorical, likelihood
+from tfadgm.models.base import DeepGenerativeModel
+
+
+class M2(DeepGenerativeModel):
+    """p(x,y,z) = p(y) p(z) p(x|y,z), q(y,z|x) = q(y|x) q(z|x,y).
+
+    Args:
+      dim_z: size of z (50 in the paper).
+      **kwargs: see `DeepGenerativeModel`.
+    """
+
+    def __init__(self, *args, dim_z=50, **kwargs):
+        self.dim_z = dim_z
+        super().__init__(*args, **kwargs)
+
+    def factors(self):
+        net, size, classes = self.network, self.preprocess.size, self.num_classes
+        p = dict(
+            y=UniformCategorical(units=classes),
+            z=StandardNormal(units=self.dim_z),
+            x=likelihood(self.likelihood, "y z", size, net),
+        )
+        q = dict(y=Categorical("x", classes, net), z=Gaussian("x y", self.dim_z, net))
+        return p, q
+
+    def get_config(self):
+        return {**super().get_config(), "dim_z": self.dim_z}

@@ -1,0 +1,317 @@
+"""The neural networks inside the conditionals: parent-sum first layer, MLP and convolutional trunks, batch norm.
+
+All tensors are [..., features]: any number of leading axes (class K, sample S, batch B), which broadcast.
+"""
+
+import contextlib
+import contextvars
+import dataclasses
+import math
+
+import keras
+import tensorflow as tf
+
+ACTIVATIONS = {
+    "relu": tf.nn.relu,
+    "softplus": tf.nn.softplus,
+    "tanh": tf.nn.tanh,
+    "leaky_relu": lambda h: tf.nn.leaky_relu(h, 0.01),
+}
+TRUNKS = ("mlp", "conv")
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """The architecture of one conditional's network.
+
+    Attributes:
+      hidden: widths of the fully connected hidden layers (Maaloe et al. 2016, section 3: two layers of 500).
+      activation: one of `ACTIVATIONS` (ReLU in Maaloe et al.; softplus in Kingma et al. 2014).
+      batch_norm: normalise each hidden layer before its activation (Dense, norm, activation).
+      trunk: "mlp", or "conv": x is read by strided convolutions and written by transposed ones.
+      filters: channels of the convolutions, one stride-2 layer each; only for trunk "conv".
+      image_shape: [height, width, channels] of x; only for trunk "conv".
+    """
+
+    hidden: tuple = (500, 500)
+    activation: str = "relu"
+    batch_norm: bool = False
+    trunk: str = "mlp"
+    filters: tuple = (32, 64)
+    image_shape: tuple | None = None
+
+    def __post_init__(self):
+        for name in ("hidden", "filters", "image_shape"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, tuple(getattr(self, name)))
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(f"activation: got {self.activation!r}; allowed: {', '.join(ACTIVATIONS)}")
+        if self.trunk not in TRUNKS:
+            raise ValueError(f"trunk: got {self.trunk!r}; allowed: {', '.join(TRUNKS)}")
+        if not self.hidden or any(h < 1 for h in self.hidden):
+            raise ValueError(f"hidden: got {self.hidden}; allowed: one or more widths of at least 1")
+        if self.trunk == "conv":
+            self._check_image()
+
+    def _check_image(self):
+        if self.image_shape is None or len(self.image_shape) != 3:
+            raise ValueError(
+                f"trunk 'conv' needs images with all their pixels: got image_shape {self.image_shape}; "
+                "allowed: [height, width, channels]"
+            )
+        factor = 2 ** len(self.filters)
+        if any(side % factor for side in self.image_shape[:2]):
+            raise ValueError(
+                f"trunk 'conv' with {len(self.filters)} stride-2 layers: got images of "
+                f"{self.image_shape[0]}x{self.image_shape[1]}; allowed: sides divisible by {factor}"
+            )
+
+
+# ------------------------------------------------------------------------------------------------ batch normalisation
+
+
+@dataclasses.dataclass(frozen=True)
+class _Moments:
+    updates: list | None
+    weights: object = None
+
+
+_moments = contextvars.ContextVar("tfadgm_moments", default=None)
+
+
+@contextlib.contextmanager
+def batch_moments(updates=None):
+    """Within this scope batch norm uses the moments of the batch; outside it, the moving averages.
+
+    `updates`, if a list, receives (layer, mean, variance): the caller applies them after the compiled step, since a
+    variable update inside an XLA function does not work under `MirroredStrategy`.
+    """
+    token = _moments.set(_Moments(updates))
+    try:
+        yield
+    finally:
+        _moments.reset(token)
+
+
+@contextlib.contextmanager
+def weighted_moments(weights):
+    """Within this scope the moments over an enumerated class axis are weighted by `weights`, [K, S, B].
+
+    An enumerated pass visits every class of every example. Unweighted, its moments would be those of a world where all
+    classes are equally likely for every x. With the weights q(y|x) they are the moments under q(a,y,z|x), hence those
+    of the labelled pass and of a test example, whatever K is.
+    """
+    current = _moments.get()
+    token = _moments.set(current and dataclasses.replace(current, weights=tf.stop_gradient(weights)))
+    try:
+        yield
+    finally:
+        _moments.reset(token)
+
+
+class BatchNorm(keras.layers.Layer):
+    """gamma (h - mean) / sqrt(variance + epsilon) + beta over all leading axes; see `batch_moments`."""
+
+    momentum, epsilon = 0.99, 1e-4
+
+    def build(self, shape):
+        units = shape[-1]
+        options = dict(shape=(units,), dtype="float32", autocast=False)
+        self.gamma = self.add_weight(name="gamma", initializer="ones", **options)
+        self.beta = self.add_weight(name="beta", initializer="zeros", **options)
+        options.update(trainable=False, aggregation="mean")
+        self.moving_mean = self.add_weight(name="moving_mean", initializer="zeros", **options)
+        self.moving_variance = self.add_weight(name="moving_variance", initializer="ones", **options)
+        self.built = True
+
+    def call(self, h):
+        scope = _moments.get()
+        if scope is None:
+            mean, variance = tf.convert_to_tensor(self.moving_mean), tf.convert_to_tensor(self.moving_variance)
+        else:
+            mean, variance = _weighted_mean_and_variance(tf.cast(h, tf.float32), scope.weights)
+            if scope.updates is not None:
+                scope.updates.append((self, mean, variance))
+        scale = tf.convert_to_tensor(self.gamma) * tf.math.rsqrt(variance + self.epsilon)
+        offset = tf.convert_to_tensor(self.beta) - mean * scale
+        return h * tf.cast(scale, h.dtype) + tf.cast(offset, h.dtype)
+
+    def update(self, mean, variance):
+        """Moves the moving averages towards `mean` and `variance`."""
+        for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moving.assign(self.momentum * moving + (1 - self.momentum) * value)
+
+
+def _weighted_mean_and_variance(h, weights):
+    """Returns the mean and variance of `h` [..., units] under `weights` [K, S, B] (None: equal weights)."""
+    if weights is None or h.shape.rank < 4:  # without a class axis, sum_y q(y|x) = 1: all weights are equal
+        return tf.nn.moments(h, list(range(h.shape.rank - 1)))
+    weights = tf.broadcast_to(weights, tf.shape(h)[:-1])
+    weights = tf.reshape(weights / tf.reduce_sum(weights), [1, -1])
+    rows = tf.reshape(h, [-1, h.shape[-1]])
+    mean = tf.linalg.matmul(weights, rows)
+    variance = tf.linalg.matmul(weights, tf.math.squared_difference(rows, mean))
+    return mean[0], variance[0]
+
+
+# ------------------------------------------------------------------------------------------------------------- layers
+
+
+def hidden_initializer(activation):
+    """Glorot-normal with gain sqrt(2) for rectifiers (He et al. 2015 for the gain), 1 otherwise."""
+    gain = 2.0 if activation in ("relu", "leaky_relu") else 1.0
+    return keras.initializers.VarianceScaling(scale=gain, mode="fan_avg", distribution="untruncated_normal")
+
+
+class Dense(keras.layers.Dense):
+    """h W + b for any leading axes, as one matrix product (a batched product with a shared W is many times slower)."""
+
+    def call(self, h):
+        rows = tf.reshape(h, [-1, h.shape[-1]])
+        out = tf.linalg.matmul(rows, tf.convert_to_tensor(self.kernel))
+        if self.use_bias:
+            out = tf.nn.bias_add(out, tf.convert_to_tensor(self.bias))
+        if h.shape.rank == 2:
+            return out
+        return _restore_leading(out, h)
+
+
+def _restore_leading(rows, like):
+    """Reshapes [N, units] to the leading axes of `like`, static where they are known."""
+    dynamic = tf.shape(like)
+    leading = [size if size is not None else dynamic[i] for i, size in enumerate(like.shape[:-1])]
+    return tf.reshape(rows, [*leading, rows.shape[-1]])
+
+
+class ParentSum(keras.layers.Layer):
+    """The first layer of a network with several parents: W_a a + W_y y + W_x x + b.
+
+    It equals a dense layer on the concatenation, but an enumerated y [K, 1, 1, K] broadcasts instead of being tiled, x
+    is projected once instead of once per class, and each parent has its own Glorot fan-in (as in the authors' code).
+    """
+
+    def __init__(self, given, units, initializer, **kwargs):
+        super().__init__(**kwargs)
+        self.project = {
+            name: Dense(units, use_bias=(i == 0), kernel_initializer=initializer, name=f"from_{name}")
+            for i, name in enumerate(given)
+        }
+
+    def build_from(self, sizes):
+        for name, dense in self.project.items():
+            dense.build((None, sizes[name]))
+        self.built = True
+
+    def call(self, values):
+        # Few rows first: [1, B] + [S, B] is added before it meets [K, 1, 1].
+        terms = [dense(values[name]) for name, dense in self.project.items()]
+        terms.sort(key=lambda term: term.shape.rank)
+        return sum(terms[1:], terms[0])
+
+
+class MLP(keras.layers.Layer):
+    """Parent-sum layer, then dense layers; each is (batch norm and) activation. Parents in, last hidden layer out."""
+
+    def __init__(self, given, network, **kwargs):
+        super().__init__(**kwargs)
+        self.network, self.given = network, tuple(given)
+        initializer = hidden_initializer(network.activation)
+        first = ParentSum(given, network.hidden[0], initializer, name="parents")
+        rest = [
+            Dense(units, kernel_initializer=initializer, name=f"dense_{i}") for i, units in enumerate(network.hidden[1:], 1)
+        ]
+        self.dense = [first, *rest]
+        self.norms = [BatchNorm(name=f"norm_{i}") for i in range(len(network.hidden))] if network.batch_norm else []
+        self.encoder = None
+        if network.trunk == "conv" and "x" in given:
+            self.encoder = ConvEncoder(network, name="conv")
+
+    def build_from(self, sizes):
+        if self.encoder is not None:
+            self.encoder.build((None, sizes["x"]))
+            sizes = {**sizes, "x": self.encoder.units}
+        self.dense[0].build_from(sizes)
+        for width, dense in zip(self.network.hidden, self.dense[1:], strict=False):
+            dense.build((None, width))
+        for width, norm in zip(self.network.hidden, self.norms, strict=False):
+            norm.build((None, width))
+        self.built = True
+
+    def call(self, values):
+        h = {name: values[name] for name in self.given}
+        if self.encoder is not None:
+            h["x"] = self.encoder(h["x"])
+        for i, dense in enumerate(self.dense):
+            h = dense(h)
+            if self.norms:
+                h = self.norms[i](h)
+            h = ACTIVATIONS[self.network.activation](h)
+        return h
+
+
+class ConvEncoder(keras.layers.Layer):
+    """Reads flat images [..., D] by stride-2 convolutions; gives flat features [..., units]."""
+
+    def __init__(self, network, **kwargs):
+        super().__init__(**kwargs)
+        self.network = network
+        initializer = hidden_initializer(network.activation)
+        self.convolutions = [
+            keras.layers.Conv2D(n, 4, strides=2, padding="same", kernel_initializer=initializer) for n in network.filters
+        ]
+        height, width, _ = network.image_shape
+        factor = 2 ** len(network.filters)
+        self.units = height // factor * (width // factor) * network.filters[-1]
+
+    def build(self, shape):
+        channels = self.network.image_shape[-1]
+        for conv, filters in zip(self.convolutions, self.network.filters, strict=True):
+            conv.build((None, None, None, channels))
+            channels = filters
+        self.built = True
+
+    def call(self, x):
+        h = tf.reshape(x, [-1, *self.network.image_shape])
+        for conv in self.convolutions:
+            h = ACTIVATIONS[self.network.activation](conv(h))
+        return _restore_leading(tf.reshape(h, [-1, self.units]), x)
+
+
+class ConvHead(keras.layers.Layer):
+    """Writes the parameters of p(x|.) by stride-2 transposed convolutions: hidden [..., H] to [..., D * parameters].
+
+    With several parameters per pixel the last axis is ordered as a dense head's: all first parameters, then all second.
+    """
+
+    def __init__(self, network, parameters, **kwargs):
+        super().__init__(**kwargs)
+        self.network, self.parameters = network, parameters
+        height, width, self.channels = network.image_shape
+        factor = 2 ** len(network.filters)
+        self.small = (height // factor, width // factor, network.filters[-1])
+        initializer = hidden_initializer(network.activation)
+        self.expand = Dense(math.prod(self.small), kernel_initializer=initializer)
+        outputs = [*network.filters[-2::-1], self.channels * parameters]
+        self.convolutions = [
+            keras.layers.Conv2DTranspose(n, 4, strides=2, padding="same", kernel_initializer="glorot_normal")
+            for n in outputs
+        ]
+
+    def build(self, shape):
+        self.expand.build((None, shape[-1]))
+        channels = self.small[-1]
+        for conv in self.convolutions:
+            conv.build((None, None, None, channels))
+            channels = conv.filters
+        self.built = True
+
+    def call(self, hidden):
+        activation = ACTIVATIONS[self.network.activation]
+        h = tf.reshape(activation(self.expand(hidden)), [-1, *self.small])
+        for conv in self.convolutions[:-1]:
+            h = activation(conv(h))
+        h = self.convolutions[-1](h)
+        height, width = self.network.image_shape[:2]
+        h = tf.reshape(h, [-1, height * width * self.channels, self.parameters])
+        h = tf.reshape(tf.linalg.matrix_transpose(h), [-1, height * width * self.channels * self.parameters])
+        return _restore_leading(h, hidden)

@@ -1,0 +1,49 @@
+"""The one source of randomness of training and evaluation.
+
+Every random number is a pure function of (base seed, step, replica, name of the variable): a resumed run continues the
+same noise, n replicas draw n different streams, and nothing has to be saved but the step. (`keras.random` with a
+`SeedGenerator` repeats its noise in every replica and is not saved in checkpoints.)
+"""
+
+import zlib
+
+import tensorflow as tf
+
+
+def step_seed(base_seed, step):
+    """Returns the stateless seed, int32 [2], of this replica at `step`: [base_seed, step * replicas + replica]."""
+    context = tf.distribute.get_replica_context()
+    replica = context.replica_id_in_sync_group if context else 0
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    return tf.stack([tf.cast(base_seed, tf.int32), tf.cast(step, tf.int32) * replicas + replica])
+
+
+def fold(seed, name):
+    """Returns a seed of its own for `name` (a string or an integer), derived from `seed`."""
+    salt = zlib.crc32(name.encode()) if isinstance(name, str) else name
+    return tf.random.experimental.stateless_fold_in(seed, tf.cast(tf.bitcast(tf.cast(salt, tf.uint32), tf.int32), tf.int32))
+
+
+class Draws:
+    """How the variables that are not given get their values.
+
+    Attributes:
+      seed: int32 [2], the stateless seed from which each variable's own seed is derived by its name.
+      samples: S, how many samples are drawn on the sample axis.
+      batch: B, the number of examples (a Python integer or a scalar tensor).
+      pinned: a dict of name to value: these variables take the given value instead of a draw. Exactness tests use it:
+        the same code scores latents that are known.
+    """
+
+    def __init__(self, seed, batch, samples=1, pinned=None):
+        self.seed, self.batch, self.samples, self.pinned = seed, batch, samples, dict(pinned or {})
+
+    def replace(self, **changes):
+        """Returns a copy with some attributes changed."""
+        return Draws(**{**vars(self), **changes})
+
+    def __call__(self, name, conditional, distribution):
+        """Returns the value of `name`: pinned, or drawn from `distribution`, shape [..., S, B, event]."""
+        if name in self.pinned:
+            return self.pinned[name]
+        return conditional.sample(distribution, self.samples, self.batch, fold(self.seed, name))

@@ -1,0 +1,57 @@
+"""Adam as one pass over memory per weight, with both of the papers' gradient clippings."""
+
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable("tfadgm")
+class Adam(keras.optimizers.Adam):
+    """Adam (Kingma and Ba 2015), by TensorFlow's fused kernel.
+
+    Keras writes the update as about ten operations, each a pass over all weights, which is a tenth of a training step of
+    these networks. The kernel computes m, v and
+
+        w -= learning_rate * sqrt(1 - b2^t) / (1 - b1^t) * m / (sqrt(v) + epsilon)
+
+    in one. Gradients are clipped first to a total norm, then element by element (the order of the authors' code).
+
+    Args:
+      max_norm: the total norm to which gradients are scaled down, or None.
+      max_value: the absolute value to which each element is then clipped, or None.
+      average: the decay of the moving average of the weights, or None for none.
+      **kwargs: see `keras.optimizers.Adam`.
+    """
+
+    def __init__(self, learning_rate=3e-4, max_norm=None, max_value=None, average=None, **kwargs):
+        kwargs.update(use_ema=average is not None, ema_momentum=0.99 if average is None else average)
+        super().__init__(learning_rate, **kwargs)
+        self.max_norm, self.max_value, self.average = max_norm, max_value, average
+
+    def _clip_gradients(self, grads):
+        if self.max_norm is not None:
+            grads, _ = tf.clip_by_global_norm(grads, self.max_norm)
+        if self.max_value is not None:
+            grads = [tf.clip_by_value(g, -self.max_value, self.max_value) for g in grads]
+        return grads
+
+    def update_step(self, gradient, variable, learning_rate):
+        i = self._get_variable_index(variable)
+        step = tf.cast(self.iterations + 1, tf.float32)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=self._momentums[i].value.handle,
+            v=self._velocities[i].value.handle,
+            beta1_power=tf.pow(self.beta_1, step),
+            beta2_power=tf.pow(self.beta_2, step),
+            lr=tf.cast(learning_rate, tf.float32),
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            epsilon=self.epsilon,
+            grad=gradient,
+        )
+
+    def get_config(self):
+        config = super().get_config()
+        for name in ("use_ema", "ema_momentum"):
+            config.pop(name)
+        return {**config, "max_norm": self.max_norm, "max_value": self.max_value, "average": self.average}

@@ -1,0 +1,228 @@
+"""The run directory: config.json, split.npz, metrics.csv, tensorboard/, checkpoints/, figures/, results.json, export/1/.
+
+`train` goes the whole way and goes on where it was interrupted; `Run.open` gives a finished run's model.
+"""
+
+import dataclasses
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import resource
+import shutil
+import subprocess
+import time
+
+import numpy as np
+
+from tfadgm import baseline, evaluation, export, figures, training
+from tfadgm.data import pipeline
+from tfadgm.models.base import DeepGenerativeModel
+from tfadgm.registry import model_class
+from tfadgm.settings import Settings
+
+PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "numpy", "tensorflow-datasets", "scikit-learn")
+
+
+def train(settings, directory, quiet=False):
+    """Trains, evaluates, draws and exports into `directory`; returns the results. A finished run returns its results.
+
+    Args:
+      settings: a `Settings`.
+      directory: the run directory: new, empty, or one of the same settings.
+      quiet: whether to print no progress.
+
+    Raises:
+      ValueError: if the directory belongs to another configuration, or data and settings do not fit.
+      OSError: if it cannot be written, or the disk has too little room.
+    """
+    directory = pathlib.Path(directory)
+    done = _existing(settings, directory)
+    if done is not None:
+        return done
+    data, split = training.load_data(settings)
+    model_probe = training.make_model(settings, data, split)  # raises before anything is written
+    _check_disk(directory, model_probe)
+    _begin(settings, directory, data, split, model_probe)
+    if not quiet:
+        print(
+            model_probe.formula, f"{data.name}: {len(split.unlabelled)} unlabelled, {len(split.labelled)} labelled", sep="\n"
+        )
+    model, state, rows = training.train(settings, data, split, directory, quiet)
+    results, y, probabilities = evaluate(model, settings, data, split)
+    results.update(_costs(state, rows, split, settings))
+    figures.all_figures(directory / "figures", model, data, split, rows, y, probabilities)
+    if not (directory / "export" / "1").exists():
+        export.save(model, data.class_names, directory / "export", samples=settings.test_samples)
+    write_json(directory / "results.json", results)
+    return results
+
+
+def evaluate(model, settings, data, split):
+    """Returns (results, y, probabilities) on the test set, or on the validation examples where there is none.
+
+    y and probabilities are None for models without a class, and where no held-out example has a label.
+    """
+    part, x, y = _held_out(data, split)
+    results = dict(
+        model=settings.model,
+        dataset=settings.dataset,
+        labels=len(split.labelled) if model.is_semi_supervised else 0,
+        seed=settings.seed,
+        evaluated_on=part,
+    )
+    probabilities = None
+    if model.is_semi_supervised and y is not None:
+        probabilities = evaluation.class_probabilities(model, x, settings.test_samples)
+        named = evaluation.classification(probabilities, y)
+        results.update({(f"{part}_{k}" if k in ("error", "error_stderr", "examples") else k): v for k, v in named.items()})
+        labelled = (data.x_train[split.labelled], data.y_train[split.labelled])
+        supervised = baseline.class_probabilities(model, *labelled, x, seed=settings.seed)
+        results["supervised_baseline_error"] = evaluation.classification(supervised, y)["error"]
+    results.update(evaluation.densities(model, x, settings.density_samples, settings.density_examples))
+    return results, (None if probabilities is None else y), probabilities
+
+
+def _held_out(data, split):
+    if data.x_test is not None:
+        return "test", data.x_test, data.y_test
+    if split.validation.size:
+        return "validation", data.x_train[split.validation], data.y_train[split.validation]
+    return "train", data.x_train[split.unlabelled], None
+
+
+def _costs(state, rows, split, settings):
+    steps = state.epoch * pipeline.steps_per_epoch(split, settings.batch)
+    return dict(
+        train_seconds=round(state.seconds, 3),
+        epochs=state.epoch,
+        steps_per_second=steps / max(state.seconds, 1e-9),
+        peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        best_validation_error=state.best if np.isfinite(state.best) else None,
+    )
+
+
+# ------------------------------------------------------------------------------------------------------ the directory
+
+
+def _existing(settings, directory):
+    """Returns the results of a finished run of the same settings, None for a new or unfinished one, or raises."""
+    if directory.exists() and not directory.is_dir():
+        raise ValueError(f"out: {directory} is a file; allowed: a directory")
+    path = directory / "config.json"
+    if not path.exists():
+        if directory.exists() and any(directory.iterdir()):
+            raise ValueError(
+                f"out: {directory} is not empty and holds no run; allowed: a new or empty directory, or a run's"
+            )
+        return None
+    before, now = read_json(path)["settings"], json.loads(json.dumps(dataclasses.asdict(settings)))
+    changed = [f"{name} was {before.get(name)}, now {now[name]}" for name in now if before.get(name) != now[name]]
+    if changed:
+        raise ValueError(
+            f"out: {directory} holds a run of another configuration: {'; '.join(changed)}; allowed: another directory"
+        )
+    finished = directory / "results.json"
+    return read_json(finished) if finished.exists() else None
+
+
+def _check_disk(directory, model):
+    existing = next(parent for parent in [directory, *directory.absolute().parents] if parent.exists())
+    if not os.access(existing, os.W_OK):
+        raise ValueError(f"out: {directory} cannot be written; allowed: a directory that you may write")
+    weights = 4 * sum(int(np.prod(w.shape)) for w in model.weights)
+    needed = 12 * weights + (50 << 20)  # two checkpoints of four arrays per weight, two weight files, export, figures
+    free = shutil.disk_usage(existing).free
+    if free < needed:
+        raise ValueError(f"out: {directory} has {free >> 20} MiB of free disk; allowed: at least {needed >> 20} MiB")
+
+
+def _begin(settings, directory, data, split, model):
+    directory.mkdir(parents=True, exist_ok=True)
+    if (directory / "config.json").exists():
+        return
+    np.savez(directory / "split.npz", **dataclasses.asdict(split))
+    write_json(
+        directory / "config.json",
+        dict(
+            settings=dataclasses.asdict(settings),
+            split="split.npz",
+            class_names=data.class_names,
+            formula=model.formula.splitlines(),
+            model_config=model.get_config(),
+            versions={name: _version(name) for name in PACKAGES} | {"python": platform.python_version()},
+            git_revision=_git_revision(),
+            started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        ),
+    )
+
+
+def _version(package):
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _git_revision():
+    command = ["git", "-C", str(pathlib.Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=5).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def read_json(path):
+    """Returns the content of a JSON file, or raises a ValueError that names it."""
+    try:
+        return json.loads(pathlib.Path(path).read_text())
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such file; allowed: a run directory that bin/train made") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: not a readable JSON file: {error}") from None
+
+
+def write_json(path, content):
+    """Writes JSON under a temporary name and renames it."""
+    temporary = path.with_suffix(".writing")
+    temporary.write_text(json.dumps(content, indent=2) + "\n")
+    os.replace(temporary, path)
+
+
+@dataclasses.dataclass
+class Run:
+    """A trained run.
+
+    Attributes:
+      path: its directory.
+      config: the content of config.json.
+      settings: its `Settings`.
+      model: the model with its best (averaged) weights.
+      class_names: K strings.
+    """
+
+    path: pathlib.Path
+    config: dict
+    settings: Settings
+    model: DeepGenerativeModel
+    class_names: list
+
+    @classmethod
+    def open(cls, path):
+        """Opens a run directory; raises a ValueError if it is none, or has not finished training."""
+        path = pathlib.Path(path)
+        if not path.is_dir():
+            raise ValueError(f"run: {path} is no directory; allowed: a directory that bin/train made")
+        config = read_json(path / "config.json")
+        settings = Settings(**config["settings"])
+        weights = path / "model.weights.h5"
+        if not weights.exists():
+            raise ValueError(f"run: {path} has not finished training; run the same bin/train again to go on")
+        model = model_class(settings.model).from_config(config["model_config"])
+        model.load_weights(weights)
+        return cls(path, config, settings, model, config["class_names"])
+
+    def data(self):
+        """Returns (data, split) as the run had them."""
+        return training.load_data(self.settings)

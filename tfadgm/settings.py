@@ -1,0 +1,155 @@
+"""Every setting of a run: its type, default, allowed values and meaning, in one place.
+
+The defaults are those of the papers where the paper gives one; `recipes.py` holds the measured settings per data set,
+which the binaries start from. `bin/train` makes one flag of each field.
+"""
+
+import dataclasses
+
+from tfadgm import registry
+from tfadgm.conditionals import LIKELIHOODS
+from tfadgm.models.adgm import AUX_GRADIENTS, AUXILIARIES
+from tfadgm.networks import ACTIVATIONS, TRUNKS
+
+
+def _setting(default, text, choices=None, kind=None, group="common"):
+    kind = kind or type(default)
+    return dataclasses.field(default=default, metadata=dict(text=text, choices=choices, kind=kind, group=group))
+
+
+def _network(*args, **kwargs):
+    return _setting(*args, **kwargs, group="network")
+
+
+def _objective(*args, **kwargs):
+    return _setting(*args, **kwargs, group="objective")
+
+
+def _training(*args, **kwargs):
+    return _setting(*args, **kwargs, group="training")
+
+
+def _evaluation(*args, **kwargs):
+    return _setting(*args, **kwargs, group="evaluation")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """All settings of a run; see each field's text. Raises a ValueError for a value that is not allowed."""
+
+    model: str = _setting("sdgm", "The model.", tuple(registry.MODELS))
+    dataset: str = _setting(
+        "mnist", f"The data: {', '.join(registry.DATASETS)}; npz:FILE, csv:FILE, images:DIR for your own."
+    )
+    labels: int | None = _setting(100, "Number of labels to keep, evenly over classes; 'none' keeps all.", kind=int)
+    data_dir: str | None = _setting(None, "TensorFlow Datasets directory.", kind=str)
+    tfds_name: str | None = _setting(None, "Read the data set from a TFDS copy of this name.", kind=str)
+    epochs: int | None = _setting(None, "Number of epochs (passes over the unlabelled pool).", kind=int)
+    minutes: float | None = _setting(None, "Training time; stops at the end of an epoch. Instead of epochs.", kind=float)
+    seed: int = _setting(0, "Seed of the label draw, the initial weights and all noise.")
+    validation: int = _setting(0, "Number of training examples to hold out for validation.")
+
+    trunk: str = _network("mlp", "Networks that read and write x: fully connected or convolutional.", TRUNKS)
+    hidden: tuple = _network((500, 500), "Widths of the hidden layers, such as 500,500.")
+    filters: tuple = _network((32, 64), "Channels of the stride-2 convolutions, with trunk=conv.")
+    activation: str = _network("relu", "Activation of hidden layers.", tuple(ACTIVATIONS))
+    batch_norm: bool = _network(False, "Batch normalisation of hidden layers.")
+    likelihood: str | None = _network(None, "p(x|.); 'none' takes the data set's.", tuple(LIKELIHOODS), kind=str)
+    min_column_std: float | None = _network(None, "Drop components of x below this spread; 'none': data set's.", kind=float)
+    dim_z: int | None = _network(None, "Size of z; 'none' takes the model's default.", kind=int)
+    dim_a: int | None = _network(None, "Size of a; 'none' takes the model's default.", kind=int)
+    a_sees_x: bool | None = _network(None, "Whether p(a|.) has x among its parents (adgm).", kind=bool)
+    auxiliary: str | None = _network(None, "p(a|.) learned, p(a) = N(0, I), or a = f(x) (adgm).", AUXILIARIES, kind=str)
+    aux_gradient: str | None = _network(None, "What trains q(a|x) (adgm, sdgm).", AUX_GRADIENTS, kind=str)
+
+    beta: float = _objective(0.1, "alpha = beta (N_l + N_u) / N_l weighs the classification term.")
+    labelled_weight: float = _objective(1.0, "Weight of the labelled bound's mean beside the unlabelled bound's.")
+    samples: int = _objective(1, "Samples of the latents in the bounds.")
+    classifier_samples: int | None = _objective(
+        None, "Samples of a averaged inside q(y|x); 'none': as the bounds.", kind=int
+    )
+    exact_classes: int | None = _objective(None, "k most probable classes exactly, one sampled; 'none': all.", kind=int)
+    importance_weighted: bool = _objective(False, "Importance-weighted bounds in training.")
+    warmup_epochs: float = _objective(0.0, "Epochs over which the temperature of the latents' terms rises to 1.")
+    weight_prior: bool = _objective(False, "A standard normal prior on the kernels, divided by the number of examples.")
+
+    batch: int = _training(100, "Unlabelled examples in a batch, over all replicas.")
+    labelled_batch: int = _training(100, "Labelled examples in a batch, at most; over all replicas.")
+    labelled_in_unlabelled: bool = _training(True, "Whether labelled examples are in the unlabelled pool too.")
+    learning_rate: float = _training(3e-4, "Adam's learning rate.")
+    schedule: str = _training("constant", "Learning rate over time.", ("constant", "linear", "steps"))
+    decay_from: float = _training(0.5, "schedule=linear: share of the training after which it falls to 0.")
+    average: float | None = _training(None, "Decay of the moving average of the weights that is evaluated.", kind=float)
+    max_norm: float | None = _training(None, "Clip gradients to this total norm.", kind=float)
+    max_value: float | None = _training(None, "Then clip each element to this absolute value.", kind=float)
+    patience: int | None = _training(None, "Stop after so many epochs without a better validation error.", kind=int)
+    checkpoint_seconds: float = _training(60.0, "Least time between checkpoints.")
+    strategy: str = _training("auto", "Devices: one, or all GPUs mirrored.", ("auto", "one", "mirrored"))
+    xla: str = _training("auto", "XLA for the loss and its gradients; auto: on GPUs, where it pays.", ("auto", "on", "off"))
+    precision: str = _training("float32", "Arithmetic of the networks; distributions stay float32.", ("float32", "bfloat16"))
+
+    test_samples: int = _evaluation(100, "Samples of a averaged inside q(y|x) at test.")
+    density_samples: int = _evaluation(100, "Importance samples of log p(x) at test.")
+    density_examples: int = _evaluation(1000, "Test examples whose log p(x) is estimated.")
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            choices = field.metadata["choices"]
+            if choices and value is not None and value not in choices:
+                raise ValueError(f"{field.name}: got {value!r}; allowed: {', '.join(choices)}")
+        for name in ("hidden", "filters"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        if (self.epochs is None) == (self.minutes is None):
+            raise ValueError(f"got epochs={self.epochs}, minutes={self.minutes}; allowed: exactly one of the two")
+        if self.patience is not None and not self.validation:
+            raise ValueError(f"patience: got {self.patience} with validation 0; allowed: none, or validation of at least 1")
+        self._check_ranges()
+
+    def _check_ranges(self):
+        positive = ("batch", "labelled_batch", "test_samples", "density_samples", "density_examples", "samples")
+        positive += ("epochs", "minutes", "labels", "dim_z", "dim_a", "learning_rate", "max_norm", "max_value", "patience")
+        for name in positive:
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name}: got {value}; allowed: greater than 0")
+        for name in ("validation", "warmup_epochs", "beta", "labelled_weight", "checkpoint_seconds"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name}: got {getattr(self, name)}; allowed: at least 0")
+        for name in ("decay_from", "average"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < 1:
+                raise ValueError(f"{name}: got {value}; allowed: 0 up to, but not including, 1")
+        if not 0 <= self.seed < 2**31:
+            raise ValueError(f"seed: got {self.seed}; allowed: 0 to {2**31 - 1}")
+
+
+def parse(name, text):
+    """Returns the value of the setting `name` written as `text`, or raises a ValueError that tells what is allowed."""
+    field = {field.name: field for field in dataclasses.fields(Settings)}[name]
+    kind, text = field.metadata["kind"], text.strip()
+    if text.lower() == "none":
+        if "None" in str(field.type):
+            return None
+        raise ValueError(f"{name}: got 'none'; allowed: {_KINDS[kind][1]}")
+    try:
+        return _KINDS[kind][0](text)
+    except ValueError:
+        raise ValueError(f"{name}: got {text!r}; allowed: {_KINDS[kind][1]}") from None
+
+
+def _parse_bool(text):
+    if text.lower() in ("true", "yes", "on", "1"):
+        return True
+    if text.lower() in ("false", "no", "off", "0"):
+        return False
+    raise ValueError(text)
+
+
+_KINDS = {
+    int: (int, "a whole number"),
+    float: (float, "a number"),
+    str: (str, "text"),
+    bool: (_parse_bool, "true or false"),
+    tuple: (lambda text: tuple(int(part) for part in text.split(",")), "whole numbers separated by commas"),
+}

@@ -1,0 +1,174 @@
+"""From settings to a trained model: strategy, compilation, `fit`, resume."""
+
+import contextlib
+import inspect
+
+import tensorflow as tf
+
+from tfadgm import callbacks, optimizers, registry
+from tfadgm.data import pipeline
+from tfadgm.models.base import Objective
+from tfadgm.networks import Network
+
+
+def make_strategy(name):
+    """Returns the `tf.distribute` strategy called `name`: "one", "mirrored", or "auto" (mirrored if there are GPUs)."""
+    gpus = tf.config.list_logical_devices("GPU")
+    if name == "mirrored" or (name == "auto" and len(gpus) > 1):
+        devices = gpus or tf.config.list_logical_devices("CPU")
+        return tf.distribute.MirroredStrategy([device.name for device in devices])
+    return tf.distribute.get_strategy()
+
+
+def use_xla(name):
+    """Whether to compile by XLA: "on", "off", or "auto": on GPUs only.
+
+    On CPUs XLA's matrix products are slower than the default kernels: `benchmarks/step_time.py --xla=on,off` measures it.
+    """
+    return name == "on" or (name == "auto" and bool(tf.config.list_logical_devices("GPU")))
+
+
+def load_data(settings):
+    """Returns (data, split): the `Dataset` that the settings name and its `Split`."""
+    name, _, argument = settings.dataset.partition(":")
+    load = registry.lookup(registry.DATASETS, "dataset", name)
+    data = load(argument or None, seed=settings.seed, data_dir=settings.data_dir, tfds_name=settings.tfds_name)
+    drawn = pipeline.split(
+        data.y_train,
+        data.num_classes,
+        labels=settings.labels,
+        validation=settings.validation,
+        seed=settings.seed,
+        labelled_in_unlabelled=settings.labelled_in_unlabelled,
+    )
+    return data, drawn
+
+
+def make_model(settings, data, split):
+    """Returns the model that the settings describe, with fresh weights."""
+    preprocess = data.make_preprocess(0.0 if settings.trunk == "conv" else settings.min_column_std)
+    network = Network(
+        hidden=settings.hidden,
+        activation=settings.activation,
+        batch_norm=settings.batch_norm,
+        trunk=settings.trunk,
+        filters=settings.filters,
+        image_shape=preprocess.image_shape,
+    )
+    objective = Objective(
+        samples=settings.samples,
+        classifier_samples=settings.classifier_samples,
+        beta=settings.beta,
+        labelled_weight=settings.labelled_weight,
+        num_labelled=len(split.labelled),
+        num_unlabelled=len(split.unlabelled),
+        exact_classes=settings.exact_classes if data.num_classes > 3 else None,
+        importance_weighted=settings.importance_weighted,
+        warmup_steps=round(settings.warmup_epochs * pipeline.steps_per_epoch(split, settings.batch)),
+        weight_prior=settings.weight_prior,
+    )
+    model_class = registry.model_class(settings.model)
+    return model_class(
+        preprocess,
+        data.num_classes,
+        likelihood=settings.likelihood or data.likelihood,
+        network=network,
+        objective=objective,
+        seed=settings.seed,
+        xla=use_xla(settings.xla),
+        precision=settings.precision,
+        **_model_options(settings, model_class),
+    )
+
+
+def _model_options(settings, model_class):
+    allowed = set()
+    for base in model_class.__mro__:
+        if "__init__" in vars(base) and base.__module__.startswith("tfadgm.models"):
+            allowed |= set(inspect.signature(base.__init__).parameters)
+    own = ("dim_z", "dim_a", "a_sees_x", "auxiliary", "aux_gradient")
+    given = {name: getattr(settings, name) for name in own if getattr(settings, name) is not None}
+    for name in given:
+        if name not in allowed and name != "dim_a":  # recipes give dim_a to every model
+            options = ", ".join(option for option in own if option in allowed)
+            raise ValueError(f"{name}: model {settings.model} has no such option; allowed: {options}")
+    return {name: value for name, value in given.items() if name in allowed}
+
+
+def train(settings, data, split, directory, quiet=False):
+    """Trains, or goes on training, the model of a run directory; returns (model with its best weights, state, rows).
+
+    Args:
+      settings: a `Settings`.
+      data, split: from `load_data`.
+      directory: a `pathlib.Path`: metrics.csv, tensorboard/ and checkpoints/ are written below it.
+      quiet: whether to print no progress.
+
+    Raises:
+      TrainingDiverged: if the objective becomes NaN; the last good checkpoint stays.
+      ValueError: if a batch cannot be shared evenly by the replicas.
+    """
+    strategy = make_strategy(settings.strategy)
+    labelled_batch = min(settings.labelled_batch, len(split.labelled))
+    _check_shares(settings.batch, labelled_batch, strategy.num_replicas_in_sync)
+    with strategy.scope():
+        model = make_model(settings, data, split)
+        model.compile(optimizer=make_optimizer(settings), jit_compile=False)
+        model.optimizer.build(model.trainable_variables)
+    state = callbacks.State()
+    checkpoint = callbacks.Checkpoint(model, directory / "checkpoints", state, settings.checkpoint_seconds)
+    checkpoint.restore()
+    best = directory / "checkpoints" / "best.weights.h5"
+    log = callbacks.Log(directory, state)
+    if not state.finished:
+        stream = training_stream(settings, data, split, labelled_batch, state.epoch, model.is_semi_supervised)
+        _fit(model, stream, settings, data, split, (state, checkpoint, log, best), quiet)
+    with contextlib.ExitStack() as stack:
+        if split.validation.size and model.is_semi_supervised and best.exists():
+            model.load_weights(best)
+        else:
+            stack.enter_context(callbacks.averaged_weights(model))
+        callbacks.save_weights(model, directory / "model.weights.h5")
+    model.load_weights(directory / "model.weights.h5")
+    return model, state, log.rows
+
+
+def _fit(model, stream, settings, data, split, parts, quiet):
+    state, checkpoint, log, best = parts
+    steps = pipeline.steps_per_epoch(split, settings.batch)
+    clock = callbacks.Clock(settings, state)
+    around = [clock, callbacks.StopOnNaN()]
+    if split.validation.size and model.is_semi_supervised:
+        held_out = (data.x_train[split.validation], data.y_train[split.validation])
+        around.append(callbacks.Validate(*held_out, state, best, patience=settings.patience))
+    around += [log, checkpoint] + ([] if quiet else [callbacks.Progress(clock, steps)])
+    most = settings.epochs or 1_000_000_000  # with minutes, the clock stops the run
+    model.fit(
+        stream, epochs=most, initial_epoch=state.epoch, steps_per_epoch=steps, callbacks=around, shuffle=False, verbose=0
+    )
+
+
+def training_stream(settings, data, split, labelled_batch, first_epoch, with_labels):
+    """Returns the training batches from `first_epoch` on."""
+    stream = pipeline.training_stream(
+        data, split, settings.batch, labelled_batch, settings.seed, first_epoch, with_labels=with_labels
+    )
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    return stream.with_options(options)
+
+
+def make_optimizer(settings):
+    """Returns the `Adam` that the settings describe."""
+    return optimizers.Adam(
+        learning_rate=settings.learning_rate,
+        max_norm=settings.max_norm,
+        max_value=settings.max_value,
+        average=settings.average,
+    )
+
+
+def _check_shares(batch, labelled_batch, replicas):
+    for name, size in (("batch", batch), ("labelled_batch", labelled_batch)):
+        if size % replicas:
+            raise ValueError(f"{name}: got {size} for {replicas} replicas; allowed: a multiple of {replicas}")
