@@ -7,7 +7,7 @@ VERBS = ("train", "evaluate", "export", "classify", "sample")
 setup(
     name="tfadgm",
     version="0.1.0",
-    description="Semi-supervised deep generative models: VAE, M2, ADGM, SDGM on TensorFlow, Keras 3 and TensorFlow Probability",
+    description="Semi-supervised deep generative models on TensorFlow, Keras 3 and TensorFlow Probability",
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["tfadgm", "tfadgm.*"]),

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Milliseconds per training step, and how close its arithmetic comes to what the machine can do.
 
     benchmarks/step_time.py --model=adgm                    the paper's MNIST size, exact enumeration, float32

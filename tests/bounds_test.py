@@ -289,7 +289,7 @@ def test_the_mean_bound_falls_short_of_log_p_x_by_the_divergence_of_the_posterio
 
 @pytest.mark.parametrize("make", ALL)
 def test_importance_bounds_rise_with_the_samples_from_the_mean_bound_to_log_p_x(make):
-    log_p, p, q, x, draws = _copies(make, samples=64)
+    log_p, p, q, x, draws = _copies(make, samples=64, copies=1500)
     log_p_x = scipy.special.logsumexp(log_p)
     log_w = bounds.marginal_log_weight(p, q, x, draws)
     rising = [float(np.mean(bounds.importance_bound(log_w[:s]))) for s in (1, 2, 8, 64)]

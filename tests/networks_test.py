@@ -101,7 +101,7 @@ def test_dense_keeps_the_known_axes_of_a_batch_of_unknown_size():
 
 @pytest.mark.parametrize(("activation", "variance"), [("relu", 2.0), ("leaky_relu", 2.0), ("tanh", 1.0), ("softplus", 1.0)])
 def test_the_hidden_initializer_is_glorot_normal_with_the_gain_of_the_activation(activation, variance):
-    kernel = networks.hidden_initializer(activation)((300, 100))
+    kernel = keras.initializers.get(networks.hidden_initializer(activation))((300, 100))
     np.testing.assert_allclose(np.var(kernel), variance * 2 / (300 + 100), rtol=0.05)
 
 

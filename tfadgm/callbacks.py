@@ -152,6 +152,7 @@ class Validate(keras.callbacks.Callback):
 
 def save_weights(model, path):
     """Writes the weights under a temporary name and renames it, so that a half-written file never has the name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name("writing_" + path.name)
     model.save_weights(temporary)
     os.replace(temporary, path)
@@ -192,7 +193,9 @@ class Checkpoint(keras.callbacks.Callback):
 
     def __init__(self, model, directory, state, seconds):
         super().__init__()
-        checkpoint = tf.train.Checkpoint(model=model, optimizer=model.optimizer, state=_PythonState(state))
+        # Lists of variables: `tf.train.Checkpoint` does not find a Keras 3 model's non-trainable weights by itself.
+        weights, slots = ([v.value for v in part] for part in (model.weights, model.optimizer.variables))
+        checkpoint = tf.train.Checkpoint(weights=weights, optimizer=slots, state=_PythonState(state))
         self.manager = tf.train.CheckpointManager(checkpoint, str(directory), max_to_keep=2)
         self.state, self.seconds, self.saved = state, seconds, time.perf_counter()
 

@@ -29,8 +29,7 @@ class Conditional(keras.layers.Layer):
     """
 
     parameters_per_unit = 1
-    head_initializer = "glorot_normal"
-    head_bias_initializer = "zeros"
+    head_deviation = None  # of the head's initial weights; None: Glorot-normal
     is_deterministic = False
 
     def __init__(self, given="", units=1, network=None, **kwargs):
@@ -41,12 +40,9 @@ class Conditional(keras.layers.Layer):
             self.head = self._make_head()
 
     def _make_head(self):
-        return networks.Dense(
-            self.units * self.parameters_per_unit,
-            kernel_initializer=self.head_initializer,
-            bias_initializer=self.head_bias_initializer,
-            name="head",
-        )
+        small = self.head_deviation and keras.initializers.RandomNormal(stddev=self.head_deviation)
+        units = self.units * self.parameters_per_unit
+        return networks.Dense(units, kernel_initializer=small or "glorot_normal", name="head")
 
     def build_from(self, sizes):
         """Creates the weights; `sizes` maps each parent's name to its number of units."""
@@ -105,7 +101,7 @@ class Gaussian(Conditional):
     """
 
     parameters_per_unit = 2
-    head_initializer = keras.initializers.RandomNormal(stddev=1e-3)
+    head_deviation = 1e-3
 
     def __init__(self, given="", units=1, network=None, log_variance_floor=None, **kwargs):
         super().__init__(given, units, network, **kwargs)

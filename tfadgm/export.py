@@ -94,7 +94,8 @@ def picture(preprocess, x):
         position = np.full(math.prod(preprocess.raw_shape), preprocess.size)  # one more column, of zeros
         position[preprocess.columns] = np.arange(preprocess.size)
         x = tf.gather(tf.pad(x, [[0, 0], [0, 1]]), position, axis=1)
-    return tf.reshape(x, [-1, *preprocess.raw_shape]) / preprocess.scale + preprocess.shift
+    middle = 0.5 if preprocess.noise == "dequantise" else 0.0
+    return tf.reshape(x, [-1, *preprocess.raw_shape]) / preprocess.scale + preprocess.shift - middle
 
 
 def parse_examples(serialised, preprocess):

@@ -49,34 +49,37 @@ def training_curves(rows, path):
     `rows` is a list of dicts: epoch, objective, *_bound, and *_error and *_accuracy, fractions, both drawn as errors.
     What is missing or empty is left out; a curve joins the epochs that have a value.
     """
-    panels = {}
+    panels = {"Objective": [], "Bounds": [], "Classification bound": [], "Errors": []}
     for name in dict.fromkeys(name for row in rows for name in row):
-        panel = {"bound": "Bounds", "error": "Errors", "accuracy": "Errors"}.get(name.rpartition("_")[2])
-        panel = name.replace("_", " ").capitalize() if name in ("objective", "classification_bound") else panel
+        own, kind = name.replace("_", " ").capitalize(), name.rpartition("_")[2]
+        panel = own if own in panels else {"bound": "Bounds", "error": "Errors", "accuracy": "Errors"}.get(kind)
         if panel and np.isfinite(column(rows, name)).any():
-            panels.setdefault(panel, []).append(name)
+            panels[panel].append(name)
+    panels = [(title, names) for title, names in panels.items() if names]
     wide, high = min(2, len(panels)) or 1, math.ceil(len(panels) / 2) or 1
     with canvas(path, 4 * wide, 2.6 * high, (high, wide), xlabel="epoch", ylabel="nats per example") as axes:
         for i, ax in enumerate(np.ravel(axes)):
-            _curves(ax, rows, *list(panels.items())[i]) if i < len(panels) else ax.remove()
+            _curves(ax, rows, *panels[i]) if i < len(panels) else ax.remove()
 
 
 def _curves(ax, rows, title, names):
     """Draws columns against the epoch; early values that would flatten the rest run off the axis."""
+    percent = "%" if title == "Errors" else ""
     epoch, late = column(rows, "epoch") if "epoch" in rows[0] else np.arange(1, len(rows) + 1), []
     for name in names:
         y, keep = column(rows, name), np.isfinite(column(rows, name))
         y = {"error": 100 * y, "accuracy": 100 * (1 - y)}.get(name.rpartition("_")[2], y)[keep]
-        label = f"{name.replace('accuracy', 'error').replace('_', ' ')}, last {y[-1]:.4g}{'%' if title == 'Errors' else ''}"
+        label = f"{name.replace('accuracy', 'error').replace('_', ' ')}, last {y[-1]:.4g}{percent}"
         ax.plot(epoch[keep], y, label=label, marker="o" if len(y) < 30 else None, markersize=2.5)
         late.extend(y[len(y) // 10 :])
     margin = 0.1 * np.ptp(late)
     if 0 < 30 * margin < min(late) - ax.dataLim.y0:
-        ax.set_ylim(min(late) - margin, max(late) + margin)
-    ax.set(title=title, **({"ylabel": "%", "ylim": (0, None)} if title == "Errors" else {}))
+        ax.set_ylim(min(late) - margin, ax.dataLim.y1 + margin)
+    ax.set(title=title if len(names) > 1 else label.capitalize(), **({"ylabel": "%", "ylim": (0, None)} if percent else {}))
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.grid(True)
-    ax.legend()
+    if len(names) > 1:
+        ax.legend()
 
 
 def confusion_counts(y, predicted, num_classes):
@@ -143,10 +146,10 @@ def is_image(raw_shape):
 
 def pixels(model, raw):
     """Returns raw pictures [..., *raw_shape] as [..., height, width] or [..., height, width, 3], clipped to [0, 1]."""
-    raw_shape, dtype = model.preprocess.raw_shape, np.dtype(model.preprocess.raw_dtype)
-    low, high = model.preprocess.shift, model.preprocess.shift + 1 / model.preprocess.scale
-    if model.likelihood == "gaussian":  # x has no range
-        low, high = (0, np.iinfo(dtype).max) if dtype.kind == "u" else (np.min(raw), np.max(raw))
+    raw_shape, low = model.preprocess.raw_shape, model.preprocess.shift
+    high = low + 1 / model.preprocess.scale
+    if model.likelihood == "gaussian":  # x has no range of its own
+        low, high = (0, model.levels - 1) if model.levels else (np.min(raw), np.max(raw))
     shown = np.clip((raw - low) / np.maximum(high - low, 1e-30), 0, 1)
     return shown if len(raw_shape) == 2 else shown[..., 0] if raw_shape[-1] == 1 else shown[..., :3]
 

@@ -158,7 +158,10 @@ def _weighted_mean_and_variance(h, weights):
 
 
 def hidden_initializer(activation):
-    """Glorot-normal with gain sqrt(2) for rectifiers (He et al. 2015 for the gain), 1 otherwise."""
+    """Glorot-normal with gain sqrt(2) for rectifiers (He et al. 2015 for the gain), 1 otherwise.
+
+    Every layer needs an initializer of its own: Keras' give the same values again when they are used twice.
+    """
     gain = 2.0 if activation in ("relu", "leaky_relu") else 1.0
     return keras.initializers.VarianceScaling(scale=gain, mode="fan_avg", distribution="untruncated_normal")
 
@@ -183,6 +186,10 @@ def _restore_leading(rows, like):
     return tf.reshape(rows, [*leading, rows.shape[-1]])
 
 
+def _hidden_dense(units, network, **kwargs):
+    return Dense(units, kernel_initializer=hidden_initializer(network.activation), **kwargs)
+
+
 class ParentSum(keras.layers.Layer):
     """The first layer of a network with several parents: W_a a + W_y y + W_x x + b.
 
@@ -190,10 +197,10 @@ class ParentSum(keras.layers.Layer):
     is projected once instead of once per class, and each parent has its own Glorot fan-in (as in the authors' code).
     """
 
-    def __init__(self, given, units, initializer, **kwargs):
+    def __init__(self, given, units, activation, **kwargs):
         super().__init__(**kwargs)
         self.project = {
-            name: Dense(units, use_bias=(i == 0), kernel_initializer=initializer, name=f"from_{name}")
+            name: Dense(units, use_bias=(i == 0), kernel_initializer=hidden_initializer(activation), name=f"from_{name}")
             for i, name in enumerate(given)
         }
 
@@ -215,11 +222,8 @@ class MLP(keras.layers.Layer):
     def __init__(self, given, network, **kwargs):
         super().__init__(**kwargs)
         self.network, self.given = network, tuple(given)
-        initializer = hidden_initializer(network.activation)
-        first = ParentSum(given, network.hidden[0], initializer, name="parents")
-        rest = [
-            Dense(units, kernel_initializer=initializer, name=f"dense_{i}") for i, units in enumerate(network.hidden[1:], 1)
-        ]
+        first = ParentSum(given, network.hidden[0], network.activation, name="parents")
+        rest = [_hidden_dense(units, network, name=f"dense_{i}") for i, units in enumerate(network.hidden[1:], 1)]
         self.dense = [first, *rest]
         self.norms = [BatchNorm(name=f"norm_{i}") for i in range(len(network.hidden))] if network.batch_norm else []
         self.encoder = None
@@ -255,9 +259,11 @@ class ConvEncoder(keras.layers.Layer):
     def __init__(self, network, **kwargs):
         super().__init__(**kwargs)
         self.network = network
-        initializer = hidden_initializer(network.activation)
         self.convolutions = [
-            keras.layers.Conv2D(n, 4, strides=2, padding="same", kernel_initializer=initializer) for n in network.filters
+            keras.layers.Conv2D(
+                n, 4, strides=2, padding="same", kernel_initializer=hidden_initializer(network.activation), name=f"conv_{i}"
+            )
+            for i, n in enumerate(network.filters)
         ]
         height, width, _ = network.image_shape
         factor = 2 ** len(network.filters)
@@ -289,8 +295,7 @@ class ConvHead(keras.layers.Layer):
         height, width, self.channels = network.image_shape
         factor = 2 ** len(network.filters)
         self.small = (height // factor, width // factor, network.filters[-1])
-        initializer = hidden_initializer(network.activation)
-        self.expand = Dense(math.prod(self.small), kernel_initializer=initializer)
+        self.expand = _hidden_dense(math.prod(self.small), network)
         outputs = [*network.filters[-2::-1], self.channels * parameters]
         self.convolutions = [
             keras.layers.Conv2DTranspose(n, 4, strides=2, padding="same", kernel_initializer="glorot_normal")

@@ -18,7 +18,7 @@ class Adam(keras.optimizers.Adam):
     Args:
       max_norm: the total norm to which gradients are scaled down, or None.
       max_value: the absolute value to which each element is then clipped, or None.
-      average: the decay of the moving average of the weights, or None for none.
+      average: the decay of the moving average of the weights, or None for none; smaller in the first steps.
       **kwargs: see `keras.optimizers.Adam`.
     """
 
@@ -49,6 +49,13 @@ class Adam(keras.optimizers.Adam):
             epsilon=self.epsilon,
             grad=gradient,
         )
+
+    def _update_model_variables_moving_average(self, trainable_variables):
+        """Moves the averages, with the decay min(average, (1 + t) / (10 + t)): a short run's average is not its start's."""
+        step = tf.cast(self.iterations, tf.float32)
+        rest = 1.0 - tf.minimum(self.ema_momentum, (1.0 + step) / (10.0 + step))
+        for variable, average in zip(trainable_variables, self._model_variables_moving_average, strict=True):
+            average.assign(average + rest * (variable - average))
 
     def get_config(self):
         config = super().get_config()

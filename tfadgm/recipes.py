@@ -4,8 +4,6 @@ They were found on validation examples held out from the training data, never on
 given by the user always wins.
 """
 
-import dataclasses
-
 from tfadgm.settings import Settings
 
 # What helped on every data set: an average over ten cheap samples of a inside the classifier, clipped gradients, and a

@@ -52,9 +52,9 @@ def train(settings, directory, quiet=False):
     model, state, rows = training.train(settings, data, split, directory, quiet)
     results, y, probabilities = evaluate(model, settings, data, split)
     results.update(_costs(state, rows, split, settings))
-    figures.all_figures(directory / "figures", model, data, split, rows, y, probabilities)
     if not (directory / "export" / "1").exists():
         export.save(model, data.class_names, directory / "export", samples=settings.test_samples)
+    figures.all_figures(directory / "figures", model, data, split, rows, y, probabilities)
     write_json(directory / "results.json", results)
     return results
 

@@ -46,7 +46,8 @@ def load_data(settings):
 
 def make_model(settings, data, split):
     """Returns the model that the settings describe, with fresh weights."""
-    preprocess = data.make_preprocess(0.0 if settings.trunk == "conv" else settings.min_column_std)
+    likelihood = settings.likelihood or data.likelihood
+    preprocess = data.make_preprocess(likelihood, 0.0 if settings.trunk == "conv" else settings.min_column_std)
     network = Network(
         hidden=settings.hidden,
         activation=settings.activation,
@@ -71,7 +72,8 @@ def make_model(settings, data, split):
     return model_class(
         preprocess,
         data.num_classes,
-        likelihood=settings.likelihood or data.likelihood,
+        likelihood=likelihood,
+        levels=data.levels,
         network=network,
         objective=objective,
         seed=settings.seed,

@@ -8,7 +8,7 @@ import tensorflow as tf
 from PIL import Image
 
 from tfadgm import registry
-from tfadgm.data import csv, npz
+from tfadgm.data import csv, images, npz
 from tfadgm.data.dataset import Dataset
 from tfadgm.data.preprocess import Preprocess
 
@@ -145,14 +145,16 @@ def test_npz(tmp_path):
     x, y = np.random.default_rng(0).normal(size=(30, 4)), np.arange(30) % 3 - (np.arange(30) > 20) * 9
     np.savez(path, x=x, y=np.maximum(y, -1), x_test=x[:5], y_test=np.array([0, 1, 2, 0, 1]))
     data = load("npz", str(path))
-    assert data.num_classes == 3 and data.likelihood == "gaussian" and data.x_train.dtype == np.float32
+    assert (
+        data.num_classes == 3 and data.likelihood == "gaussian" and data.levels is None and data.x_train.dtype == np.float32
+    )
     assert (data.y_train == -1).sum() == 9
 
 
 def test_npz_of_pictures_is_binarised(tmp_path):
     path = tmp_path / "own.npz"
     np.savez(path, x=np.zeros((30, 8, 8, 1), "uint8"), y=np.arange(30) % 3)
-    assert load("npz", str(path)).noise == "binarise"
+    assert load("npz", str(path)).make_preprocess().noise == "binarise"
 
 
 def test_csv(tmp_path):
@@ -259,3 +261,42 @@ def test_an_unknown_tfds_name_is_refused_in_one_line(tmp_path):
     assert "\n" not in str(error.value)
     with pytest.raises(ValueError, match="no directory"):
         load("mnist", data_dir=str(tmp_path / "absent"))
+
+
+@pytest.mark.parametrize(
+    "mode, value, expected",
+    [
+        ("L", 200, [200]),
+        ("LA", (200, 3), [200]),
+        ("I;16", 257 * 200, [200]),
+        ("RGBA", (1, 2, 3, 4), [1, 2, 3]),
+        ("1", 1, [255]),
+    ],
+)
+def test_every_kind_of_png_becomes_8_bit_grey_or_rgb(tmp_path, mode, value, expected):
+    Image.new(mode, (4, 3), value).save(tmp_path / "a.png")
+    picture = images.read_image(tmp_path / "a.png")
+    assert picture.dtype == np.uint8 and picture.shape == (3, 4, len(expected))
+    assert picture[1, 2].tolist() == expected
+
+
+@pytest.mark.parametrize(
+    "likelihood, noise, highest",
+    [
+        ("bernoulli", "binarise", 1.0),
+        ("categorical", "none", 1.0),
+        ("logistic_mixture", "none", 1.0),
+        ("gaussian", "dequantise", 17 / 16),
+    ],
+)
+def test_preprocessing_follows_the_likelihood(likelihood, noise, highest):
+    preprocess = load("digits").make_preprocess(likelihood)
+    assert preprocess.noise == noise
+    x = preprocess(load("digits").x_train, tf.constant([0, 1])).numpy()
+    assert 0 <= x.min() and highest - 0.07 < x.max() <= highest
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "categorical", "logistic_mixture"])
+def test_a_likelihood_that_does_not_suit_the_data_is_refused(likelihood):
+    with pytest.raises(ValueError, match=f"likelihood: got '{likelihood}'.*allowed: gaussian"):
+        load("half_moons").make_preprocess(likelihood)

@@ -38,8 +38,7 @@ main.takes_files = True
 
 def entry():
     """The console command."""
-    define_flags()
-    common.run(main)
+    common.run(main, define_flags)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 from absl import app, flags, logging  # noqa: E402
 
 
-def run(main):
+def run(main, define_flags):
     """Runs `main(argv)` under absl; a mistake of the user ends with one line on stderr and exit code 1."""
+    import_tensorflow_quietly()
+    define_flags()
     if any(argument in ("-h", "-help", "--help", "--helpfull") for argument in sys.argv[1:]):
         print(help_text(sys.modules[main.__module__]))
         sys.exit(0)
@@ -22,11 +24,15 @@ def guard(main, argv):
 
     Set TFADGM_TRACEBACK=1 to see where an error was raised.
     """
-    tf = import_tensorflow_quietly()
+    import tensorflow as tf
+
     try:
         if len(argv) > 1 and not getattr(main, "takes_files", False):
             raise ValueError(f"got the argument {argv[1]!r}; allowed: flags, as --name=value (see --help)")
         return main(argv)
+    except BrokenPipeError:  # the reader of our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (ValueError, OSError, tf.errors.OpError) as error:
         if os.environ.get("TFADGM_TRACEBACK"):
             raise
@@ -46,12 +52,11 @@ def import_tensorflow_quietly():
     try:
         import tensorflow as tf
 
-        tf.config.list_logical_devices()
+        tf.config.list_physical_devices()
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)
         os.close(nowhere)
-    return tf
 
 
 def help_text(module):

@@ -36,8 +36,7 @@ def main(argv):
 
 def entry():
     """The console command."""
-    define_flags()
-    common.run(main)
+    common.run(main, define_flags)
 
 
 if __name__ == "__main__":

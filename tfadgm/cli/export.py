@@ -46,8 +46,7 @@ def _shape(shape):
 
 def entry():
     """The console command."""
-    define_flags()
-    common.run(main)
+    common.run(main, define_flags)
 
 
 if __name__ == "__main__":

@@ -101,8 +101,7 @@ def write(model, x, y, out):
 
 def entry():
     """The console command."""
-    define_flags()
-    common.run(main)
+    common.run(main, define_flags)
 
 
 if __name__ == "__main__":

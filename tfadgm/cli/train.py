@@ -57,13 +57,12 @@ def main(argv):
     if complete:
         print(f"{directory} is complete; its results:")
     print(common.results_table(results))
-    print(f"  report and figures in {directory}, exported model in {directory / 'export' / '1'}")
+    print(f"  report and figures in {directory}, exported model in {directory / 'export'}")
 
 
 def entry():
     """The console command."""
-    define_flags()
-    common.run(main)
+    common.run(main, define_flags)
 
 
 if __name__ == "__main__":

@@ -23,9 +23,9 @@ class Dataset:
       x_test, y_test: the test set, or None.
       class_names: K strings.
       likelihood: the default p(x|.), one of `conditionals.LIKELIHOODS`.
-      scale, shift: x = (raw - shift) * scale, before `noise`; "standardise" computes both per feature, "channel" a scale
-        per channel, from the training examples.
-      noise: one of `preprocess.NOISES`.
+      levels: number of grey levels of raw examples that are whole numbers 0, ..., levels - 1; None for real numbers.
+      scale: how a Gaussian p(x|.) sees them, x = (raw - shift) * scale: a number with shift 0; "standardise": both per
+        feature, or "channel": a scale per channel, from the training examples.
       min_column_std: components of x whose standard deviation over the training set is below it are dropped.
     """
 
@@ -36,9 +36,8 @@ class Dataset:
     y_test: np.ndarray | None
     class_names: list
     likelihood: str = "bernoulli"
+    levels: int | None = None
     scale: object = 1.0
-    shift: object = 0.0
-    noise: str = "none"
     min_column_std: float = 0.0
 
     def __post_init__(self):
@@ -55,29 +54,52 @@ class Dataset:
     def raw_shape(self):
         return tuple(self.x_train.shape[1:])
 
-    def make_preprocess(self, min_column_std=None):
-        """Returns the `Preprocess` fitted to the training examples (no labels, no test data)."""
+    def make_preprocess(self, likelihood=None, min_column_std=None):
+        """Returns the `Preprocess` that p(x|.) needs, fitted to the training examples (no labels, no test data).
+
+        bernoulli: intensities in [0, 1], binarised afresh for every batch. categorical and logistic_mixture: levels on
+        [0, 1], no noise. gaussian: as `scale` says, levels dequantised by U(0, 1).
+
+        Raises:
+          ValueError: if the likelihood does not suit the data, or no column is left.
+        """
         threshold = self.min_column_std if min_column_std is None else min_column_std
-        scale, shift = self._scale_and_shift()
-        layer = Preprocess(self.raw_shape, str(self.x_train.dtype), scale, shift, noise=self.noise)
+        scale, shift, noise = self._how(likelihood or self.likelihood)
+        layer = Preprocess(self.raw_shape, str(self.x_train.dtype), scale, shift, noise=noise)
         if threshold <= 0:
             return layer
         std = _moments((np.asarray(x, "float32") - shift) * scale for x in _chunks(self.x_train))[1]
         columns = np.flatnonzero(std.reshape(-1) >= threshold)
         if not len(columns):
             raise ValueError(f"min_column_std: got {threshold}, which drops every column; allowed: below {std.max():.3g}")
-        return Preprocess(self.raw_shape, str(self.x_train.dtype), scale, shift, columns, self.noise)
+        return Preprocess(self.raw_shape, str(self.x_train.dtype), scale, shift, columns, noise)
+
+    def _how(self, likelihood):
+        """Returns scale, shift and noise of x under a likelihood."""
+        if likelihood == "gaussian":
+            return *self._scale_and_shift(), "none" if self.levels is None else "dequantise"
+        if likelihood in ("categorical", "logistic_mixture") and self.levels is None:
+            raise ValueError(
+                f"likelihood: got {likelihood!r} for real numbers; allowed: gaussian, or bernoulli within [0, 1]"
+            )
+        if self.levels is None and any(chunk.min() < 0 or chunk.max() > 1 for chunk in _chunks(self.x_train)):
+            raise ValueError("likelihood: got 'bernoulli' for numbers outside [0, 1]; allowed: gaussian")
+        return (
+            1.0 if self.levels is None else 1.0 / (self.levels - 1),
+            0.0,
+            "binarise" if likelihood == "bernoulli" else "none",
+        )
 
     def _scale_and_shift(self):
         if not isinstance(self.scale, str):
-            return self.scale, self.shift
+            return self.scale, 0.0
         mean, std = _moments(_chunks(self.x_train))
         if self.scale == "standardise":
             return 1.0 / np.where(std > 0, std, 1.0), mean
         # The paper divides each channel by its standard deviation over images and pixels, and subtracts nothing.
         mean_square = (std**2 + mean**2).reshape(-1, mean.shape[-1]).mean(0)
         channel_mean = mean.reshape(-1, mean.shape[-1]).mean(0)
-        return 1.0 / np.sqrt(mean_square - channel_mean**2), self.shift
+        return 1.0 / np.sqrt(mean_square - channel_mean**2), 0.0
 
 
 def _chunks(x, size=4096):

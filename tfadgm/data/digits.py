@@ -17,4 +17,4 @@ def load(argument=None, *, seed=0, **_):
     test = slice(0, TEST_EXAMPLES)
     train = slice(TEST_EXAMPLES, None)
     names = [str(name) for name in digits.target_names]
-    return Dataset("digits", x[train], y[train], x[test], y[test], names, scale=1 / 16, noise="binarise")
+    return Dataset("digits", x[train], y[train], x[test], y[test], names, levels=17, scale=1 / 16)

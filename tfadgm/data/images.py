@@ -11,12 +11,14 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
 
 
 def read_image(path):
-    """Returns a picture as uint8 [height, width, 1 or 3]."""
+    """Returns a picture as uint8 [height, width, 1 or 3]: grey stays grey, 16-bit grey is scaled to 8, alpha is dropped."""
     from PIL import Image
 
     try:
         with Image.open(path) as image:
-            return np.atleast_3d(np.asarray(image.convert("L" if image.mode in ("1", "L", "I;16", "I") else "RGB")))
+            if image.mode.startswith("I;16"):
+                return (np.asarray(image)[..., np.newaxis] // 257).astype("uint8")
+            return np.atleast_3d(np.asarray(image.convert("L" if image.mode in ("1", "L", "LA", "La") else "RGB")))
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file; allowed: a picture") from None
     except Exception as error:  # Pillow raises many kinds on a truncated or foreign file
@@ -53,5 +55,5 @@ def load(argument=None, **_):
         raise ValueError(f"{argument}: its folders hold no pictures; allowed: files ending in {', '.join(SUFFIXES)}")
     x = read_images(paths)
     kind = "bernoulli" if x.shape[-1] == 1 else "gaussian"
-    how = dict(scale=1 / 255, noise="binarise") if kind == "bernoulli" else dict(scale="channel", noise="dequantise")
-    return Dataset(str(argument), x, np.asarray(y), None, None, class_names, likelihood=kind, **how)
+    scale = 1 / 255 if kind == "bernoulli" else "channel"
+    return Dataset(str(argument), x, np.asarray(y), None, None, class_names, likelihood=kind, levels=256, scale=scale)

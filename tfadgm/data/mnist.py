@@ -9,5 +9,5 @@ def load(argument=None, *, data_dir=None, tfds_name=None, name="mnist", **_):
     """Returns the 60,000 training images (training and validation set of the paper) and the 10,000 test images."""
     x_train, y_train, class_names = tfds_source.read(tfds_name or name, ["train"], data_dir)
     x_test, y_test, _ = tfds_source.read(tfds_name or name, ["test"], data_dir)
-    options = dict(scale=1 / 255, noise="binarise", min_column_std=0.1)
+    options = dict(levels=256, scale=1 / 255, min_column_std=0.1)
     return Dataset(name, x_train, y_train, x_test, y_test, class_names, **options)

@@ -22,15 +22,14 @@ def read_arrays(path, required, optional=()):
 
 
 def describe(x):
-    """Returns the likelihood, scale, shift and noise that suit raw examples x.
+    """Returns the likelihood, levels and scale that suit raw examples x.
 
-    uint8 images are intensities, binarised afresh for every batch; numbers within [0, 1] likewise; anything else is
-    standardised per feature and Gaussian.
+    uint8 examples are intensities, and Bernoulli; numbers within [0, 1] likewise; others are standardised and Gaussian.
     """
     if x.dtype == np.uint8:
-        return dict(likelihood="bernoulli", scale=1 / 255, noise="binarise")
+        return dict(likelihood="bernoulli", levels=256, scale=1 / 255)
     if x.dtype.kind in "fb" and x.size and x.min() >= 0 and x.max() <= 1:
-        return dict(likelihood="bernoulli", noise="binarise")
+        return dict(likelihood="bernoulli")
     return dict(likelihood="gaussian", scale="standardise")
 
 

@@ -69,7 +69,8 @@ class Preprocess(keras.layers.Layer):
         if self.columns is not None:
             flat = np.zeros((*x.shape[:-1], math.prod(self.raw_shape)), "float32")
             flat[..., self.columns] = x
-        return flat.reshape(*x.shape[:-1], *self.raw_shape) / self.scale + self.shift
+        middle = 0.5 if self.noise == "dequantise" else 0.0
+        return flat.reshape(*x.shape[:-1], *self.raw_shape) / self.scale + self.shift - middle
 
     def get_config(self):
         columns = None if self.columns is None else self.columns.tolist()

@@ -14,5 +14,5 @@ def load(argument=None, *, data_dir=None, tfds_name=None, **_):
     name = tfds_name or "svhn_cropped"
     x_train, y_train, class_names = tfds_source.read(name, ["train", "extra"], data_dir)
     x_test, y_test, _ = tfds_source.read(name, ["test", "test_first10000"], data_dir)
-    options = dict(likelihood="gaussian", scale="channel", noise="dequantise")
+    options = dict(likelihood="gaussian", levels=256, scale="channel")
     return Dataset(name, x_train, y_train, x_test, y_test, class_names, **options)

@@ -10,7 +10,7 @@ Maaloe, Sonderby, Sonderby and Winther, "Auxiliary deep generative models", ICML
     maximised: mean_l [-L + alpha log E_{q(a|x)} q(y|a,x)] + mean_u [-U]                                     (eq. 12, 13)
 """
 
-from tfadgm.conditionals import Categorical, Deterministic, Gaussian, StandardNormal, UniformCategorical, likelihood
+from tfadgm.conditionals import Categorical, Deterministic, Gaussian, StandardNormal, UniformCategorical
 from tfadgm.models.base import DeepGenerativeModel
 
 AUXILIARIES = ("informed", "uninformed", "deterministic")
@@ -51,12 +51,12 @@ class ADGM(DeepGenerativeModel):
         self.q["a"].trainable = aux_gradient != "frozen"
 
     def factors(self):
-        net, size, classes = self.network, self.preprocess.size, self.num_classes
+        net, classes = self.network, self.num_classes
         p = dict(
             y=UniformCategorical(units=classes),
             z=StandardNormal(units=self.dim_z),
             a=self._p_a(),
-            x=likelihood(self.likelihood, self.x_parents, size, net),
+            x=self.p_x(self.x_parents),
         )
         if self.a_sees_x:  # parents first
             p["a"] = p.pop("a")

@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from tfadgm import bounds, networks, noise
+from tfadgm.conditionals import likelihood
 from tfadgm.data.preprocess import Preprocess
 from tfadgm.models import factorisation
 
@@ -86,6 +87,7 @@ class DeepGenerativeModel(keras.Model):
       preprocess: a `Preprocess`, raw examples to x.
       num_classes: K; models without a class ignore it.
       likelihood: one of `conditionals.LIKELIHOODS`.
+      levels: number of levels of each component of x, for the likelihoods that count them.
       network: the `networks.Network` of every conditional.
       objective: an `Objective`.
       seed: base seed of the initial weights and of all noise.
@@ -98,6 +100,7 @@ class DeepGenerativeModel(keras.Model):
         preprocess,
         num_classes,
         likelihood="bernoulli",
+        levels=None,
         network=None,
         objective=None,
         seed=0,
@@ -107,7 +110,7 @@ class DeepGenerativeModel(keras.Model):
     ):
         super().__init__(**kwargs)
         self.precision = precision
-        self.preprocess, self.num_classes, self.likelihood = preprocess, num_classes, likelihood
+        self.preprocess, self.num_classes, self.likelihood, self.levels = preprocess, num_classes, likelihood, levels
         self.network, self.objective = network or networks.Network(), objective or Objective()
         self.seed, self.xla = seed, xla
         self._check_options()
@@ -124,6 +127,11 @@ class DeepGenerativeModel(keras.Model):
     def factors(self):
         """Returns (p, q), ordered dicts of name to `Conditional`, parents before children."""
         raise NotImplementedError
+
+    def p_x(self, given):
+        """Returns the conditional p(x | given), `given` the parents' names."""
+        counted = {"levels": self.levels} if self.levels and self.likelihood in ("categorical", "logistic_mixture") else {}
+        return likelihood(self.likelihood, given, self.preprocess.size, self.network, **counted)
 
     def _check_options(self):
         exact = self.objective.exact_classes
@@ -338,6 +346,7 @@ class DeepGenerativeModel(keras.Model):
             "preprocess": self.preprocess.get_config(),
             "num_classes": self.num_classes,
             "likelihood": self.likelihood,
+            "levels": self.levels,
             "network": dataclasses.asdict(self.network),
             "objective": dataclasses.asdict(self.objective),
             "seed": self.seed,

@@ -10,7 +10,7 @@ Kingma, Rezende, Mohamed and Welling, "Semi-supervised learning with deep genera
     maximised: mean_l [-L + alpha log q(y|x)] + mean_u [-U]                                       (eq. 9)
 """
 
-from tfadgm.conditionals import Categorical, Gaussian, StandardNormal, UniformCategorical, likelihood
+from tfadgm.conditionals import Categorical, Gaussian, StandardNormal, UniformCategorical
 from tfadgm.models.base import DeepGenerativeModel
 
 
@@ -27,11 +27,11 @@ class M2(DeepGenerativeModel):
         super().__init__(*args, **kwargs)
 
     def factors(self):
-        net, size, classes = self.network, self.preprocess.size, self.num_classes
+        net, classes = self.network, self.num_classes
         p = dict(
             y=UniformCategorical(units=classes),
             z=StandardNormal(units=self.dim_z),
-            x=likelihood(self.likelihood, "y z", size, net),
+            x=self.p_x("y z"),
         )
         q = dict(y=Categorical("x", classes, net), z=Gaussian("x y", self.dim_z, net))
         return p, q

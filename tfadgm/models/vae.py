@@ -8,11 +8,11 @@ Kingma and Welling, "Auto-encoding variational Bayes", ICLR 2014; Rezende, Moham
     log p(x) >= E_{q(z|x)} [log p(x|z) + log p(z) - log q(z|x)]          (eq. 1)
 """
 
-from tfadgm import bounds, noise
-from tfadgm.conditionals import Gaussian, StandardNormal, likelihood
-from tfadgm.models.base import DeepGenerativeModel
-
 import tensorflow as tf
+
+from tfadgm import bounds, noise
+from tfadgm.conditionals import Gaussian, StandardNormal
+from tfadgm.models.base import DeepGenerativeModel
 
 
 class VAE(DeepGenerativeModel):
@@ -30,8 +30,8 @@ class VAE(DeepGenerativeModel):
         super().__init__(*args, **kwargs)
 
     def factors(self):
-        net, size = self.network, self.preprocess.size
-        p = dict(z=StandardNormal(units=self.dim_z), x=likelihood(self.likelihood, "z", size, net))
+        net = self.network
+        p = dict(z=StandardNormal(units=self.dim_z), x=self.p_x("z"))
         q = dict(z=Gaussian("x", self.dim_z, net))
         return p, q
 
