@@ -74,11 +74,16 @@ def test_gaussian_distribution_has_its_mean_and_variance():
     np.testing.assert_allclose(gaussian.distribution(values).variance(), np.exp(log_variance), rtol=1e-4)
 
 
-def test_an_untrained_gaussian_is_nearly_standard_normal():
-    gaussian = conditionals.Gaussian("y z", 4, networks.Network(hidden=(50,)))
-    gaussian.build_from(SIZES)
-    np.testing.assert_allclose(gaussian(_parents()), np.zeros((3, 2, 5, 8)), atol=0.05)
-    assert np.abs(gaussian.head.kernel).max() > 0
+def test_an_untrained_gaussian_with_small_heads_is_nearly_standard_normal():
+    small, glorot = (
+        conditionals.Gaussian("y z", 4, networks.Network(hidden=(50,), head_deviation=deviation))
+        for deviation in (1e-3, None)
+    )
+    for gaussian in (small, glorot):
+        gaussian.build_from(SIZES)
+        assert np.abs(gaussian.head.kernel).max() > 0
+    np.testing.assert_allclose(small(_parents()), np.zeros((3, 2, 5, 8)), atol=0.05)
+    assert np.abs(glorot(_parents())).max() > 0.1
 
 
 def test_a_second_gaussian_of_the_same_shape_starts_with_other_numbers():

@@ -74,16 +74,36 @@ def test_small_gradients_are_not_scaled_up():
     np.testing.assert_allclose(optimizers.Adam(max_norm=5.0, max_value=1.0)._clip_gradients(gradients)[0], gradients[0])
 
 
-def test_the_moving_average_of_the_weights_equals_keras():
-    ours, theirs = optimizers.Adam(0.05, average=0.9), keras.optimizers.Adam(0.05, use_ema=True, ema_momentum=0.9)
+def test_the_moving_average_of_the_weights_equals_keras_once_it_is_warm():
+    ours, theirs = optimizers.Adam(0.05, average=0.5), keras.optimizers.Adam(0.05, use_ema=True, ema_momentum=0.5)
     averaged = []
     for optimizer in (ours, theirs):
-        variables = _run(optimizer, range(10), clip=list)
+        variables = _run(optimizer, range(40), clip=list)
         plain = [np.asarray(v).copy() for v in variables]
         optimizer.finalize_variable_values(variables)
         averaged.append(variables)
         assert np.abs(plain[0] - variables[0]).max() > 1e-3
-    _same(*averaged)
+    _same(*averaged, 1e-5)
+
+
+def test_the_moving_average_of_constant_weights_is_those_weights_from_the_first_step_on():
+    optimizer, variable = optimizers.Adam(0.0, average=0.999), keras.Variable([1.0, -2.0])
+    optimizer.build([variable])
+    for _ in range(3):
+        optimizer.apply_gradients([(tf.ones([2]), variable)])
+        average = keras.Variable(variable)
+        optimizer.finalize_variable_values([average])
+        np.testing.assert_allclose(average, [1.0, -2.0], rtol=1e-6)
+
+
+def test_the_moving_average_of_a_short_run_is_not_its_start():
+    optimizer, variable = optimizers.Adam(0.1, average=0.999), keras.Variable([0.0])
+    optimizer.build([variable])
+    for _ in range(30):
+        optimizer.apply_gradients([(tf.constant([-1.0]), variable)])
+    last = float(variable[0])
+    optimizer.finalize_variable_values([variable])
+    assert last / 2 < float(variable[0]) < last
 
 
 def test_without_an_average_the_final_weights_are_the_last_ones():

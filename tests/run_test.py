@@ -96,6 +96,8 @@ def test_a_full_disk_is_refused_before_any_work(tmp_path, monkeypatch):
     [
         (dict(labels=5), "labels: got 5; allowed: 10"),
         (dict(labels=5000), "labels: got 5000"),
+        (dict(label_draw="paper"), "label_draw: got 'paper' for digits"),
+        (dict(dataset="half_moons", label_draw="paper", labels=8), "allowed: labels=6"),
         (dict(validation=5000), "validation: got 5000"),
         (dict(exact_classes=9), "exact_classes: got 9; allowed"),
         (dict(trunk="conv", filters=(8, 8, 8, 8)), "sides divisible by 16"),

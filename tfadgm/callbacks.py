@@ -239,7 +239,8 @@ class Progress(keras.callbacks.Callback):
         filled = int(24 * done)
         bound = f"objective {float(logs['objective']):9.2f}" if logs else ""
         error = f"  validation {100 * logs['validation_error']:.2f}%" if logs and "validation_error" in logs else ""
-        line = f"{100 * done:3.0f}% [{'=' * filled}{'.' * (24 - filled)}] epoch {epoch + bool(step)}  {bound}{error}  {self._left(done)}"
+        bar = "=" * filled + "." * (24 - filled)
+        line = f"{100 * done:3.0f}% [{bar}] epoch {epoch + bool(step)}  {bound}{error}  {self._left(done)}"
         self.stream.write(("\r\x1b[K" if self.live else "") + line)
         self.stream.flush()
         self.drawn = time.perf_counter()

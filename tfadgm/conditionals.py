@@ -29,7 +29,6 @@ class Conditional(keras.layers.Layer):
     """
 
     parameters_per_unit = 1
-    head_deviation = None  # of the head's initial weights; None: Glorot-normal
     is_deterministic = False
 
     def __init__(self, given="", units=1, network=None, **kwargs):
@@ -39,10 +38,8 @@ class Conditional(keras.layers.Layer):
             self.trunk = networks.MLP(self.given, network, name="trunk")
             self.head = self._make_head()
 
-    def _make_head(self):
-        small = self.head_deviation and keras.initializers.RandomNormal(stddev=self.head_deviation)
-        units = self.units * self.parameters_per_unit
-        return networks.Dense(units, kernel_initializer=small or "glorot_normal", name="head")
+    def _make_head(self, initializer="glorot_normal"):
+        return networks.Dense(self.units * self.parameters_per_unit, kernel_initializer=initializer, name="head")
 
     def build_from(self, sizes):
         """Creates the weights; `sizes` maps each parent's name to its number of units."""
@@ -94,18 +91,19 @@ class DiagonalNormal(tfd.Normal):
 class Gaussian(Conditional):
     """N(child | mu(parents), diag exp(v(parents))), mu and v linear in the last hidden layer (Maaloe et al., eq. 14-16).
 
-    The head starts near zero, so that at the start mu = 0 and v = 0: a standard normal.
-
     Args:
       log_variance_floor: if given, v is floor + softplus(v - floor), which is at least the floor.
     """
 
     parameters_per_unit = 2
-    head_deviation = 1e-3
 
     def __init__(self, given="", units=1, network=None, log_variance_floor=None, **kwargs):
         super().__init__(given, units, network, **kwargs)
         self.log_variance_floor = log_variance_floor
+
+    def _make_head(self):
+        deviation = self.network.head_deviation
+        return super()._make_head(keras.initializers.RandomNormal(stddev=deviation) if deviation else "glorot_normal")
 
     def distribution(self, values):
         loc, log_variance = tf.split(self(values), 2, axis=-1)
@@ -176,10 +174,10 @@ class UniformCategorical(Categorical):
 class Likelihood(Conditional):
     """p(x | parents): a conditional whose trunk may end in transposed convolutions."""
 
-    def _make_head(self):
+    def _make_head(self, *args):
         if self.network.trunk == "conv":
             return networks.ConvHead(self.network, self.parameters_per_unit, name="head")
-        return super()._make_head()
+        return super()._make_head(*args)
 
     def expected(self, distribution):
         """Returns E[x | parents], the picture that is shown."""
@@ -236,7 +234,8 @@ class LogisticMixtureLikelihood(Likelihood):
     """x in {0, ..., levels - 1}^D / (levels - 1): a discretised mixture of logistics (Salimans et al. 2017, eq. 1-2).
 
     Each pixel's mixture has `components` weights, centres and log-scales; the mass of a level is the difference of the
-    mixture's distribution function at its borders, the outermost levels taking the tails.
+    mixture's distribution function at its borders, the outermost levels taking the tails. The picture that `expected`
+    gives is the mean of the components' centres, clipped to [0, 1].
     """
 
     def __init__(self, given="", units=1, network=None, levels=256, components=5, **kwargs):

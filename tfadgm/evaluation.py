@@ -18,7 +18,7 @@ def class_probabilities(model, x, samples=100, chunk=500):
     def log_probs(raw, seed):
         return model.log_class_probs(raw, seed, samples)
 
-    probabilities = np.exp(_in_chunks(log_probs, model, x, chunk).astype("float64"))
+    probabilities = np.exp(_in_chunks(log_probs, ("class", samples), model, x, chunk).astype("float64"))
     return probabilities / probabilities.sum(1, keepdims=True)
 
 
@@ -28,7 +28,7 @@ def elbo(model, x, chunk=500):
     def bound(raw, seed):
         return model.elbo(raw, seed, noise.fold(seed, "observation"))
 
-    return _in_chunks(bound, model, x, chunk)
+    return _in_chunks(bound, ("elbo",), model, x, chunk)
 
 
 def log_density(model, x, samples=100, progress=None):
@@ -39,25 +39,30 @@ def log_density(model, x, samples=100, progress=None):
     classes = max(1, model.num_classes if model.is_semi_supervised else 1)
     at_once = max(1, min(samples, MEMORY_ROWS // (100 * classes)))
     chunk = max(1, min(len(x), MEMORY_ROWS // (at_once * classes)))
-    parts = -(-samples // at_once)
 
     def bound(raw, seed):
         observation = noise.fold(seed, "observation")
-        sizes = [min(at_once, samples - i * at_once) for i in range(parts)]
-        log_w = [model.log_weights(raw, noise.fold(seed, i), size, observation) for i, size in enumerate(sizes)]
-        sums = tf.stack([tf.reduce_logsumexp(w, 0) for w in log_w])
-        return tf.reduce_logsumexp(sums, 0) - math.log(samples)
+        total = tf.fill([tf.shape(raw)[0]], -math.inf)
+        for part, start in enumerate(range(0, samples, at_once)):
+            size = min(at_once, samples - start)
+            with tf.control_dependencies([total]):  # one part after the other, so that memory is one part's
+                log_w = model.log_weights(raw, tf.identity(noise.fold(seed, part)), size, observation)
+            total = tf.reduce_logsumexp([total, tf.reduce_logsumexp(log_w, 0)], 0)
+        return total - math.log(samples)
 
-    return _in_chunks(bound, model, x, chunk, progress)
+    return _in_chunks(bound, ("density", samples, at_once), model, x, chunk, progress)
 
 
-def _in_chunks(function, model, x, chunk, progress=None):
+def _in_chunks(function, key, model, x, chunk, progress=None):
+    """Concatenates function(raw, seed) over chunks of x; compiled once per model and `key`."""
     spec = [tf.TensorSpec([None, *model.preprocess.raw_shape], model.preprocess.raw_dtype), tf.TensorSpec([2], tf.int32)]
-    compiled = tf.function(function, input_signature=spec, autograph=False)
+    compiled = vars(model).setdefault("_evaluators", {})
+    if key not in compiled:
+        compiled[key] = tf.function(function, input_signature=spec, autograph=False)
     results = []
     for number, start in enumerate(range(0, len(x), chunk)):
         raw = np.ascontiguousarray(x[start : start + chunk])
-        results.append(compiled(raw, tf.constant([SEED[0] + number, SEED[1]])).numpy())
+        results.append(compiled[key](raw, tf.constant([SEED[0] + number, SEED[1]])).numpy())
         if progress:
             progress(min(start + chunk, len(x)), len(x))
     return np.concatenate(results)

@@ -27,6 +27,8 @@ class Network:
     Attributes:
       hidden: widths of the fully connected hidden layers (Maaloe et al. 2016, section 3: two layers of 500).
       activation: one of `ACTIVATIONS` (ReLU in Maaloe et al.; softplus in Kingma et al. 2014).
+      head_deviation: standard deviation of the initial weights of the heads of Gaussians, mu and log sigma^2. None: Glorot,
+        as Maaloe et al. 2016 say; 1e-3, as their code has it, starts at N(0, I).
       batch_norm: normalise each hidden layer before its activation (Dense, norm, activation).
       trunk: "mlp", or "conv": x is read by strided convolutions and written by transposed ones.
       filters: channels of the convolutions, one stride-2 layer each; only for trunk "conv".
@@ -35,6 +37,7 @@ class Network:
 
     hidden: tuple = (500, 500)
     activation: str = "relu"
+    head_deviation: float | None = None
     batch_norm: bool = False
     trunk: str = "mlp"
     filters: tuple = (32, 64)
@@ -59,6 +62,8 @@ class Network:
                 f"trunk 'conv' needs images with all their pixels: got image_shape {self.image_shape}; "
                 "allowed: [height, width, channels]"
             )
+        if not self.filters or any(n < 1 for n in self.filters):
+            raise ValueError(f"filters: got {self.filters}; allowed: one or more numbers of at least 1")
         factor = 2 ** len(self.filters)
         if any(side % factor for side in self.image_shape[:2]):
             raise ValueError(
@@ -146,6 +151,9 @@ def _weighted_mean_and_variance(h, weights):
     """Returns the mean and variance of `h` [..., units] under `weights` [K, S, B] (None: equal weights)."""
     if weights is None or h.shape.rank < 4:  # without a class axis, sum_y q(y|x) = 1: all weights are equal
         return tf.nn.moments(h, list(range(h.shape.rank - 1)))
+    for axis in range(3):  # what h does not depend on
+        if h.shape[axis] == 1:
+            weights = tf.reduce_sum(weights, axis, keepdims=True)
     weights = tf.broadcast_to(weights, tf.shape(h)[:-1])
     weights = tf.reshape(weights / tf.reduce_sum(weights), [1, -1])
     rows = tf.reshape(h, [-1, h.shape[-1]])

@@ -28,6 +28,14 @@ class Adam(keras.optimizers.Adam):
         self.max_norm, self.max_value, self.average = max_norm, max_value, average
 
     def _clip_gradients(self, grads):
+        # Clipping needs the sum over replicas; Keras sums once more, hence the division.
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        if replicas == 1 or (self.max_norm is None and self.max_value is None):
+            return self._clip(grads)
+        total = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, grads)
+        return [gradient / replicas for gradient in self._clip(total)]
+
+    def _clip(self, grads):
         if self.max_norm is not None:
             grads, _ = tf.clip_by_global_norm(grads, self.max_norm)
         if self.max_value is not None:
@@ -51,9 +59,9 @@ class Adam(keras.optimizers.Adam):
         )
 
     def _update_model_variables_moving_average(self, trainable_variables):
-        """Moves the averages, with the decay min(average, (1 + t) / (10 + t)): a short run's average is not its start's."""
+        """Moves the averages, with the decay min(average, t / (9 + t)): a short run's average is not its start's."""
         step = tf.cast(self.iterations, tf.float32)
-        rest = 1.0 - tf.minimum(self.ema_momentum, (1.0 + step) / (10.0 + step))
+        rest = 1.0 - tf.minimum(self.ema_momentum, step / (9.0 + step))
         for variable, average in zip(trainable_variables, self._model_variables_moving_average, strict=True):
             average.assign(average + rest * (variable - average))
 

@@ -42,6 +42,9 @@ class Settings:
         "mnist", f"The data: {', '.join(registry.DATASETS)}; npz:FILE, csv:FILE, images:DIR for your own."
     )
     labels: int | None = _setting(100, "Number of labels to keep, evenly over classes; 'none' keeps all.", kind=int)
+    label_draw: str = _setting(
+        "random", "Draw the labels from the seed, or take those that the paper gives.", ("random", "paper")
+    )
     data_dir: str | None = _setting(None, "TensorFlow Datasets directory.", kind=str)
     tfds_name: str | None = _setting(None, "Read the data set from a TFDS copy of this name.", kind=str)
     epochs: int | None = _setting(None, "Number of epochs (passes over the unlabelled pool).", kind=int)
@@ -53,6 +56,7 @@ class Settings:
     hidden: tuple = _network((500, 500), "Widths of the hidden layers, such as 500,500.")
     filters: tuple = _network((32, 64), "Channels of the stride-2 convolutions, with trunk=conv.")
     activation: str = _network("relu", "Activation of hidden layers.", tuple(ACTIVATIONS))
+    head_deviation: float | None = _network(None, "Initial spread of the heads of Gaussians; 'none': Glorot.", kind=float)
     batch_norm: bool = _network(False, "Batch normalisation of hidden layers.")
     likelihood: str | None = _network(None, "p(x|.); 'none' takes the data set's.", tuple(LIKELIHOODS), kind=str)
     min_column_std: float | None = _network(None, "Drop components of x below this spread; 'none': data set's.", kind=float)
@@ -86,7 +90,11 @@ class Settings:
     checkpoint_seconds: float = _training(60.0, "Least time between checkpoints.")
     strategy: str = _training("auto", "Devices: one, or all GPUs mirrored.", ("auto", "one", "mirrored"))
     xla: str = _training("auto", "XLA for the loss and its gradients; auto: on GPUs, where it pays.", ("auto", "on", "off"))
-    precision: str = _training("float32", "Arithmetic of the networks; distributions stay float32.", ("float32", "bfloat16"))
+    precision: str = _training(
+        "float32",
+        "Arithmetic of the networks; distributions stay float32. auto: bfloat16 where the processor multiplies it natively.",
+        ("float32", "bfloat16", "auto"),
+    )
 
     test_samples: int = _evaluation(100, "Samples of a averaged inside q(y|x) at test.")
     density_samples: int = _evaluation(100, "Importance samples of log p(x) at test.")
@@ -108,7 +116,18 @@ class Settings:
 
     def _check_ranges(self):
         positive = ("batch", "labelled_batch", "test_samples", "density_samples", "density_examples", "samples")
-        positive += ("epochs", "minutes", "labels", "dim_z", "dim_a", "learning_rate", "max_norm", "max_value", "patience")
+        positive += (
+            "epochs",
+            "minutes",
+            "labels",
+            "dim_z",
+            "dim_a",
+            "learning_rate",
+            "max_norm",
+            "max_value",
+            "patience",
+            "head_deviation",
+        )
         for name in positive:
             value = getattr(self, name)
             if value is not None and not value > 0:

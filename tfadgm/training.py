@@ -2,6 +2,7 @@
 
 import contextlib
 import inspect
+import pathlib
 
 import tensorflow as tf
 
@@ -28,6 +29,21 @@ def use_xla(name):
     return name == "on" or (name == "auto" and bool(tf.config.list_logical_devices("GPU")))
 
 
+def resolve_precision(name):
+    """Returns "float32" or "bfloat16"; "auto" is bfloat16 where products in it are faster: AVX512-BF16 or AMX, or Ampere."""
+    if name != "auto":
+        return name
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        capability = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability", (0, 0))
+        return "bfloat16" if capability[0] >= 8 else "float32"
+    try:
+        flags = pathlib.Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return "float32"
+    return "bfloat16" if "avx512_bf16" in flags or "amx_bf16" in flags else "float32"
+
+
 def load_data(settings):
     """Returns (data, split): the `Dataset` that the settings name and its `Split`."""
     name, _, argument = settings.dataset.partition(":")
@@ -40,8 +56,19 @@ def load_data(settings):
         validation=settings.validation,
         seed=settings.seed,
         labelled_in_unlabelled=settings.labelled_in_unlabelled,
+        given_labels=_given_labels(settings, data),
     )
     return data, drawn
+
+
+def _given_labels(settings, data):
+    if settings.label_draw == "random":
+        return None
+    count = 0 if data.paper_labels is None else len(data.paper_labels)
+    if not count or settings.labels != count:
+        allowed = f"labels={count}" if count else "label_draw random, as its paper draws them"
+        raise ValueError(f"label_draw: got 'paper' for {data.name} with labels {settings.labels}; allowed: {allowed}")
+    return data.paper_labels
 
 
 def make_model(settings, data, split):
@@ -51,6 +78,7 @@ def make_model(settings, data, split):
     network = Network(
         hidden=settings.hidden,
         activation=settings.activation,
+        head_deviation=settings.head_deviation,
         batch_norm=settings.batch_norm,
         trunk=settings.trunk,
         filters=settings.filters,
@@ -78,7 +106,7 @@ def make_model(settings, data, split):
         objective=objective,
         seed=settings.seed,
         xla=use_xla(settings.xla),
-        precision=settings.precision,
+        precision=resolve_precision(settings.precision),
         **_model_options(settings, model_class),
     )
 

@@ -37,6 +37,13 @@ def test_half_moons_lie_on_the_papers_curves_and_test_differs_from_train():
     assert not np.array_equal(data.x_train, data.x_test)
 
 
+def test_half_moons_papers_labels_are_the_ends_and_the_middle_of_each_moon():
+    data = load("half_moons", seed=3)
+    assert data.y_train[data.paper_labels].tolist() == [0, 0, 0, 1, 1, 1]
+    expected = [[-1, 0], [0, 1], [1, 0], [0, 0.5], [1, -0.5], [2, 0.5]]
+    np.testing.assert_allclose(data.x_train[data.paper_labels], expected, atol=0.06)
+
+
 @needs_mnist
 def test_mnist_has_the_papers_444_columns():
     data = load("mnist", data_dir=str(SHARED))

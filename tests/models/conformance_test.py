@@ -21,6 +21,8 @@ OBJECTIVES = {
     "samples": dict(samples=3),
     "classifier_samples": dict(samples=2, classifier_samples=5),
     "importance": dict(samples=3, classifier_samples=4, importance_weighted=True),
+    "importance alone": dict(samples=3, importance_weighted=True),
+    "no labelled bound": dict(labelled_weight=0.0),
     "exact_classes": dict(samples=2, exact_classes=1),
     "exact_and_classifier": dict(samples=2, classifier_samples=3, exact_classes=2),
     "weights": dict(beta=0.3, labelled_weight=0.5, num_labelled=100, num_unlabelled=900, weight_prior=True),

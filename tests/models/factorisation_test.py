@@ -201,7 +201,7 @@ def test_a_bad_option_names_what_was_got_and_what_is_allowed(name, options, mess
     [
         (dict(samples=0), ["samples", "0", "at least 1"]),
         (dict(samples=3, classifier_samples=2), ["classifier_samples", "2", "at least samples = 3"]),
-        (dict(samples=3, importance_weighted=True), ["importance_weighted", "classifier_samples", "at least samples = 3"]),
+        (dict(num_unlabelled=-1), ["num_unlabelled", "-1", "at least 0"]),
         (dict(beta=-0.1), ["beta", "-0.1", "at least 0"]),
         (dict(beta=float("nan")), ["beta", "nan", "at least 0"]),
         (dict(labelled_weight=-1.0), ["labelled_weight", "-1.0", "at least 0"]),

@@ -26,6 +26,7 @@ class Dataset:
       levels: number of grey levels of raw examples that are whole numbers 0, ..., levels - 1; None for real numbers.
       scale: how a Gaussian p(x|.) sees them, x = (raw - shift) * scale: a number with shift 0; "standardise": both per
         feature, or "channel": a scale per channel, from the training examples.
+      paper_labels: indices of the training examples that the paper labels, for `label_draw="paper"`; None: it draws them.
       min_column_std: components of x whose standard deviation over the training set is below it are dropped.
     """
 
@@ -39,6 +40,7 @@ class Dataset:
     levels: int | None = None
     scale: object = 1.0
     min_column_std: float = 0.0
+    paper_labels: np.ndarray | None = None
 
     def __post_init__(self):
         self.y_train = np.asarray(self.y_train, "int64")

@@ -27,7 +27,7 @@ class Split:
     validation: np.ndarray
 
 
-def split(y, num_classes, labels=None, validation=0, seed=0, labelled_in_unlabelled=True):
+def split(y, num_classes, labels=None, validation=0, seed=0, labelled_in_unlabelled=True, given_labels=None):
     """Draws the validation set and the labelled examples from the seed.
 
     Args:
@@ -37,18 +37,23 @@ def split(y, num_classes, labels=None, validation=0, seed=0, labelled_in_unlabel
       validation: how many examples to hold out, drawn from those that have a label.
       seed: the seed of both draws.
       labelled_in_unlabelled: whether labelled examples are also in the unlabelled pool (as in the papers).
+      given_labels: indices of the labelled examples, which are then not drawn (nor held out).
 
     Raises:
       ValueError: if there are fewer labels than classes, or fewer examples of a class than are asked for.
     """
     generator = np.random.default_rng([seed, 1])
-    known = generator.permutation(np.flatnonzero(y != UNLABELLED))
+    given = np.asarray([] if given_labels is None else given_labels, "int64")
+    known = generator.permutation(np.setdiff1d(np.flatnonzero(y != UNLABELLED), given))
     if not 0 <= validation < len(known):
         raise ValueError(
             f"validation: got {validation}; allowed: 0 to {len(known) - 1}, as {len(known)} examples have labels"
         )
     held_out, known = np.sort(known[:validation]), known[validation:]
-    labelled = known if labels is None else _even_draw(y, known, num_classes, labels, generator)
+    if given.size:
+        labelled = given
+    else:
+        labelled = known if labels is None else _even_draw(y, known, num_classes, labels, generator)
     counts = np.bincount(y[labelled], minlength=num_classes)
     if (counts == 0).any():
         raise ValueError(

@@ -24,10 +24,12 @@ class Objective:
       beta: alpha = beta * (N_l + N_u) / N_l is the weight of the classification term, relative to means per example
         (eq. 12; 0.1 to 2 in the paper, 0.1 in its code).
       labelled_weight: the weight of the labelled bound's mean beside the unlabelled bound's. 1 is the authors' code; eq. 13,
-        a sum over the data set, is N_l / N_u.
+        a sum over the data set, is N_l / N_u. 0 leaves it out, and saves its time: labelled examples are in the
+        unlabelled pool too, and 100 of them are learned by heart if each counts as much as 600 others.
       num_labelled, num_unlabelled: N_l and N_u, the sizes of the training sets.
       exact_classes: None: y by exact enumeration. k: the k most probable classes exactly and one sampled from the rest.
-      importance_weighted: log-mean-exp over the samples in place of the mean (Burda et al. 2015).
+      importance_weighted: log-mean-exp over the samples in place of the mean (Burda et al. 2015); q(y|x) is then the
+        average over the samples of a.
       warmup_steps: steps over which the temperature of the latents' terms rises from 0 to 1 (Sonderby et al. 2016).
       weight_prior: whether sum log N(W; 0, 1) / (N_l + N_u) over all kernels W is added (the code of Kingma et al. 2014
         and of Maaloe et al. 2016).
@@ -51,12 +53,7 @@ class Objective:
             raise ValueError(
                 f"classifier_samples: got {self.classifier_samples}; allowed: none, or at least samples = {self.samples}"
             )
-        if self.importance_weighted and self.samples > 1 and self.classifier_samples is None:
-            raise ValueError(
-                "importance_weighted needs one q(y|x) for all samples: got classifier_samples none; "
-                f"allowed: a number of at least samples = {self.samples}"
-            )
-        least = dict(beta=0, labelled_weight=0, num_labelled=1, warmup_steps=0)
+        least = dict(beta=0, labelled_weight=0, num_labelled=1, num_unlabelled=0, warmup_steps=0)
         for name, minimum in least.items():
             if not getattr(self, name) >= minimum:
                 raise ValueError(f"{name}: got {getattr(self, name)}; allowed: at least {minimum}")
@@ -65,6 +62,9 @@ class Objective:
     def alpha(self):
         """The weight of the classification term."""
         return self.beta * (self.num_labelled + self.num_unlabelled) / self.num_labelled
+
+
+PRECISIONS = ("float32", "bfloat16")
 
 
 @contextlib.contextmanager
@@ -121,7 +121,8 @@ class DeepGenerativeModel(keras.Model):
         for conditional in [*self.p.values(), *self.q.values()]:
             conditional.build_from(self.sizes)
         self.built = True
-        self._trackers = {}
+        # Here, since a variable that a step creates does not work under `MirroredStrategy`.
+        self._trackers = {name: keras.metrics.Mean(name=name) for name in self.term_names}
         self._compiled = None
 
     def factors(self):
@@ -134,6 +135,8 @@ class DeepGenerativeModel(keras.Model):
         return likelihood(self.likelihood, given, self.preprocess.size, self.network, **counted)
 
     def _check_options(self):
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision: got {self.precision!r}; allowed: {', '.join(PRECISIONS)}")
         exact = self.objective.exact_classes
         if exact is not None and self.is_semi_supervised and not 1 <= exact < self.num_classes - 1:
             raise ValueError(
@@ -193,7 +196,7 @@ class DeepGenerativeModel(keras.Model):
         objective = self.objective
         many = draws.replace(samples=objective.classifier_samples or objective.samples)
         values, log_q, log_q_y = bounds.infer_class(self.q, x, many, stop_gradient)
-        if objective.classifier_samples is not None:
+        if objective.classifier_samples is not None or objective.importance_weighted:
             log_q_y = bounds.average_class(log_q_y)
         log_q = {name: term[..., : objective.samples, :] for name, term in log_q.items()}
         return (bounds.first_samples(values, objective.samples), log_q), log_q_y
@@ -203,7 +206,9 @@ class DeepGenerativeModel(keras.Model):
         draws = self._draws(x, seed, pinned)
         y = tf.one_hot(y, self.num_classes)
         inferred, log_q_y = self._infer_class(x, draws, self.stop_classification_gradient)
-        bound = bounds.labelled_bound(self.p, self.q, x, y, draws, temperature, self._reduce_samples(), inferred)
+        bound = tf.zeros([1])
+        if self.objective.labelled_weight > 0:
+            bound = bounds.labelled_bound(self.p, self.q, x, y, draws, temperature, self._reduce_samples(), inferred)
         classification = bounds.classification_bound(log_q_y, y)
         correct = tf.equal(tf.argmax(bounds.average_class(log_q_y)[0], -1), tf.argmax(y, -1))
         return {
@@ -222,6 +227,7 @@ class DeepGenerativeModel(keras.Model):
         return {"unlabelled_bound": tf.reduce_mean(bound)}
 
     stop_classification_gradient = False
+    term_names = ("objective", "labelled_bound", "classification_bound", "labelled_accuracy", "unlabelled_bound")
 
     def log_weight_prior(self):
         """sum log N(W; 0, 1) / (N_l + N_u) over all kernels, without its constant; 0 if it is turned off."""
@@ -249,11 +255,6 @@ class DeepGenerativeModel(keras.Model):
             self._compiled = tf.function(self._terms_and_gradients, jit_compile=self.xla, autograph=False)
         seed = noise.step_seed(self.seed, self.optimizer.iterations)
         terms, gradients, moments = self._compiled(batch, seed, self.temperature())
-        # Clipping needs the sum over replicas; the optimizer sums once more, hence the division.
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        if replicas > 1:
-            total = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, gradients)
-            gradients = [gradient / replicas for gradient in total]
         self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
         for layer, (mean, variance) in zip(self._normalised, moments, strict=True):
             layer.update(mean, variance)
@@ -273,8 +274,6 @@ class DeepGenerativeModel(keras.Model):
 
     def _track(self, terms):
         for name, value in terms.items():
-            if name not in self._trackers:
-                self._trackers[name] = keras.metrics.Mean(name=name)
             self._trackers[name].update_state(value)
         return {name: self._trackers[name].result() for name in terms}
 
@@ -341,7 +340,7 @@ class DeepGenerativeModel(keras.Model):
     # --------------------------------------------------------------------------------------------------------- config
 
     def get_config(self):
-        """The constructor's arguments in JSON types."""
+        """The constructor's arguments in JSON types; not `xla`, which is a choice of the device."""
         return {
             "preprocess": self.preprocess.get_config(),
             "num_classes": self.num_classes,

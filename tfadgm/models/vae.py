@@ -24,6 +24,7 @@ class VAE(DeepGenerativeModel):
     """
 
     is_semi_supervised = False
+    term_names = ("objective", "unlabelled_bound")
 
     def __init__(self, *args, dim_z=50, **kwargs):
         self.dim_z = dim_z
