@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfadgm import networks
+from tfadgm import batch_norm, networks
 
 SIZES = {"x": 5, "y": 3, "z": 2}
 
@@ -119,7 +119,7 @@ def test_no_two_kernels_start_with_the_same_numbers():
 
 
 def _norm(units=4):
-    norm = networks.BatchNorm()
+    norm = batch_norm.BatchNorm()
     norm.build((None, units))
     norm.gamma.assign(_normal(units, seed=1))
     norm.beta.assign(_normal(units, seed=2))
@@ -132,11 +132,11 @@ def _normalised(norm, h, mean, variance):
 
 def _moments_of(h, weights=None):
     norm, updates = _norm(h.shape[-1]), []
-    with networks.batch_moments(updates):
+    with batch_norm.batch_moments(updates):
         if weights is None:
             out = norm(h)
         else:
-            with networks.weighted_moments(weights):
+            with batch_norm.weighted_moments(weights):
                 out = norm(h)
     ((layer, mean, variance),) = updates
     assert layer is norm
@@ -196,7 +196,7 @@ def test_no_gradient_flows_through_the_weights_but_one_through_the_moments():
     h, logits = _normal(3, 2, 9, 4), _normal(3, 2, 9)
     with tf.GradientTape() as tape:
         tape.watch([h, logits])
-        with networks.batch_moments(), networks.weighted_moments(tf.nn.softmax(logits, 0)):
+        with batch_norm.batch_moments(), batch_norm.weighted_moments(tf.nn.softmax(logits, 0)):
             out = tf.reduce_sum(_norm()(h) ** 3)
     of_h, of_weights = tape.gradient(out, [h, logits])
     assert of_weights is None
@@ -210,9 +210,9 @@ def test_moving_averages_are_used_outside_the_scope_only():
     norm.moving_variance.assign(tf.exp(_normal(4, seed=6)))
     expected = _normalised(norm, h, np.asarray(norm.moving_mean), np.asarray(norm.moving_variance))
     np.testing.assert_allclose(norm(h), expected, rtol=1e-4, atol=1e-5)
-    with networks.weighted_moments(_weights(3, 2, 9)):  # by itself it turns nothing on
+    with batch_norm.weighted_moments(_weights(3, 2, 9)):  # by itself it turns nothing on
         np.testing.assert_allclose(norm(h), expected, rtol=1e-4, atol=1e-5)
-    with networks.batch_moments():
+    with batch_norm.batch_moments():
         inside = norm(h).numpy()
     assert np.abs(inside - expected).max() > 0.1
     np.testing.assert_allclose(norm(h), expected, rtol=1e-4, atol=1e-5)
@@ -220,7 +220,7 @@ def test_moving_averages_are_used_outside_the_scope_only():
 
 def test_updates_are_collected_not_applied_and_move_the_averages_by_the_momentum():
     norm, h, updates = _norm(), 3 * _normal(9, 4) + 1, []
-    with networks.batch_moments(updates):
+    with batch_norm.batch_moments(updates):
         norm(h)
     norm(h)
     assert len(updates) == 1
@@ -239,7 +239,7 @@ def test_batch_norm_trains_its_scale_and_offset_but_not_its_averages():
 
 
 def test_a_scope_ends_when_it_raises():
-    with pytest.raises(RuntimeError), networks.batch_moments([]):
+    with pytest.raises(RuntimeError), batch_norm.batch_moments([]):
         raise RuntimeError
     norm, h = _norm(), 3 * _normal(9, 4) + 1
     np.testing.assert_allclose(norm(h), _normalised(norm, h, np.zeros(4), np.ones(4)), rtol=1e-4, atol=1e-5)

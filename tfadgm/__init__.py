@@ -8,7 +8,7 @@ _NAMES = {
     "ADGM": "tfadgm.models.adgm",
     "SDGM": "tfadgm.models.sdgm",
     "DeepGenerativeModel": "tfadgm.models.base",
-    "Objective": "tfadgm.models.base",
+    "Objective": "tfadgm.models.objective",
     "Network": "tfadgm.networks",
     "Preprocess": "tfadgm.data.preprocess",
     "Dataset": "tfadgm.data.dataset",

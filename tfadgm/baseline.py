@@ -4,8 +4,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfadgm import noise, optimizers
+from tfadgm.batch_norm import batch_moments
 from tfadgm.conditionals import Categorical
-from tfadgm.networks import batch_moments
 
 STEPS = 2000
 

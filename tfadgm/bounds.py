@@ -7,7 +7,7 @@ example. The one shape convention is [K, S, B, event]: class, sample, batch, eve
 
 import tensorflow as tf
 
-from tfadgm import networks, noise
+from tfadgm import batch_norm, noise
 
 
 def follow(factors, given, draws):
@@ -216,7 +216,7 @@ def unlabelled_bound(p, q, inferred, log_q_y, draws, temperature=1.0, reduce_sam
         y, weights = enumerate_classes(log_q_y)
     else:
         y, weights = most_probable_classes(log_q_y, exact_classes, noise.fold(draws.seed, "y"))
-    with networks.weighted_moments(weights):
+    with batch_norm.weighted_moments(weights):
         values, log_q_after = follow(after, {**values, "y": y}, draws)
         f = log_weight(p, values, {**log_q, **log_q_after}, temperature)  # [K, S, B]
     if log_q_y.shape[0] == 1:  # one q(y|x) for all samples: reduce them within each class

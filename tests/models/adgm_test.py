@@ -87,11 +87,11 @@ VARIANTS = [dict(a_sees_x=True), dict(auxiliary="uninformed"), dict(auxiliary="d
 
 
 @pytest.mark.parametrize("options", VARIANTS)
-@pytest.mark.parametrize("batch_norm", [False, True])
-def test_the_variants_train_and_answer(options, batch_norm):
-    network = networks.Network(hidden=(8,), batch_norm=batch_norm)
+@pytest.mark.parametrize("normalised", [False, True])
+def test_the_variants_train_and_answer(options, normalised):
+    network = networks.Network(hidden=(8,), batch_norm=normalised)
     model = _make(network, Objective(samples=2, classifier_samples=3, exact_classes=1), **options)
-    with tf.GradientTape() as tape, networks.batch_moments():
+    with tf.GradientTape() as tape, batch_norm.batch_moments():
         value = model.terms(_batch(), SEED)["objective"]
     for variable, gradient in zip(
         model.trainable_variables, tape.gradient(value, [v.value for v in model.trainable_variables]), strict=True

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfadgm import bounds, networks, optimizers, registry
+from tfadgm import batch_norm, bounds, networks, optimizers, registry
 from tfadgm.data.preprocess import Preprocess
 from tfadgm.models.base import Objective
 
@@ -52,7 +52,7 @@ def _compiled(model, **options):
 
 
 def _training_terms(model, seed=SEED, **options):
-    with networks.batch_moments():
+    with batch_norm.batch_moments():
         return {name: float(value) for name, value in model.terms(_batch(), seed, **options).items()}
 
 
@@ -94,10 +94,10 @@ def test_no_two_kernels_start_with_the_same_numbers(name):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("objective", OBJECTIVES)
-@pytest.mark.parametrize("batch_norm", [False, True])
-def test_terms_are_finite_and_gradients_reach_every_variable(name, objective, batch_norm):
-    model = _make(name, batch_norm, OBJECTIVES[objective])
-    with tf.GradientTape() as tape, networks.batch_moments():
+@pytest.mark.parametrize("normalised", [False, True])
+def test_terms_are_finite_and_gradients_reach_every_variable(name, objective, normalised):
+    model = _make(name, normalised, OBJECTIVES[objective])
+    with tf.GradientTape() as tape, batch_norm.batch_moments():
         terms = model.terms(_batch(), SEED)
         value = terms["objective"]
     assert all(np.isfinite(float(term)) and term.shape == () for term in terms.values())

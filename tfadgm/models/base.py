@@ -6,63 +6,11 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from tfadgm import bounds, networks, noise
+from tfadgm import batch_norm, bounds, networks, noise
 from tfadgm.conditionals import likelihood
 from tfadgm.data.preprocess import Preprocess
 from tfadgm.models import factorisation
-
-
-@dataclasses.dataclass(frozen=True)
-class Objective:
-    """What is maximised, and how it is estimated.
-
-    Attributes:
-      samples: S, samples of the latents in the bounds (eq. 17 of Maaloe et al. 2016; 1 in most of its experiments).
-      classifier_samples: None: q(y|a_s, x), one class distribution per sample of a (eq. 17). A number, at least
-        `samples`: q(y|x) = mean over so many samples of a, in the classification term and as the weights of the classes;
-        cheap, since the additional samples run no decoder. See `bounds.unlabelled_bound` for why it is a bound.
-      beta: alpha = beta * (N_l + N_u) / N_l is the weight of the classification term, relative to means per example
-        (eq. 12; 0.1 to 2 in the paper, 0.1 in its code).
-      labelled_weight: the weight of the labelled bound's mean beside the unlabelled bound's. 1 is the authors' code; eq. 13,
-        a sum over the data set, is N_l / N_u. 0 leaves it out, and saves its time: labelled examples are in the
-        unlabelled pool too, and 100 of them are learned by heart if each counts as much as 600 others.
-      num_labelled, num_unlabelled: N_l and N_u, the sizes of the training sets.
-      exact_classes: None: y by exact enumeration. k: the k most probable classes exactly and one sampled from the rest.
-      importance_weighted: log-mean-exp over the samples in place of the mean (Burda et al. 2015); q(y|x) is then the
-        average over the samples of a.
-      warmup_steps: steps over which the temperature of the latents' terms rises from 0 to 1 (Sonderby et al. 2016).
-      weight_prior: whether sum log N(W; 0, 1) / (N_l + N_u) over all kernels W is added (the code of Kingma et al. 2014
-        and of Maaloe et al. 2016).
-    """
-
-    samples: int = 1
-    classifier_samples: int | None = None
-    beta: float = 0.1
-    labelled_weight: float = 1.0
-    num_labelled: int = 1
-    num_unlabelled: int = 0
-    exact_classes: int | None = None
-    importance_weighted: bool = False
-    warmup_steps: int = 0
-    weight_prior: bool = False
-
-    def __post_init__(self):
-        if self.samples < 1:
-            raise ValueError(f"samples: got {self.samples}; allowed: at least 1")
-        if self.classifier_samples is not None and self.classifier_samples < self.samples:
-            raise ValueError(
-                f"classifier_samples: got {self.classifier_samples}; allowed: none, or at least samples = {self.samples}"
-            )
-        least = dict(beta=0, labelled_weight=0, num_labelled=1, num_unlabelled=0, warmup_steps=0)
-        for name, minimum in least.items():
-            if not getattr(self, name) >= minimum:
-                raise ValueError(f"{name}: got {getattr(self, name)}; allowed: at least {minimum}")
-
-    @property
-    def alpha(self):
-        """The weight of the classification term."""
-        return self.beta * (self.num_labelled + self.num_unlabelled) / self.num_labelled
-
+from tfadgm.models.objective import Objective
 
 PRECISIONS = ("float32", "bfloat16")
 
@@ -263,7 +211,7 @@ class DeepGenerativeModel(keras.Model):
     def _terms_and_gradients(self, batch, seed, temperature):
         updates, replicas = [], tf.distribute.get_strategy().num_replicas_in_sync
         with tf.GradientTape() as tape:
-            with networks.batch_moments(updates):
+            with batch_norm.batch_moments(updates):
                 terms = self.terms(batch, seed, temperature)
             loss = -terms["objective"] / replicas
         variables = [v.value for v in self.trainable_variables]
