@@ -49,7 +49,7 @@ def make_step(variant):
 
     from tfadgm import optimizers, registry
     from tfadgm.data.preprocess import Preprocess
-    from tfadgm.models.base import Objective
+    from tfadgm.models.objective import Objective
     from tfadgm.networks import Network
     from tfadgm.settings import parse
 

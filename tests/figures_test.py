@@ -15,7 +15,7 @@ from sklearn.metrics import confusion_matrix
 from tfadgm import evaluation, figures
 from tfadgm.data.dataset import Dataset
 from tfadgm.data.pipeline import Split
-from tfadgm.models.base import Objective
+from tfadgm.models.objective import Objective
 from tfadgm.networks import Network
 from tfadgm.registry import model_class
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfadgm import callbacks, optimizers, registry
 from tfadgm.data import pipeline
-from tfadgm.models.base import Objective
+from tfadgm.models.objective import Objective
 from tfadgm.networks import Network
 
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfadgm import networks, optimizers
+from tfadgm import batch_norm, networks, optimizers
 from tfadgm.data.preprocess import Preprocess
 from tfadgm.models.adgm import ADGM
-from tfadgm.models.base import Objective
+from tfadgm.models.objective import Objective
 
 SEED = tf.constant([1, 2])
 NET = networks.Network(hidden=(8,))

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tfadgm import batch_norm, bounds, networks, optimizers, registry
 from tfadgm.data.preprocess import Preprocess
-from tfadgm.models.base import Objective
+from tfadgm.models.objective import Objective
 
 D, K, B = 12, 4, 8
 SEED = tf.constant([5, 6])

@@ -5,7 +5,7 @@ import pytest
 from tfadgm import conditionals, networks, registry
 from tfadgm.data.preprocess import Preprocess
 from tfadgm.models import factorisation
-from tfadgm.models.base import Objective
+from tfadgm.models.objective import Objective
 
 NET = networks.Network(hidden=(4,))
 
