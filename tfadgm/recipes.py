@@ -29,6 +29,7 @@ DATASETS = {
         dim_z=16,
         dim_a=16,
         batch_norm=True,
+        head_deviation=1e-3,
         average=0.99,
         likelihood="gaussian",
     ),
