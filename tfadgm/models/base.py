@@ -121,11 +121,9 @@ class DeepGenerativeModel(keras.Model):
         labelled = self._labelled_terms(*batch["labelled"], noise.fold(seed, 1), temperature, pinned.get("labelled"))
         unlabelled = self._unlabelled_terms(batch["unlabelled"], noise.fold(seed, 2), temperature, pinned.get("unlabelled"))
         terms = {**labelled, **unlabelled}
-        objective = (
-            self.objective.labelled_weight * terms["labelled_bound"]
-            + self.objective.alpha * terms["classification_bound"]
-            + terms["unlabelled_bound"]
-        )
+        objective = self.objective.alpha * terms["classification_bound"] + terms["unlabelled_bound"]
+        if "labelled_bound" in terms:
+            objective += self.objective.labelled_weight * terms["labelled_bound"]
         return {"objective": objective + self.log_weight_prior(), **terms}
 
     def observe(self, raw, seed=None):
@@ -154,16 +152,16 @@ class DeepGenerativeModel(keras.Model):
         draws = self._draws(x, seed, pinned)
         y = tf.one_hot(y, self.num_classes)
         inferred, log_q_y = self._infer_class(x, draws, self.stop_classification_gradient)
-        bound = tf.zeros([1])
-        if self.objective.labelled_weight > 0:
-            bound = bounds.labelled_bound(self.p, self.q, x, y, draws, temperature, self._reduce_samples(), inferred)
         classification = bounds.classification_bound(log_q_y, y)
         correct = tf.equal(tf.argmax(bounds.average_class(log_q_y)[0], -1), tf.argmax(y, -1))
-        return {
-            "labelled_bound": tf.reduce_mean(bound),
+        terms = {
             "classification_bound": tf.reduce_mean(classification),
             "labelled_accuracy": tf.reduce_mean(tf.cast(correct, tf.float32)),
         }
+        if self.objective.labelled_weight > 0:
+            bound = bounds.labelled_bound(self.p, self.q, x, y, draws, temperature, self._reduce_samples(), inferred)
+            terms["labelled_bound"] = tf.reduce_mean(bound)
+        return terms
 
     def _unlabelled_terms(self, raw, seed, temperature, pinned):
         x = self.observe(raw, noise.fold(seed, "x"))
@@ -175,7 +173,12 @@ class DeepGenerativeModel(keras.Model):
         return {"unlabelled_bound": tf.reduce_mean(bound)}
 
     stop_classification_gradient = False
-    term_names = ("objective", "labelled_bound", "classification_bound", "labelled_accuracy", "unlabelled_bound")
+
+    @property
+    def term_names(self):
+        """Names of what `terms` returns."""
+        labelled = ("labelled_bound",) if self.objective.labelled_weight > 0 else ()
+        return ("objective", *labelled, "classification_bound", "labelled_accuracy", "unlabelled_bound")
 
     def log_weight_prior(self):
         """sum log N(W; 0, 1) / (N_l + N_u) over all kernels, without its constant; 0 if it is turned off."""
