@@ -46,7 +46,7 @@ DATASETS = {
         labelled_weight=0.01,
         beta=0.01,
         learning_rate=1e-2,
-        warmup_epochs=5.0,
+        warmup_epochs=3.0,
     ),
     "mnist": dict(IMAGES, labels=100, minutes=30.0),
     "fashion_mnist": dict(IMAGES, labels=1000, minutes=30.0),
