@@ -206,7 +206,7 @@ def test_density_in_chunks_equals_density_at_once(finished, monkeypatch):
     opened = run.Run.open(finished[0])
     data, _ = opened.data()
     whole = evaluation.log_density(opened.model, data.x_test[:40], samples=400)
-    monkeypatch.setattr(evaluation, "MEMORY_ROWS", 100 * 10 * 7)
+    monkeypatch.setattr(evaluation, "MEMORY_VALUES", 64 * 10 * 20 * 7)
     parts = evaluation.log_density(opened.model, data.x_test[:40], samples=400)
     np.testing.assert_allclose(whole.mean(), parts.mean(), atol=0.2)
     few = evaluation.log_density(opened.model, data.x_test[:40], samples=5)

@@ -9,7 +9,7 @@ from tfadgm import noise
 
 # All evaluation noise comes from this seed: results depend on the model alone.
 SEED = (0, 2016)
-MEMORY_ROWS = 200_000  # rows of a hidden layer that are evaluated at once
+MEMORY_VALUES = 40_000_000  # values of the widest layer that are evaluated at once, 160 MB in float32
 
 
 def class_probabilities(model, x, samples=100, chunk=500):
@@ -22,8 +22,17 @@ def class_probabilities(model, x, samples=100, chunk=500):
     return probabilities / probabilities.sum(1, keepdims=True)
 
 
-def elbo(model, x, chunk=500):
+def _rows(model):
+    """Returns (classes, rows): how many classes each example is evaluated for, and how many rows fit into memory."""
+    classes = model.num_classes if model.is_semi_supervised else 1
+    widest = max(model.preprocess.size, *model.network.hidden)
+    return classes, max(classes, MEMORY_VALUES // widest)
+
+
+def elbo(model, x):
     """Returns -U(x) <= log p(x) in nats, [N]; binary data are binarised once, from a fixed seed."""
+    classes, rows = _rows(model)
+    chunk = min(500, rows // classes)
 
     def bound(raw, seed):
         return model.elbo(raw, seed, noise.fold(seed, "observation"))
@@ -34,11 +43,11 @@ def elbo(model, x, chunk=500):
 def log_density(model, x, samples=100, progress=None):
     """Returns the importance-weighted bound of log p(x) with `samples` samples in nats, [N] (Burda et al. 2015, eq. 8).
 
-    Samples and examples are cut into chunks of at most `MEMORY_ROWS` rows, so that memory does not grow with either.
+    Samples and examples are cut into chunks of at most `MEMORY_VALUES` values, so that memory does not grow with either.
     """
-    classes = max(1, model.num_classes if model.is_semi_supervised else 1)
-    at_once = max(1, min(samples, MEMORY_ROWS // (100 * classes)))
-    chunk = max(1, min(len(x), MEMORY_ROWS // (at_once * classes)))
+    classes, rows = _rows(model)
+    at_once = max(1, min(samples, rows // (20 * classes)))
+    chunk = max(1, min(len(x), rows // (at_once * classes)))
 
     def bound(raw, seed):
         observation = noise.fold(seed, "observation")
