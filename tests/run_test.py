@@ -99,7 +99,7 @@ def test_a_full_disk_is_refused_before_any_work(tmp_path, monkeypatch):
         (dict(label_draw="paper"), "label_draw: got 'paper' for digits"),
         (dict(dataset="half_moons", label_draw="paper", labels=8), "allowed: labels=6"),
         (dict(validation=5000), "validation: got 5000"),
-        (dict(exact_classes=9), "exact_classes: got 9; allowed"),
+        (dict(exact_classes=9), "exact_classes: got 9 of 10 classes; allowed: none, or 1 to 8"),
         (dict(trunk="conv", filters=(8, 8, 8, 8)), "sides divisible by 16"),
         (dict(samples=2, classifier_samples=1), "classifier_samples: got 1"),
         (dict(min_column_std=99.0), "drops every column"),
@@ -117,6 +117,10 @@ def test_bad_settings_are_refused_before_anything_is_written(tmp_path, changes, 
 def test_an_option_that_a_model_lacks_is_refused(tmp_path):
     with pytest.raises(ValueError, match="a_sees_x: model m2 has no such option; allowed: dim_z"):
         run.train(tiny("m2", a_sees_x=True), tmp_path / "run", quiet=True)
+    with pytest.raises(ValueError, match="dim_a: model m2 has no such option; allowed: dim_z"):
+        run.train(tiny("m2", dim_a=3), tmp_path / "run", quiet=True)
+    with pytest.raises(ValueError, match="exact_classes: got 1 of 2 classes; allowed: none$"):
+        run.train(tiny(dataset="half_moons", labels=6, exact_classes=1), tmp_path / "run", quiet=True)
 
 
 def test_a_run_without_test_set_and_with_validation(tmp_path):

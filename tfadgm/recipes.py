@@ -55,7 +55,7 @@ DATASETS = {
 OWN = dict(COMMON, labels=None, epochs=100, hidden=(200, 200), batch_norm=True)
 
 # Settings of some models alone.
-MODELS = {"vae": dict(classifier_samples=None, exact_classes=None)}
+MODELS = {"vae": dict(classifier_samples=None, exact_classes=None, dim_a=None), "m2": dict(dim_a=None)}
 
 
 def resolve(model, dataset, **given):

@@ -91,7 +91,7 @@ def make_model(settings, data, split):
         labelled_weight=settings.labelled_weight,
         num_labelled=len(split.labelled),
         num_unlabelled=len(split.unlabelled),
-        exact_classes=settings.exact_classes if data.num_classes > 3 else None,
+        exact_classes=settings.exact_classes,
         importance_weighted=settings.importance_weighted,
         warmup_steps=round(settings.warmup_epochs * pipeline.steps_per_epoch(split, settings.batch)),
         weight_prior=settings.weight_prior,
@@ -119,7 +119,7 @@ def _model_options(settings, model_class):
     own = ("dim_z", "dim_a", "a_sees_x", "auxiliary", "aux_gradient")
     given = {name: getattr(settings, name) for name in own if getattr(settings, name) is not None}
     for name in given:
-        if name not in allowed and name != "dim_a":  # recipes give dim_a to every model
+        if name not in allowed:
             options = ", ".join(option for option in own if option in allowed)
             raise ValueError(f"{name}: model {settings.model} has no such option; allowed: {options}")
     return {name: value for name, value in given.items() if name in allowed}

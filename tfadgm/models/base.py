@@ -88,7 +88,8 @@ class DeepGenerativeModel(keras.Model):
         exact = self.objective.exact_classes
         if exact is not None and self.is_semi_supervised and not 1 <= exact < self.num_classes - 1:
             raise ValueError(
-                f"exact_classes: got {exact}; allowed: none, or 1 to {self.num_classes - 2} of {self.num_classes} classes"
+                f"exact_classes: got {exact} of {self.num_classes} classes; allowed: none"
+                + (f", or 1 to {self.num_classes - 2}" if self.num_classes > 2 else "")
             )
 
     @property
