@@ -185,8 +185,8 @@ def test_ancestors_are_parents_and_their_parents():
         ("adgm", dict(aux_gradient="none"), ["aux_gradient", "'none'", "joint, bound, frozen"]),
         ("adgm", dict(a_sees_x=True, auxiliary="uninformed"), ["a_sees_x", "'uninformed'", "informed"]),
         ("adgm", dict(likelihood="poisson"), ["likelihood", "'poisson'", "bernoulli, gaussian"]),
-        ("m2", dict(objective=Objective(exact_classes=3)), ["exact_classes", "3", "1 to 2 of 4 classes"]),
-        ("m2", dict(objective=Objective(exact_classes=0)), ["exact_classes", "0", "1 to 2 of 4 classes"]),
+        ("m2", dict(objective=Objective(exact_classes=3)), ["exact_classes", "3", "of 4 classes", "none, or 1 to 2"]),
+        ("m2", dict(objective=Objective(exact_classes=0)), ["exact_classes", "0", "of 4 classes", "none, or 1 to 2"]),
     ],
 )
 def test_a_bad_option_names_what_was_got_and_what_is_allowed(name, options, messages):
