@@ -73,21 +73,29 @@ def first_samples(values, samples):
 # ---------------------------------------------------------------------------------------------------- the class side
 
 
-def infer_class(q, x, draws, stop_gradient=False):
+def examples(inferred, part):
+    """The examples of the slice `part` of (values, log_q), whose arrays are [..., B, event] and [..., B]."""
+    values, log_q = inferred
+    return {n: v[..., part, :] for n, v in values.items()}, {n: term[..., part] for n, term in log_q.items()}
+
+
+def infer_class(q, x, draws, stopped=None):
     """Draws what q draws before y, and scores every class.
 
     Args:
       q: the inference model.
       x: [1, B, D].
       draws: its `samples` is the number of samples of a inside q(y|a, x).
-      stop_gradient: whether gradients of the class probabilities stop at the values of a.
+      stopped: None, or bool [B]: the examples of which gradients of the class probabilities stop at the values of a.
 
     Returns:
       (values, log_q, log_q_y): values and log-densities of the latents before y, and log q(y | a_s, x), [S, B, K].
     """
     before, q_y, _ = split_at_y(q)
     values, log_q = follow(before, {"x": x}, draws)
-    parents = {n: tf.stop_gradient(v) for n, v in values.items()} if stop_gradient else values
+    parents = values
+    if stopped is not None:
+        parents = {n: tf.where(stopped[:, tf.newaxis], tf.stop_gradient(v), v) for n, v in values.items()}
     return values, log_q, q_y.log_probs(parents)
 
 

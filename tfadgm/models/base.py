@@ -104,7 +104,7 @@ class DeepGenerativeModel(keras.Model):
 
     # ------------------------------------------------------------------------------------------------------ objective
 
-    def terms(self, batch, seed, temperature=1.0, pinned=None):
+    def terms(self, batch, seed, temperature=1.0):
         """Returns a dict of scalars, means over the batch in nats per example; "objective" is what is maximised.
 
             objective = mean_l [-w L(x, y) + alpha log q(y|x)] + mean_u [-U(x)] + log p(W) / (N_l + N_u)
@@ -112,16 +112,24 @@ class DeepGenerativeModel(keras.Model):
         As in the code of Maaloe et al. 2016 the labelled and the unlabelled examples enter as two means, w being
         `labelled_weight`; in a literal eq. 13, a sum over the data sets, a hundred labels nearly vanish.
 
+        What q infers before the class and the class itself are computed for both kinds of examples at once: one product
+        of 200 rows takes less time than two of 100, and batch norm sees one batch.
+
         Args:
           batch: {"labelled": (raw, y), "unlabelled": raw}: raw examples and class numbers [B].
           seed: int32 [2].
           temperature: of the latents' terms; 1 is the bound.
-          pinned: {"labelled": {...}, "unlabelled": {...}}: values of latents that are not to be drawn.
         """
-        pinned = pinned or {}
-        labelled = self._labelled_terms(*batch["labelled"], noise.fold(seed, 1), temperature, pinned.get("labelled"))
-        unlabelled = self._unlabelled_terms(batch["unlabelled"], noise.fold(seed, 2), temperature, pinned.get("unlabelled"))
-        terms = {**labelled, **unlabelled}
+        (labelled, y), unlabelled = batch["labelled"], batch["unlabelled"]
+        x = self.observe(tf.concat([labelled, unlabelled], 0), noise.fold(seed, "x"))
+        count = labelled.shape[0] if labelled.shape[0] is not None else tf.shape(labelled)[0]
+        inferred, log_q_y = self._infer_class(x, self._draws(x, seed), count)
+        first, rest = slice(None, count), slice(count, None)
+        y = tf.one_hot(y, self.num_classes)
+        terms = {
+            **self._labelled_terms(y, bounds.examples(inferred, first), log_q_y[:, first], noise.fold(seed, 1), temperature),
+            **self._unlabelled_terms(bounds.examples(inferred, rest), log_q_y[:, rest], noise.fold(seed, 2), temperature),
+        }
         objective = self.objective.alpha * terms["classification_bound"] + terms["unlabelled_bound"]
         if "labelled_bound" in terms:
             objective += self.objective.labelled_weight * terms["labelled_bound"]
@@ -131,28 +139,29 @@ class DeepGenerativeModel(keras.Model):
         """Returns x with a sample axis, [1, B, D]."""
         return self.preprocess(raw, seed)[tf.newaxis]
 
-    def _draws(self, x, seed, pinned=None, samples=None):
+    def _draws(self, x, seed, samples=None):
         batch = x.shape[1] if x.shape[1] is not None else tf.shape(x)[1]
-        return noise.Draws(seed, batch, samples or self.objective.samples, pinned)
+        return noise.Draws(seed, batch, samples or self.objective.samples)
 
     def _reduce_samples(self):
         return bounds.importance_bound if self.objective.importance_weighted else bounds.mean_bound
 
-    def _infer_class(self, x, draws, stop_gradient=False):
-        """q's draws before y and its class probabilities, as the options ask; keeps `samples` draws for the bounds."""
+    def _infer_class(self, x, draws, labelled):
+        """q's draws before y and its class probabilities, as the options ask; keeps `samples` draws for the bounds.
+
+        `labelled` is the number of examples, the first ones, that have a label.
+        """
         objective = self.objective
         many = draws.replace(samples=objective.classifier_samples or objective.samples)
-        values, log_q, log_q_y = bounds.infer_class(self.q, x, many, stop_gradient)
+        stopped = tf.range(draws.batch) < labelled if self.stop_classification_gradient else None
+        values, log_q, log_q_y = bounds.infer_class(self.q, x, many, stopped)
         if objective.classifier_samples is not None or objective.importance_weighted:
             log_q_y = bounds.average_class(log_q_y)
         log_q = {name: term[..., : objective.samples, :] for name, term in log_q.items()}
         return (bounds.first_samples(values, objective.samples), log_q), log_q_y
 
-    def _labelled_terms(self, raw, y, seed, temperature, pinned):
-        x = self.observe(raw, noise.fold(seed, "x"))
-        draws = self._draws(x, seed, pinned)
-        y = tf.one_hot(y, self.num_classes)
-        inferred, log_q_y = self._infer_class(x, draws, self.stop_classification_gradient)
+    def _labelled_terms(self, y, inferred, log_q_y, seed, temperature):
+        x = inferred[0]["x"]
         classification = bounds.classification_bound(log_q_y, y)
         correct = tf.equal(tf.argmax(bounds.average_class(log_q_y)[0], -1), tf.argmax(y, -1))
         terms = {
@@ -160,14 +169,13 @@ class DeepGenerativeModel(keras.Model):
             "labelled_accuracy": tf.reduce_mean(tf.cast(correct, tf.float32)),
         }
         if self.objective.labelled_weight > 0:
+            draws = self._draws(x, seed)
             bound = bounds.labelled_bound(self.p, self.q, x, y, draws, temperature, self._reduce_samples(), inferred)
             terms["labelled_bound"] = tf.reduce_mean(bound)
         return terms
 
-    def _unlabelled_terms(self, raw, seed, temperature, pinned):
-        x = self.observe(raw, noise.fold(seed, "x"))
-        draws = self._draws(x, seed, pinned)
-        inferred, log_q_y = self._infer_class(x, draws)
+    def _unlabelled_terms(self, inferred, log_q_y, seed, temperature):
+        draws = self._draws(inferred[0]["x"], seed)
         bound = bounds.unlabelled_bound(
             self.p, self.q, inferred, log_q_y, draws, temperature, self._reduce_samples(), self.objective.exact_classes
         )

@@ -36,11 +36,11 @@ class VAE(DeepGenerativeModel):
         q = dict(z=Gaussian("x", self.dim_z, net))
         return p, q
 
-    def terms(self, batch, seed, temperature=1.0, pinned=None):
+    def terms(self, batch, seed, temperature=1.0):
         """The bound of eq. 1, importance-weighted if asked, on the unlabelled batch."""
         seed = noise.fold(seed, 2)
         x = self.observe(batch["unlabelled"], noise.fold(seed, "x"))
-        draws = self._draws(x, seed, (pinned or {}).get("unlabelled"))
+        draws = self._draws(x, seed)
         values, log_q = bounds.follow(self.q, {"x": x}, draws)
         bound = tf.reduce_mean(self._reduce_samples()(bounds.log_weight(self.p, values, log_q, temperature)))
         return {"objective": bound + self.log_weight_prior(), "unlabelled_bound": bound}
