@@ -71,7 +71,7 @@ def make_step(variant):
     model.optimizer.build(model.trainable_variables)
     raw = tf.constant(np.random.default_rng(0).integers(0, 256, (FLAGS.batch, FLAGS.inputs)).astype("uint8"))
     batch = {"unlabelled": raw, "labelled": (raw, tf.constant(np.arange(FLAGS.batch) % 10))}
-    if not model.is_semi_supervised:
+    if not model.classifies:
         del batch["labelled"]
     return model, batch, tf.function(model.train_step)
 

@@ -69,3 +69,35 @@ def test_bounds_may_be_tensors_one_per_component():
 def test_an_empty_range_is_refused(low, high):
     with pytest.raises(ValueError, match=f"low={low}, high={high}"):
         bijectors.scaled_sigmoid(low, high)
+
+
+@pytest.fixture
+def planar():
+    rng = np.random.default_rng(0)
+    u, w = (tf.constant(2 * rng.normal(size=(7, 1, 3)), tf.float32) for _ in range(2))
+    return bijectors.Planar(u, w, tf.constant(rng.normal(size=(7, 1)), tf.float32))
+
+
+def test_the_planar_flow_inverts_its_forward_map(planar):
+    z = 2 * np.random.default_rng(1).normal(size=(7, 5, 3)).astype("float32")
+    f = planar.forward(tf.constant(z))
+    assert np.abs(f - z).max() > 0.5
+    np.testing.assert_allclose(planar.inverse(tf.constant(f.numpy())), z, atol=1e-3)
+
+
+def test_the_planar_flow_has_the_determinant_of_its_jacobian(planar):
+    z = tf.constant(np.random.default_rng(2).normal(size=(7, 5, 3)), tf.float32)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(z)
+        parts = tf.unstack(planar.forward(z), axis=-1)
+    jacobian = np.stack([tape.gradient(part, z) for part in parts], -2)
+    determinant = np.linalg.det(jacobian)
+    assert determinant.min() > 0  # invertible
+    np.testing.assert_allclose(planar.forward_log_det_jacobian(z, 1), np.log(determinant), rtol=1e-3, atol=1e-3)
+
+
+def test_a_planar_flow_without_a_direction_is_the_identity():
+    zero = tf.zeros([3])
+    z = tf.constant([[1.0, 2.0, 3.0]])
+    flow = bijectors.Planar(tf.ones([3]), zero, tf.constant(1.0))
+    np.testing.assert_allclose(flow.forward_log_det_jacobian(z, 1), [0.0], atol=1e-6)

@@ -14,7 +14,7 @@ os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 def _mean(draws, name, conditional, distribution):
     if name in draws.pinned:
         return draws.pinned[name]
-    mean = distribution.mean()
+    mean = conditional.point(distribution)
     return mean if conditional.is_deterministic else mean + tf.zeros([draws.samples, draws.batch, 1])
 
 

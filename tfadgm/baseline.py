@@ -1,5 +1,6 @@
 """The supervised baseline: the classifier network q(y|x) alone, trained on the labelled examples alone."""
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -19,6 +20,7 @@ def class_probabilities(model, x, y, x_test, steps=STEPS, batch=100, learning_ra
       x_test: raw examples.
       steps, batch, learning_rate, seed: of the training by Adam, the rate falling linearly to 0.
     """
+    keras.utils.set_random_seed(seed)  # of the initial weights, whatever was made before
     classifier = Categorical("x", model.num_classes, model.network)
     classifier.build_from({"x": model.preprocess.size})
     optimizer = optimizers.Adam(learning_rate)

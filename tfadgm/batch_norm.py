@@ -51,9 +51,13 @@ def weighted_moments(weights):
 
 
 class BatchNorm(keras.layers.Layer):
-    """gamma (h - mean) / sqrt(variance + epsilon) + beta over all leading axes; see `batch_moments`."""
+    """gamma (h - mean) / sqrt(variance + epsilon) + beta over all leading axes; see `batch_moments`.
+
+    A `fixed` one always takes its moving averages: a network that was trained before is to stay the function it was.
+    """
 
     momentum, epsilon = 0.99, 1e-4
+    fixed = False
 
     def build(self, shape):
         units = shape[-1]
@@ -67,7 +71,7 @@ class BatchNorm(keras.layers.Layer):
 
     def call(self, h):
         scope = _moments.get()
-        if scope is None:
+        if scope is None or self.fixed:
             mean, variance = tf.convert_to_tensor(self.moving_mean), tf.convert_to_tensor(self.moving_variance)
         else:
             mean, variance = _weighted_mean_and_variance(tf.cast(h, tf.float32), scope.weights)

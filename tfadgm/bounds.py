@@ -86,23 +86,46 @@ def infer_class(q, x, draws, stopped=None):
       q: the inference model.
       x: [1, B, D].
       draws: its `samples` is the number of samples of a inside q(y|a, x).
-      stopped: None, or bool [B]: the examples of which gradients of the class probabilities stop at the values of a.
+      stopped: None, or bool [B]: the examples of which gradients of the class probabilities reach q(y|.) alone.
 
     Returns:
       (values, log_q, log_q_y): values and log-densities of the latents before y, and log q(y | a_s, x), [S, B, K].
     """
     before, q_y, _ = split_at_y(q)
     values, log_q = follow(before, {"x": x}, draws)
-    parents = values
+    log_q_y = q_y.log_probs(values)
     if stopped is not None:
-        parents = {n: tf.where(stopped[:, tf.newaxis], tf.stop_gradient(v), v) for n, v in values.items()}
-    return values, log_q, q_y.log_probs(parents)
+        # All examples' values are held constant, since batch norm would let a gradient through to the others'.
+        held = q_y.log_probs({name: tf.stop_gradient(value) for name, value in values.items()})
+        log_q_y = tf.where(stopped[:, tf.newaxis], held, log_q_y)
+    return values, log_q, log_q_y
 
 
 def average_class(log_q_y):
     """log q(y|x) = log (1/S) sum_s q(y|a_s, x): [S, B, K] to [1, B, K]."""
     samples = tf.cast(tf.shape(log_q_y)[0], log_q_y.dtype)
     return tf.reduce_logsumexp(log_q_y, axis=0, keepdims=True) - tf.math.log(samples)
+
+
+def cascade_class(p, q, values, log_q_y, draws):
+    """log p(y|x) ~ log E_{q(a|x) q(y'|a,x) q(z|x,y',a)} p(y|z), [B, K], for a p whose class has parents (CaGeM).
+
+    y' is enumerated. Gradients reach the parameters of p(y|.) alone.
+
+    Args:
+      p, q: the model.
+      values: x and the latents before y, from `infer_class`.
+      log_q_y: log q(y'|a_s, x), [S, B, K].
+      draws: a `noise.Draws`.
+    """
+    _, _, after = split_at_y(q)
+    enumerated, weights = enumerate_classes(log_q_y)
+    with batch_norm.weighted_moments(weights):
+        values, _ = follow(after, {**values, "y": enumerated}, draws)
+        log_p_y = p["y"].log_probs({name: tf.stop_gradient(value) for name, value in values.items()})  # [K, S, B, K]
+    joint = log_p_y + tf.stop_gradient(tf.transpose(log_q_y, [2, 0, 1]))[..., tf.newaxis]
+    samples = tf.cast(tf.shape(joint)[1], joint.dtype)
+    return tf.reduce_logsumexp(joint, [0, 1]) - tf.math.log(samples)
 
 
 def classification_bound(log_q_y, y):

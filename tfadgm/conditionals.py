@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfadgm import networks
+from tfadgm import bijectors, networks
 
 tfd, tfb = tfp.distributions, tfp.bijectors
 
@@ -48,6 +48,12 @@ class Conditional(keras.layers.Layer):
             self.head.build((None, self.network.hidden[-1]))
         self.built = True
 
+    def freeze(self):
+        """Keeps the conditional as it is: no weight is trained, and batch norm takes its moving averages."""
+        self.trainable = False
+        for norm in getattr(self.trunk, "norms", []):
+            norm.fixed = True
+
     def call(self, values):
         """Returns the parameters, float32 [..., units * parameters_per_unit], given a dict of parent values."""
         return tf.cast(self.head(self.trunk(values)), tf.float32)
@@ -61,6 +67,10 @@ class Conditional(keras.layers.Layer):
         missing = tf.stack([samples, batch])
         shape = tf.broadcast_dynamic_shape(distribution.batch_shape_tensor(), missing)
         return tfd.BatchBroadcast(distribution, shape).sample(seed=seed)
+
+    def point(self, distribution):
+        """Returns the value that stands for `distribution`: its mean."""
+        return distribution.mean()
 
     def log_prob(self, values, value):
         """Returns log p(value | values), [...]."""
@@ -132,6 +142,63 @@ class StandardNormal(Gaussian):
     def distribution(self, values):
         zeros = tf.zeros([self.units])
         return tfd.Independent(DiagonalNormal(zeros, zeros), 1)
+
+
+class PlanarFlow(Gaussian):
+    """A Gaussian through planar flows whose parameters depend on the parents too (Rezende and Mohamed 2015, section 4.2).
+
+    Args:
+      flows: their number.
+    """
+
+    def __init__(self, given="", units=1, network=None, flows=1, **kwargs):
+        self.flows = flows
+        super().__init__(given, units, network, **kwargs)
+
+    def _make_head(self):
+        # Small, so that the flows start near the identity.
+        size = 2 * self.units + self.flows * (2 * self.units + 1)
+        return networks.Dense(size, kernel_initializer=keras.initializers.RandomNormal(stddev=1e-2), name="head")
+
+    def distribution(self, values):
+        sizes = [self.units] * (2 + 2 * self.flows) + [1] * self.flows
+        loc, log_variance, *rest = tf.split(self(values), sizes, axis=-1)
+        u, w, b = rest[: self.flows], rest[self.flows : 2 * self.flows], rest[2 * self.flows :]
+        # w of its own scale: at w = 0, where a small head starts, a planar flow has no gradient in u.
+        planar = [bijectors.Planar(u[i], w[i] + 1.0 / self.units, b[i][..., 0]) for i in range(self.flows)]
+        normal = tfd.Independent(DiagonalNormal(loc, log_variance), 1)
+        return tfd.TransformedDistribution(normal, tfb.Chain(planar))
+
+    def sample(self, distribution, samples, batch, seed):
+        return distribution.bijector.forward(super().sample(distribution.distribution, samples, batch, seed))
+
+    def point(self, distribution):
+        """The image of the Gaussian's mean."""
+        return distribution.bijector.forward(distribution.distribution.mean())
+
+
+class PrecisionWeighted(Gaussian):
+    """What is read off the parents, merged with what a prior expects (Sonderby et al. 2016, eq. 11-13).
+
+        N((mu / v + mu_p / v_p) / (1 / v + 1 / v_p), 1 / (1 / v + 1 / v_p)),  (mu, v) of the parents, (mu_p, v_p) the prior's
+
+    Args:
+      given: the parents that the network reads; those of the prior join them.
+      prior: a `Gaussian`, p(child | its parents). Its weights stay its own.
+    """
+
+    def __init__(self, given, prior, units, network, **kwargs):
+        super().__init__(given, units, network, **kwargs)
+        self.given = prior.given + self.given
+        self._prior_distribution = prior.distribution  # a method: a layer would be counted among this one's weights
+
+    def distribution(self, values):
+        seen, expected = super().distribution(values).distribution, self._prior_distribution(values).distribution
+        share = tf.sigmoid(expected.log_variance - seen.log_variance)  # of 1 / v in the sum of both precisions
+        loc = expected.loc + share * (seen.loc - expected.loc)
+        # v v_p / (v + v_p) = v_p (1 - share)
+        log_variance = expected.log_variance + tf.math.log_sigmoid(seen.log_variance - expected.log_variance)
+        return tfd.Independent(DiagonalNormal(loc, log_variance), 1)
 
 
 class Deterministic(Gaussian):

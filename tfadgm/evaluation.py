@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import scipy.optimize
 import tensorflow as tf
 
 from tfadgm import noise
@@ -24,7 +25,7 @@ def class_probabilities(model, x, samples=100, chunk=500):
 
 def _rows(model):
     """Returns (classes, rows): how many classes each example is evaluated for, and how many rows fit into memory."""
-    classes = model.num_classes if model.is_semi_supervised else 1
+    classes = model.num_classes if model.has_class else 1
     widest = max(model.preprocess.size, *model.network.hidden)
     return classes, max(classes, MEMORY_VALUES // widest)
 
@@ -103,6 +104,23 @@ def classification(probabilities, y):
         ece=expected_calibration_error(probabilities, y),
         nll=float(-np.log(likelihood).mean()),
     )
+
+
+def match_clusters(clusters, y, num_clusters, num_classes):
+    """Returns which class each cluster stands for, one-hot float64 [clusters, classes].
+
+    As many clusters as classes, or fewer: the one-to-one matching with the fewest errors (the Hungarian algorithm). More:
+    each cluster the class of most of its examples.
+
+    Args:
+      clusters: int [N], the cluster of each example.
+      y: int [N], its class.
+      num_clusters, num_classes: their numbers.
+    """
+    counts = np.bincount(clusters * num_classes + y, minlength=num_clusters * num_classes).reshape(-1, num_classes)
+    if num_clusters > num_classes:
+        return np.eye(num_classes)[counts.argmax(1)]
+    return np.eye(num_classes)[scipy.optimize.linear_sum_assignment(-counts)[1]]
 
 
 def densities(model, x, samples=100, examples=1000, progress=None):

@@ -41,8 +41,7 @@ DESCRIPTION_FILE = "assets.extra/tfadgm.json"
 def log_class_probs(model, raw, samples):
     """log q(y|x) = log mean_s q(y|a_s, x), float32 [N, K], from `samples` draws that all rows share; raw [N, *raw_shape]."""
     draws = noise.Draws(tf.constant([CLASS_SEED, 0]), batch=1, samples=samples)
-    _, _, log_q_y = bounds.infer_class(model.q, model.observe(raw), draws)
-    return bounds.average_class(log_q_y)[0]
+    return model.classify(model.observe(raw), draws)
 
 
 def log_density(model, raw, samples):
@@ -78,7 +77,7 @@ def generate(model, seed, y=None, n=None):
       n: N, int32 [], for a model without.
     """
     seed = tf.stack([GENERATE_SEED, tf.cast(seed, tf.int32)])
-    if not model.is_semi_supervised:
+    if not model.has_class:
         with tf.control_dependencies([tf.debugging.assert_positive(n, "n: allowed: at least 1")]):
             return picture(model.preprocess, model.generate(seed, tf.identity(n))[0])
     y = tf.cast(y, tf.int64)
@@ -140,11 +139,13 @@ def endpoints(model, class_names, samples):
 
     density = (lambda x, samples: {"log_density": log_density(model, x, samples)}, x, number)
     table = {"encode": (model.encode, x), "log_density": density}
-    if model.is_semi_supervised:
+    if model.classifies:
         table |= {"serving_default": (predict, x), "classify": (classify, inputs)}
-        table["generate"] = (lambda y, seed: {"x": generate(model, seed, y=y)}, y, seed)
     else:
         table["serving_default"] = table["encode"]
+    if model.has_class:
+        table["generate"] = (lambda y, seed: {"x": generate(model, seed, y=y)}, y, seed)
+    else:
         table["generate"] = (lambda n, seed: {"x": generate(model, seed, n=n)}, n, seed)
     return {name: tf.function(f, autograph=False).get_concrete_function(*specs) for name, (f, *specs) in table.items()}
 
@@ -163,7 +164,7 @@ def save(model, class_names, base, samples=100, description=None):
       ValueError: for class names that do not fit the model, samples below 1, or a graph that needs XLA.
     """
     names = list(class_names or [])
-    if model.is_semi_supervised and not len(names) == len(set(names)) == model.num_classes:
+    if model.classifies and not len(names) == len(set(names)) == model.num_classes:
         raise ValueError(f"class_names: got {class_names}; allowed: {model.num_classes} different names")
     if samples < 1:
         raise ValueError(f"samples: got {samples}; allowed: at least 1")
@@ -185,7 +186,7 @@ def _write(model, class_names, path, samples):
     module.parameters = [variable.value for variable in model.weights]
     tf.saved_model.save(module, str(path), signatures=endpoints(model, class_names, samples))
     check_portable(path)
-    if model.is_semi_supervised:  # TF2 writes "predict" for every signature
+    if model.classifies:  # TF2 writes "predict" for every signature
         updater = tf.compat.v1.saved_model.signature_def_utils.MethodNameUpdater(str(path))
         updater.replace_method_name("classify", CLASSIFY_METHOD, tags="serve")
         updater.save()

@@ -181,7 +181,7 @@ def generate_classes(model, seed, batch, latents=None, sampled=False):
     All classes have the noise of the one seed: examples at the same place differ in y alone.
     """
     results = []
-    for one_hot in np.eye(model.num_classes, dtype="float32")[:MANY] if model.is_semi_supervised else [None]:
+    for one_hot in np.eye(model.num_classes, dtype="float32")[:MANY] if model.has_class else [None]:
         y = None if one_hot is None else tf.tile(one_hot[None], [batch, 1])
         x, values = model.generate(tf.constant([seed, 3]), batch, y, latents)
         if sampled and model.likelihood != "bernoulli":
@@ -195,7 +195,7 @@ def class_samples(model, class_names, path, per_class=10, seed=0):
 
     Of 2-D data 500 points per class; of tables a heatmap of E[x | y], the mean over 200 draws, against the feature.
     """
-    preprocess, names = model.preprocess, list(class_names[:MANY]) if model.is_semi_supervised else []
+    preprocess, names = model.preprocess, list(class_names[:MANY]) if model.has_class else []
     if preprocess.raw_shape == (2,):
         points = preprocess.picture(generate_classes(model, seed, 500, sampled=True))
         with canvas(path, 5.6, 4, title=f"Samples of p({'x | y' if names else 'x'})", xlabel="x[0]", ylabel="x[1]") as ax:
@@ -221,10 +221,12 @@ def _table(path, rows, sort, names):
 def analogies(model, raw, path, classes):
     """Draws pictures x [N, *raw_shape] and E[x | y = k, z(x)] for every class k (Maaloe et al. 2016, figure 3a).
 
-    z is the mean of q(z | x, y) at the most probable class y; `classes` are the names.
+    z, all latents behind x that do not depend on y in p, is the mean of q at the most probable class y; `classes` are the
+    names.
     """
     predicted = tf.one_hot(tf.argmax(model.log_class_probs(raw, tf.constant([0, 5]), 100), 1), model.num_classes)
-    generated = generate_classes(model, 0, len(raw), {"z": model.encode(raw, predicted)["z"]}).swapaxes(0, 1)
+    encoded = model.encode(raw, predicted)
+    generated = generate_classes(model, 0, len(raw), {name: encoded[name] for name in model.style}).swapaxes(0, 1)
     tiles = np.concatenate([np.asarray(raw, "float32")[:, None], model.preprocess.picture(generated)], 1)
     title = "Analogies: x, and E[x | y, z(x)] for each class y"
     _picture_grid(path, pixels(model, tiles), title, column_names=["x", *classes[:MANY]])
@@ -294,24 +296,28 @@ def _examples(data, split):
     return np.asarray(x[chosen]), None if y is None else y[chosen]
 
 
-def all_figures(directory, model, data, split, rows, y=None, probabilities=None):
+def all_figures(directory, model, data, split, rows, y=None, probabilities=None, y_names=None):
     """Draws every figure that applies into `directory`, which is made if need be, and returns the names of the files.
 
     `rows` are those of metrics.csv (see `training_curves`); y [N] and probabilities q(y|x) [N, K] are of the evaluated
-    examples, None for models without classes. Other examples: the test set's, else those held out, else of training.
+    examples, None for models without classes; `y_names` are those of the values of the model's y, if they are not the data's
+    classes. Other examples: the test set's, else those held out, else of training.
     """
     pathlib.Path(directory).mkdir(parents=True, exist_ok=True)
     (raw, known), names, labelled = _examples(data, split), data.class_names, data.x_train[split.labelled[:SHOWN]]
-    jobs = dict(class_samples=partial(class_samples, model, names), latent_pca=partial(latent_pca, model, raw, known, names))
+    y_names = y_names or names
+    jobs = dict(
+        class_samples=partial(class_samples, model, y_names), latent_pca=partial(latent_pca, model, raw, known, names)
+    )
     if rows:
         jobs["training_curves"] = partial(training_curves, rows)
     if y is not None:
         jobs["confusion_matrix"] = partial(confusion_matrix, y, probabilities.argmax(1), names)
         jobs["reliability_diagram"] = partial(reliability_diagram, y, probabilities)
-    if model.is_semi_supervised and is_image(data.raw_shape):
-        jobs["analogies"] = partial(analogies, model, raw[:10], classes=names)
-    if model.is_semi_supervised and data.raw_shape == (2,):
-        jobs["prediction_map"] = partial(prediction_map, model, raw, known, labelled, names)
+    if model.has_class and is_image(data.raw_shape):
+        jobs["analogies"] = partial(analogies, model, raw[:10], classes=y_names)
+    if model.classifies and data.raw_shape == (2,):
+        jobs["prediction_map"] = partial(prediction_map, model, raw, known, labelled, y_names)
     for name, draw in jobs.items():
         draw(path=pathlib.Path(directory, f"{name}.png"))
     return [f"{name}.png" for name in jobs]

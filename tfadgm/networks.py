@@ -26,6 +26,8 @@ class Network:
 
     Attributes:
       hidden: widths of the fully connected hidden layers (Maaloe et al. 2016, section 3: two layers of 500).
+      hidden_above: the same for the networks between latents, which neither read nor write x, in models with several
+        layers of latents (`above`); None: as `hidden`.
       activation: one of `ACTIVATIONS` (ReLU in Maaloe et al.; softplus in Kingma et al. 2014).
       head_deviation: standard deviation of the initial weights of the heads of Gaussians, mu and log sigma^2. None: Glorot,
         as Maaloe et al. 2016 say; 1e-3, as their code has it, starts at N(0, I).
@@ -36,6 +38,7 @@ class Network:
     """
 
     hidden: tuple = (500, 500)
+    hidden_above: tuple | None = None
     activation: str = "relu"
     head_deviation: float | None = None
     batch_norm: bool = False
@@ -44,17 +47,23 @@ class Network:
     image_shape: tuple | None = None
 
     def __post_init__(self):
-        for name in ("hidden", "filters", "image_shape"):
+        for name in ("hidden", "hidden_above", "filters", "image_shape"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, tuple(getattr(self, name)))
         if self.activation not in ACTIVATIONS:
             raise ValueError(f"activation: got {self.activation!r}; allowed: {', '.join(ACTIVATIONS)}")
         if self.trunk not in TRUNKS:
             raise ValueError(f"trunk: got {self.trunk!r}; allowed: {', '.join(TRUNKS)}")
-        if not self.hidden or any(h < 1 for h in self.hidden):
-            raise ValueError(f"hidden: got {self.hidden}; allowed: one or more widths of at least 1")
+        for name, widths in (("hidden", self.hidden), ("hidden_above", self.hidden_above or (1,))):
+            if not widths or any(width < 1 for width in widths):
+                raise ValueError(f"{name}: got {widths}; allowed: one or more widths of at least 1")
         if self.trunk == "conv":
             self._check_image()
+
+    @property
+    def above(self):
+        """The architecture of networks between latents."""
+        return dataclasses.replace(self, hidden=self.hidden_above or self.hidden, hidden_above=None)
 
     def _check_image(self):
         if self.image_shape is None or len(self.image_shape) != 3:

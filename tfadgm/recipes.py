@@ -54,8 +54,18 @@ DATASETS = {
 }
 OWN = dict(COMMON, labels=None, epochs=100, hidden=(200, 200), batch_norm=True)
 
-# Settings of some models alone.
-MODELS = {"vae": dict(classifier_samples=None, exact_classes=None, dim_a=None), "m2": dict(dim_a=None)}
+# Settings of some models alone: what they do not have, sizes of several layers, and what their papers do differently.
+NO_CLASS = dict(classifier_samples=None, exact_classes=None)
+NO_A = dict(dim_a=None)
+MODELS = {
+    "vae": NO_CLASS | NO_A,
+    "lvae": NO_CLASS | NO_A | dict(dim_z=(64, 32)),
+    "avae": NO_CLASS,
+    "m1": NO_CLASS | NO_A,
+    "m2": NO_A,
+    "m1m2": NO_A | dict(dim_z=(50, 50)),
+    "cagem": NO_CLASS | NO_A | dict(dim_z=(64, 32), beta=0.1),
+}
 
 
 def resolve(model, dataset, **given):

@@ -4,17 +4,25 @@ import importlib
 
 MODELS = {
     "vae": "tfadgm.models.vae:VAE",
+    "m1": "tfadgm.models.m1:M1",
     "m2": "tfadgm.models.m2:M2",
+    "m1m2": "tfadgm.models.m1m2:M1M2",
     "adgm": "tfadgm.models.adgm:ADGM",
     "sdgm": "tfadgm.models.sdgm:SDGM",
+    "avae": "tfadgm.models.avae:AVAE",
+    "lvae": "tfadgm.models.lvae:LVAE",
+    "cagem": "tfadgm.models.cagem:CaGeM",
 }
 
 DATASETS = {
     "digits": "tfadgm.data.digits:load",
     "half_moons": "tfadgm.data.half_moons:load",
-    "mnist": "tfadgm.data.mnist:load",
+    "mnist": "tfadgm.data.mnist_digits:load",
     "fashion_mnist": "tfadgm.data.fashion_mnist:load",
     "svhn": "tfadgm.data.svhn:load",
+    "norb": "tfadgm.data.norb:load",
+    "omniglot": "tfadgm.data.omniglot:load",
+    "freyface": "tfadgm.data.freyface:load",
     "npz": "tfadgm.data.npz:load",
     "csv": "tfadgm.data.csv:load",
     "images": "tfadgm.data.images:load",

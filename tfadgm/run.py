@@ -6,6 +6,7 @@
 import dataclasses
 import importlib.metadata
 import json
+import math
 import os
 import pathlib
 import platform
@@ -44,19 +45,47 @@ def train(settings, directory, quiet=False):
     data, split = training.load_data(settings)
     model_probe = training.make_model(settings, data, split)  # raises before anything is written
     _check_disk(directory, model_probe)
-    _begin(settings, directory, data, split, model_probe)
+    names = _class_names(settings, data)
+    _begin(settings, directory, data, split, model_probe, names)
     if not quiet:
         print(
             model_probe.formula, f"{data.name}: {len(split.unlabelled)} unlabelled, {len(split.labelled)} labelled", sep="\n"
         )
-    model, state, rows = training.train(settings, data, split, directory, quiet)
+    start, own = _first_stage(model_probe.first_stage, settings, directory, quiet)
+    model, state, rows = training.train(own, data, split, directory, quiet, start)
     results, y, probabilities = evaluate(model, settings, data, split)
     results.update(_costs(state, rows, split, settings))
     if not (directory / "export" / "1").exists():
-        export.save(model, data.class_names, directory / "export", samples=settings.test_samples)
-    figures.all_figures(directory / "figures", model, data, split, rows, y, probabilities)
+        export.save(model, names, directory / "export", samples=settings.test_samples)
+    figures.all_figures(directory / "figures", model, data, split, rows, y, probabilities, names)
     write_json(directory / "results.json", results)
     return results
+
+
+def _class_names(settings, data):
+    """Returns the names of the values of y: the classes, or, without labels, numbered clusters."""
+    if settings.labels == 0:
+        return [f"cluster {k}" for k in range(settings.clusters or data.num_classes)]
+    return data.class_names
+
+
+def _first_stage(name, settings, directory, quiet):
+    """Returns (the trained model of the first stage or None, the settings of what is left to train).
+
+    The first stage is a run of its own in `directory`/NAME and takes half of the budget; or a run that the settings name.
+    """
+    if name is None:
+        return None, settings
+    if settings.first_run is not None:
+        opened = Run.open(settings.first_run)
+        return opened.model, settings
+    half = {n: getattr(settings, n) and getattr(settings, n) / 2 for n in ("epochs", "minutes")}
+    half["epochs"] = half["epochs"] and math.ceil(half["epochs"])
+    own = dataclasses.replace(settings, **half)
+    given = {field.name: getattr(own, field.name) for field in dataclasses.fields(own) if field.metadata["group"] != "model"}
+    dim_z = None if settings.dim_z is None else settings.dim_z[:1]
+    train(Settings(**{**given, "model": name, "dim_z": dim_z}), directory / name, quiet)
+    return Run.open(directory / name).model, own
 
 
 def evaluate(model, settings, data, split):
@@ -68,20 +97,30 @@ def evaluate(model, settings, data, split):
     results = dict(
         model=settings.model,
         dataset=settings.dataset,
-        labels=len(split.labelled) if model.is_semi_supervised else 0,
+        labels=len(split.labelled) if model.classifies else 0,
         seed=settings.seed,
         evaluated_on=part,
     )
     probabilities = None
-    if model.is_semi_supervised and y is not None:
+    if model.classifies and y is not None:
         probabilities = evaluation.class_probabilities(model, x, settings.test_samples)
+        if not split.labelled.size:
+            probabilities = probabilities @ _match(model, settings, data, split)
         named = evaluation.classification(probabilities, y)
         results.update({(f"{part}_{k}" if k in ("error", "error_stderr", "examples") else k): v for k, v in named.items()})
-        labelled = (data.x_train[split.labelled], data.y_train[split.labelled])
-        supervised = baseline.class_probabilities(model, *labelled, x, seed=settings.seed)
-        results["supervised_baseline_error"] = evaluation.classification(supervised, y)["error"]
+        if split.labelled.size:
+            labelled = (data.x_train[split.labelled], data.y_train[split.labelled])
+            supervised = baseline.class_probabilities(model, *labelled, x, seed=settings.seed)
+            results["supervised_baseline_error"] = evaluation.classification(supervised, y)["error"]
     results.update(evaluation.densities(model, x, settings.density_samples, settings.density_examples))
     return results, (None if probabilities is None else y), probabilities
+
+
+def _match(model, settings, data, split, examples=5000):
+    """Returns which class each cluster stands for, one-hot [clusters, classes]: for the report alone, by training labels."""
+    known = split.unlabelled[data.y_train[split.unlabelled] >= 0][:examples]
+    clusters = evaluation.class_probabilities(model, data.x_train[known], settings.test_samples)
+    return evaluation.match_clusters(clusters.argmax(1), data.y_train[known], model.num_classes, data.num_classes)
 
 
 def _held_out(data, split):
@@ -138,7 +177,7 @@ def _check_disk(directory, model):
         raise ValueError(f"out: {directory} has {free >> 20} MiB of free disk; allowed: at least {needed >> 20} MiB")
 
 
-def _begin(settings, directory, data, split, model):
+def _begin(settings, directory, data, split, model, class_names):
     directory.mkdir(parents=True, exist_ok=True)
     if (directory / "config.json").exists():
         return
@@ -148,7 +187,7 @@ def _begin(settings, directory, data, split, model):
         dict(
             settings=dataclasses.asdict(settings),
             split="split.npz",
-            class_names=data.class_names,
+            class_names=class_names,
             formula=model.formula.splitlines(),
             model_config=model.get_config(),
             versions={name: _version(name) for name in PACKAGES} | {"python": platform.python_version()},

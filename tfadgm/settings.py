@@ -9,7 +9,9 @@ import dataclasses
 from tfadgm import registry
 from tfadgm.conditionals import LIKELIHOODS
 from tfadgm.models.adgm import AUX_GRADIENTS, AUXILIARIES
+from tfadgm.models.cagem import CLASSIFIERS as CASCADE_CLASSIFIERS
 from tfadgm.networks import ACTIVATIONS, TRUNKS
+from tfadgm.svm import KINDS as FEATURE_CLASSIFIERS
 
 
 def _setting(default, text, choices=None, kind=None, group="common"):
@@ -19,6 +21,10 @@ def _setting(default, text, choices=None, kind=None, group="common"):
 
 def _network(*args, **kwargs):
     return _setting(*args, **kwargs, group="network")
+
+
+def _model(*args, **kwargs):
+    return _setting(*args, **kwargs, group="model")
 
 
 def _objective(*args, **kwargs):
@@ -41,7 +47,9 @@ class Settings:
     dataset: str = _setting(
         "mnist", f"The data: {', '.join(registry.DATASETS)}; npz:FILE, csv:FILE, images:DIR for your own."
     )
-    labels: int | None = _setting(100, "Number of labels to keep, evenly over classes; 'none' keeps all.", kind=int)
+    labels: int | None = _setting(
+        100, "Number of labels to keep, evenly over classes; 'none' keeps all; with 0, y is a cluster.", kind=int
+    )
     label_draw: str = _setting(
         "random", "Draw the labels from the seed, or take those that the paper gives.", ("random", "paper")
     )
@@ -49,22 +57,35 @@ class Settings:
     tfds_name: str | None = _setting(None, "Read the data set from a TFDS copy of this name.", kind=str)
     epochs: int | None = _setting(None, "Number of epochs (passes over the unlabelled pool).", kind=int)
     minutes: float | None = _setting(None, "Training time; stops at the end of an epoch. Instead of epochs.", kind=float)
+    first_run: str | None = _setting(
+        None, "Run of the model that is trained first (m1m2: an m1); 'none' trains it, with half of the budget.", kind=str
+    )
     seed: int = _setting(0, "Seed of the label draw, the initial weights and all noise.")
     validation: int = _setting(0, "Number of training examples to hold out for validation.")
 
     trunk: str = _network("mlp", "Networks that read and write x: fully connected or convolutional.", TRUNKS)
     hidden: tuple = _network((500, 500), "Widths of the hidden layers, such as 500,500.")
+    hidden_above: tuple | None = _network(None, "The same for networks between latents; 'none': as hidden.", kind=tuple)
     filters: tuple = _network((32, 64), "Channels of the stride-2 convolutions, with trunk=conv.")
     activation: str = _network("relu", "Activation of hidden layers.", tuple(ACTIVATIONS))
     head_deviation: float | None = _network(None, "Initial spread of the heads of Gaussians; 'none': Glorot.", kind=float)
     batch_norm: bool = _network(False, "Batch normalisation of hidden layers.")
     likelihood: str | None = _network(None, "p(x|.); 'none' takes the data set's.", tuple(LIKELIHOODS), kind=str)
     min_column_std: float | None = _network(None, "Drop components of x below this spread; 'none': data set's.", kind=float)
-    dim_z: int | None = _network(None, "Size of z; 'none' takes the model's default.", kind=int)
-    dim_a: int | None = _network(None, "Size of a; 'none' takes the model's default.", kind=int)
-    a_sees_x: bool | None = _network(None, "Whether p(a|.) has x among its parents (adgm).", kind=bool)
-    auxiliary: str | None = _network(None, "p(a|.) learned, p(a) = N(0, I), or a = f(x) (adgm).", AUXILIARIES, kind=str)
-    aux_gradient: str | None = _network(None, "What trains q(a|x) (adgm, sdgm).", AUX_GRADIENTS, kind=str)
+    dim_z: tuple | None = _model(None, "Size of z, or of z1,z2,...; 'none' takes the model's default.", kind=tuple)
+    dim_a: tuple | None = _model(None, "Size of a, or of a1,a2,...; 'none' takes the model's default.", kind=tuple)
+    a_sees_x: bool | None = _model(None, "Whether p(a|.) has x among its parents (adgm, avae).", kind=bool)
+    auxiliary: str | None = _model(None, "p(a|.) learned, p(a) = N(0, I), or a = f(x) (adgm).", AUXILIARIES, kind=str)
+    aux_gradient: str | None = _model(None, "What trains q(a|x) (adgm, sdgm).", AUX_GRADIENTS, kind=str)
+    flows: int | None = _model(None, "Planar flows behind q(z|x) (vae).", kind=int)
+    skip: bool | None = _model(None, "Whether q(z2|.) has x among its parents (cagem).", kind=bool)
+    classifier: str | None = _model(None, "What answers p(y|x) (cagem).", CASCADE_CLASSIFIERS, kind=str)
+    end_to_end: bool | None = _model(None, "Train M1 and M2 at once (m1m2).", kind=bool)
+    feature_classifier: str | None = _model(None, "The classifier of the features (m1).", FEATURE_CLASSIFIERS, kind=str)
+    anchors: int | None = _model(None, "Most anchors of the classifier's kernel (m1).", kind=int)
+    clusters: int | None = _setting(
+        None, "Number of values of y, for labels=0; 'none': the classes.", kind=int, group="model"
+    )
 
     beta: float = _objective(0.1, "alpha = beta (N_l + N_u) / N_l weighs the classification term.")
     labelled_weight: float = _objective(1.0, "Weight of the labelled bound's mean beside the unlabelled bound's.")
@@ -106,8 +127,10 @@ class Settings:
             choices = field.metadata["choices"]
             if choices and value is not None and value not in choices:
                 raise ValueError(f"{field.name}: got {value!r}; allowed: {', '.join(choices)}")
-        for name in ("hidden", "filters"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+        for name in ("hidden", "hidden_above", "filters", "dim_z", "dim_a"):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, (value,) if isinstance(value, int) else tuple(value))
         if (self.epochs is None) == (self.minutes is None):
             raise ValueError(f"got epochs={self.epochs}, minutes={self.minutes}; allowed: exactly one of the two")
         if self.patience is not None and not self.validation:
@@ -119,9 +142,8 @@ class Settings:
         positive += (
             "epochs",
             "minutes",
-            "labels",
-            "dim_z",
-            "dim_a",
+            "clusters",
+            "anchors",
             "learning_rate",
             "max_norm",
             "max_value",
@@ -132,6 +154,13 @@ class Settings:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name}: got {value}; allowed: greater than 0")
+        for name in ("dim_z", "dim_a"):
+            if any(size < 1 for size in getattr(self, name) or ()):
+                raise ValueError(f"{name}: got {getattr(self, name)}; allowed: sizes greater than 0")
+        if self.labels is not None and self.labels < 0:
+            raise ValueError(f"labels: got {self.labels}; allowed: none, or at least 0")
+        if self.clusters is not None and self.labels != 0:
+            raise ValueError(f"clusters: got {self.clusters} with labels {self.labels}; allowed: none, or labels 0")
         for name in ("validation", "warmup_epochs", "beta", "labelled_weight", "checkpoint_seconds"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name}: got {getattr(self, name)}; allowed: at least 0")

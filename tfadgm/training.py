@@ -1,6 +1,7 @@
 """From settings to a trained model: strategy, compilation, `fit`, resume."""
 
 import contextlib
+import dataclasses
 import inspect
 import pathlib
 
@@ -77,6 +78,7 @@ def make_model(settings, data, split):
     preprocess = data.make_preprocess(likelihood, 0.0 if settings.trunk == "conv" else settings.min_column_std)
     network = Network(
         hidden=settings.hidden,
+        hidden_above=settings.hidden_above,
         activation=settings.activation,
         head_deviation=settings.head_deviation,
         batch_norm=settings.batch_norm,
@@ -97,9 +99,9 @@ def make_model(settings, data, split):
         weight_prior=settings.weight_prior,
     )
     model_class = registry.model_class(settings.model)
-    return model_class(
+    model = model_class(
         preprocess,
-        data.num_classes,
+        settings.clusters or data.num_classes,
         likelihood=likelihood,
         levels=data.levels,
         network=network,
@@ -109,6 +111,11 @@ def make_model(settings, data, split):
         precision=resolve_precision(settings.precision),
         **_model_options(settings, model_class),
     )
+    if settings.first_run is not None and model.first_stage is None:
+        raise ValueError(
+            f"first_run: got {settings.first_run}; allowed: none, as {settings.model} starts from no other model"
+        )
+    return model
 
 
 def _model_options(settings, model_class):
@@ -116,16 +123,17 @@ def _model_options(settings, model_class):
     for base in model_class.__mro__:
         if "__init__" in vars(base) and base.__module__.startswith("tfadgm.models"):
             allowed |= set(inspect.signature(base.__init__).parameters)
-    own = ("dim_z", "dim_a", "a_sees_x", "auxiliary", "aux_gradient")
+    own = [field.name for field in dataclasses.fields(settings) if field.metadata["group"] == "model"]
     given = {name: getattr(settings, name) for name in own if getattr(settings, name) is not None}
+    given.pop("clusters", None)
     for name in given:
         if name not in allowed:
             options = ", ".join(option for option in own if option in allowed)
             raise ValueError(f"{name}: model {settings.model} has no such option; allowed: {options}")
-    return {name: value for name, value in given.items() if name in allowed}
+    return {name: value[0] if isinstance(value, tuple) and len(value) == 1 else value for name, value in given.items()}
 
 
-def train(settings, data, split, directory, quiet=False):
+def train(settings, data, split, directory, quiet=False, start=None):
     """Trains, or goes on training, the model of a run directory; returns (model with its best weights, state, rows).
 
     Args:
@@ -133,6 +141,7 @@ def train(settings, data, split, directory, quiet=False):
       data, split: from `load_data`.
       directory: a `pathlib.Path`: metrics.csv, tensorboard/ and checkpoints/ are written below it.
       quiet: whether to print no progress.
+      start: the trained model of the first stage, for a model that has one.
 
     Raises:
       TrainingDiverged: if the objective becomes NaN; the last good checkpoint stays.
@@ -145,19 +154,22 @@ def train(settings, data, split, directory, quiet=False):
         model = make_model(settings, data, split)
         model.compile(optimizer=make_optimizer(settings), jit_compile=False)
         model.optimizer.build(model.trainable_variables)
+        if start is not None:
+            model.start_from(start)
     state = callbacks.State()
     checkpoint = callbacks.Checkpoint(model, directory / "checkpoints", state, settings.checkpoint_seconds)
     checkpoint.restore()
     best = directory / "checkpoints" / "best.weights.h5"
     log = callbacks.Log(directory, state)
     if not state.finished:
-        stream = training_stream(settings, data, split, labelled_batch, state.epoch, model.is_semi_supervised)
+        stream = training_stream(settings, data, split, labelled_batch, state.epoch, model.learns_from_labels)
         _fit(model, stream, settings, data, split, (state, checkpoint, log, best), quiet)
     with contextlib.ExitStack() as stack:
-        if split.validation.size and model.is_semi_supervised and best.exists():
+        if best.exists():
             model.load_weights(best)
         else:
             stack.enter_context(callbacks.averaged_weights(model))
+        model.finish(data, split, settings.seed)
         callbacks.save_weights(model, directory / "model.weights.h5")
     model.load_weights(directory / "model.weights.h5")
     return model, state, log.rows
@@ -168,7 +180,7 @@ def _fit(model, stream, settings, data, split, parts, quiet):
     steps = pipeline.steps_per_epoch(split, settings.batch)
     clock = callbacks.Clock(settings, state)
     around = [clock, callbacks.StopOnNaN()]
-    if split.validation.size and model.is_semi_supervised:
+    if split.validation.size and model.learns_from_labels:
         held_out = (data.x_train[split.validation], data.y_train[split.validation])
         around.append(callbacks.Validate(*held_out, state, best, patience=settings.patience))
     around += [log, checkpoint] + ([] if quiet else [callbacks.Progress(clock, steps)])

@@ -15,7 +15,18 @@ from tfadgm.models.objective import Objective
 
 D, K, B = 12, 4, 8
 SEED = tf.constant([5, 6])
-NAMES = list(registry.MODELS)
+# Every model of the registry, with sizes of its own where it has several layers; and variants that are models of their own.
+SIZES = {name: dict(dim_z=(3, 3)) for name in ("cagem", "lvae", "m1m2")}
+VARIANTS = {
+    "vae, two layers": dict(dim_z=(3, 3)),
+    "vae, planar flows": dict(flows=2),
+    "avae, two layers": dict(dim_z=(3, 3), dim_a=(3, 3)),
+    "avae, a sees x": dict(a_sees_x=True),
+    "m1, logistic": dict(feature_classifier="logistic"),
+    "m1m2, end to end": dict(dim_z=(3, 3), end_to_end=True),
+    "cagem, no skip": dict(dim_z=(3, 3), skip=False, classifier="q"),
+}
+NAMES = [*registry.MODELS, *VARIANTS]
 OBJECTIVES = {
     "default": {},
     "samples": dict(samples=3),
@@ -30,9 +41,9 @@ OBJECTIVES = {
 
 
 def _make(name, batch_norm=False, objective=(), noise="none", **options):
-    cls = registry.model_class(name)
+    cls = registry.model_class(name.partition(",")[0])
     arguments = {n for base in cls.__mro__ for n in inspect.signature(base.__init__).parameters}
-    options.update({n: 3 for n in arguments if n.startswith("dim_")})
+    options.update({n: 3 for n in arguments if n.startswith("dim_")} | SIZES.get(name, {}) | VARIANTS.get(name, {}))
     network = networks.Network(hidden=(16,), batch_norm=batch_norm)
     return cls(Preprocess([D], noise=noise), K, network=network, objective=Objective(**dict(objective)), **options)
 
@@ -80,7 +91,7 @@ def test_constructs_and_prints_its_formula(name):
 def test_the_same_seed_gives_the_same_weights_and_another_gives_others(name):
     first, second, other = (_make(name, seed=seed).get_weights() for seed in (1, 1, 2))
     _same(first, second, 0)
-    changed = [np.abs(a - b).max() > 0 for a, b in zip(first, other, strict=True) if np.any(a)]
+    changed = [np.abs(a - b).max() > 0 for a, b in zip(first, other, strict=True) if np.ptp(a) > 0]
     assert changed and all(changed)
 
 
@@ -114,8 +125,8 @@ def test_the_objective_is_the_weighted_sum_of_its_terms(name):
     terms = _training_terms(model)
     kernels = [w.numpy() for w in model.trainable_variables if w.name == "kernel"]
     expected = terms["unlabelled_bound"] - sum((w**2).sum() for w in kernels) / 2 / 1000
-    if "labelled_bound" in terms:
-        expected += 0.5 * terms["labelled_bound"] + 0.3 * 1000 / 100 * terms["classification_bound"]
+    weights = {"labelled_bound": 0.5, "classification_bound": 0.3 * 1000 / 100, "cascade_bound": 0.3 * 1000 / 100}
+    expected += sum(weight * terms.get(term, 0.0) for term, weight in weights.items())
     np.testing.assert_allclose(terms["objective"], expected, rtol=1e-5)
 
 
@@ -225,13 +236,15 @@ def test_answers_have_their_shapes_and_are_finite(name):
     assert {n: v.shape.as_list() for n, v in latents.items()} == {n: [B, 3] for n in model.q if n != "y"}
     values = [model.elbo(_raw(), SEED), model.log_weights(_raw(), SEED, samples=5), *latents.values(), model(_raw())]
     assert all(np.isfinite(value).all() for value in values)
-    if model.is_semi_supervised:
+    if model.classifies:
         assert model(_raw()).shape == (B, K)
         np.testing.assert_allclose(np.sum(model(_raw()), -1), np.ones(B), rtol=1e-5)
         probs = np.exp(model.log_class_probs(_raw(), SEED, samples=7))
         np.testing.assert_allclose(probs.sum(-1), np.ones(B), rtol=1e-5)
+    if model.has_class:
         known = model.encode(_raw(), tf.one_hot(np.arange(B) % K, K))
-        assert np.abs(known["z"] - latents["z"]).max() > 0
+        last = list(model.q)[-1]
+        assert np.abs(known[last] - latents[last]).max() > 0
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -248,12 +261,13 @@ def test_generates_pictures_from_the_prior_from_a_class_and_from_given_latents(n
     model = _make(name)
     x, values = model.generate(SEED, 6)
     assert x.shape == (6, D) and np.min(x) >= 0 and np.max(x) <= 1
-    assert values["z"].shape == (6, 3) and "x" not in values
+    name = model.style[0]
+    assert values[name].shape == (6, 3) and "x" not in values
     np.testing.assert_array_equal(model.generate(SEED, 6)[0], x)
     assert np.abs(model.generate(SEED + 1, 6)[0] - x).max() > 0
     z = tf.ones([6, 3])
-    assert np.all(model.generate(SEED, 6, latents={"z": z})[1]["z"] == z)
-    if model.is_semi_supervised:
+    assert np.all(model.generate(SEED, 6, latents={name: z})[1][name] == z)
+    if model.has_class:
         np.testing.assert_allclose(tf.sort(values["y"])[:, -2:], [[0, 1]] * 6)
         y = tf.one_hot([0, 1, 2, 3, 0, 1], K)
         ours, kept = model.generate(SEED, 6, y=y)
@@ -283,8 +297,9 @@ def test_training_raises_the_objective_and_reports_all_terms(fitted):
 
 def test_batch_norm_answers_from_its_moving_averages(fitted):
     model, _, _ = fitted
-    moving = [w for w in model.non_trainable_variables if w.name.startswith("moving_")]
-    assert len(moving) == 2 * len([w for w in model.trainable_variables if w.name == "gamma"]) > 0
+    layers = [layer for layer in model._flatten_layers() if isinstance(layer, batch_norm.BatchNorm) and not layer.fixed]
+    moving = [w for layer in layers for w in (layer.moving_mean, layer.moving_variance)]
+    assert len(layers) == len([w for w in model.trainable_variables if w.name == "gamma"]) > 0
     assert all(np.abs(np.asarray(w) - (w.name == "moving_variance")).max() > 1e-3 for w in moving)
     whole = model.log_weights(_raw(), SEED, samples=1)[:, :1]
     np.testing.assert_allclose(model.log_weights(_raw()[:1], SEED, samples=1), whole, rtol=1e-4)

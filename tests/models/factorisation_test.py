@@ -17,6 +17,50 @@ def _make(name, num_classes=4, **options):
 PAPERS = [
     # Maaloe et al. 2016, section 2.1
     ("vae", {}, "p(x,z) = p(z) p(x|z)", "q(z|x) = q(z|x)"),
+    (
+        "vae",
+        dict(dim_z=(3, 2)),
+        "p(x,z2,z1) = p(z2) p(z1|z2) p(x|z1)",
+        "q(z1,z2|x) = q(z1|x) q(z2|z1)",
+    ),
+    # Sonderby et al. 2016, eq. 1-3 and 11-13
+    (
+        "lvae",
+        dict(dim_z=(4, 3, 2)),
+        "p(x,z3,z2,z1) = p(z3) p(z2|z3) p(z1|z2) p(x|z1)",
+        "q(z3,z2,z1|x) = q(z3|x) q(z2|z3,x) q(z1|z2,x)",
+    ),
+    # Maaloe et al. 2016, section 3 of the experiments and eq. 2
+    ("avae", {}, "p(x,z,a) = p(z) p(x|z) p(a|z)", "q(a,z|x) = q(a|x) q(z|a,x)"),
+    ("avae", dict(a_sees_x=True), "p(x,z,a) = p(z) p(x|z) p(a|x,z)", "q(a,z|x) = q(a|x) q(z|a,x)"),
+    # eq. 19 and 20
+    (
+        "avae",
+        dict(dim_z=(3, 2)),
+        "p(x,z2,z1,a2,a1) = p(z2) p(z1|z2) p(x|z1) p(a2|z2) p(a1|z1,z2)",
+        "q(a1,z1,a2,z2|x) = q(a1|x) q(z1|a1,x) q(a2|a1,x) q(z2|a2,z1)",
+    ),
+    # Kingma et al. 2014, eq. 1 and 3, and section 2.3
+    ("m1", {}, "p(x,z) = p(z) p(x|z)", "q(z|x) = q(z|x)"),
+    (
+        "m1m2",
+        {},
+        "p(x,y,z2,z1) = p(y) p(z2) p(z1|y,z2) p(x|z1)",
+        "q(z1,y,z2|x) = q(z1|x) q(y|z1) q(z2|y,z1)",
+    ),
+    # Maaloe et al. 2017, eq. 1 and 2
+    (
+        "cagem",
+        {},
+        "p(x,z2,y,z1) = p(z2) p(y|z2) p(z1|y,z2) p(x|y,z1)",
+        "q(z1,y,z2|x) = q(z1|x) q(y|z1,x) q(z2|x,y,z1)",
+    ),
+    (
+        "cagem",
+        dict(skip=False),
+        "p(x,z2,y,z1) = p(z2) p(y|z2) p(z1|y,z2) p(x|y,z1)",
+        "q(z1,y,z2|x) = q(z1|x) q(y|z1,x) q(z2|y,z1)",
+    ),
     # Kingma et al. 2014, eq. 2 and 4
     ("m2", {}, "p(x,y,z) = p(y) p(z) p(x|y,z)", "q(y,z|x) = q(y|x) q(z|x,y)"),
     # Maaloe et al. 2016, section 3 and eq. 7-9
@@ -205,7 +249,7 @@ def test_a_bad_option_names_what_was_got_and_what_is_allowed(name, options, mess
         (dict(beta=-0.1), ["beta", "-0.1", "at least 0"]),
         (dict(beta=float("nan")), ["beta", "nan", "at least 0"]),
         (dict(labelled_weight=-1.0), ["labelled_weight", "-1.0", "at least 0"]),
-        (dict(num_labelled=0), ["num_labelled", "0", "at least 1"]),
+        (dict(num_labelled=-1), ["num_labelled", "-1", "at least 0"]),
         (dict(warmup_steps=-1), ["warmup_steps", "-1", "at least 0"]),
     ],
 )
@@ -217,7 +261,7 @@ def test_a_bad_objective_names_what_was_got_and_what_is_allowed(options, message
 
 
 def test_unknown_models_list_the_known_ones():
-    with pytest.raises(ValueError, match="unknown model: got 'gan'; allowed: vae, m2, adgm, sdgm"):
+    with pytest.raises(ValueError, match="unknown model: got 'gan'; allowed: vae, m1, m2, m1m2, adgm, sdgm"):
         registry.model_class("gan")
 
 

@@ -94,7 +94,8 @@ def results_table(results):
     if f"{part}_error" in results:
         error, stderr = 100 * results[f"{part}_error"], 100 * results[f"{part}_error_stderr"]
         rows.append((f"{part} error", f"{error:.2f}% +- {stderr:.2f} ({results[f'{part}_examples']} examples)"))
-        rows.append(("supervised baseline", f"{100 * results['supervised_baseline_error']:.2f}% (the labels alone)"))
+        if "supervised_baseline_error" in results:
+            rows.append(("supervised baseline", f"{100 * results['supervised_baseline_error']:.2f}% (the labels alone)"))
         rows.append(("calibration", f"ECE {100 * results['ece']:.2f}%, NLL {results['nll']:.4f} nats"))
     rows.append(("ELBO", f"{results['elbo']:.2f} +- {results['elbo_stderr']:.2f} nats"))
     weighted = f"{results['log_density']:.2f} +- {results['log_density_stderr']:.2f} nats"

@@ -33,7 +33,7 @@ def main(argv):
     from tfadgm import run
 
     opened = run.Run.open(values.run)
-    classes = class_numbers(values.classes, opened.class_names, opened.model.is_semi_supervised)
+    classes = class_numbers(values.classes, opened.class_names, opened.model.has_class)
     for path in write(opened.model, *draw(opened.model, classes, values.n, values.seed), values.out):
         print(path)
 

@@ -33,7 +33,8 @@ def split(y, num_classes, labels=None, validation=0, seed=0, labelled_in_unlabel
     Args:
       y: int [N]; -1 is unlabelled.
       num_classes: K.
-      labels: how many labels to keep, evenly over classes (the remainder goes to classes drawn at random); None keeps all.
+      labels: how many labels to keep, evenly over classes (the remainder goes to classes drawn at random); None keeps all,
+        0 none.
       validation: how many examples to hold out, drawn from those that have a label.
       seed: the seed of both draws.
       labelled_in_unlabelled: whether labelled examples are also in the unlabelled pool (as in the papers).
@@ -55,7 +56,7 @@ def split(y, num_classes, labels=None, validation=0, seed=0, labelled_in_unlabel
     else:
         labelled = known if labels is None else _even_draw(y, known, num_classes, labels, generator)
     counts = np.bincount(y[labelled], minlength=num_classes)
-    if (counts == 0).any():
+    if (counts == 0).any() and labels != 0:
         raise ValueError(
             f"labels: class {int(counts.argmin())} has none; allowed: at least one label of each of {num_classes} classes"
         )
@@ -68,8 +69,10 @@ def split(y, num_classes, labels=None, validation=0, seed=0, labelled_in_unlabel
 
 
 def _even_draw(y, known, num_classes, labels, generator):
+    if labels == 0:
+        return known[:0]
     if not num_classes <= labels <= len(known):
-        raise ValueError(f"labels: got {labels}; allowed: {num_classes} (one per class) to {len(known)}")
+        raise ValueError(f"labels: got {labels}; allowed: 0, or {num_classes} (one per class) to {len(known)}")
     share = np.full(num_classes, labels // num_classes)
     share[generator.permutation(num_classes)[: labels % num_classes]] += 1
     chosen = []
@@ -90,12 +93,14 @@ def epoch_indices(split, batch, labelled_batch, seed, epoch):
     """Returns the index arrays of one epoch: unlabelled [steps, batch] and labelled [steps, labelled_batch].
 
     The unlabelled pool is permuted (and repeated, if it is smaller than a batch); the labelled examples are repeated
-    permutations, so that each is used equally often.
+    permutations, so that each is used equally often; without any, the second array is [steps, 0].
     """
     generator = np.random.default_rng([seed, 2, epoch])
     steps = steps_per_epoch(split, batch)
 
     def repeated(indices, columns):
+        if not columns:
+            return np.zeros([steps, 0], "int64")
         rounds = -(-steps * columns // len(indices))
         order = np.concatenate([generator.permutation(indices) for _ in range(rounds)])
         return order[: steps * columns].reshape(steps, columns)

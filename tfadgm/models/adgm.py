@@ -12,6 +12,7 @@ Maaloe, Sonderby, Sonderby and Winther, "Auxiliary deep generative models", ICML
 
 from tfadgm.conditionals import Categorical, Deterministic, Gaussian, StandardNormal, UniformCategorical
 from tfadgm.models.base import DeepGenerativeModel
+from tfadgm.models.latents import sizes
 
 AUXILIARIES = ("informed", "uninformed", "deterministic")
 AUX_GRADIENTS = ("joint", "bound", "frozen")
@@ -45,7 +46,8 @@ class ADGM(DeepGenerativeModel):
                 raise ValueError(f"{name}: got {value!r}; allowed: {', '.join(allowed)}")
         if a_sees_x and auxiliary != "informed":
             raise ValueError(f"a_sees_x needs p(a|x,y,z): got auxiliary {auxiliary!r}; allowed: informed")
-        self.dim_z, self.dim_a, self.a_sees_x = dim_z, dim_a, a_sees_x
+        (self.dim_z,), (self.dim_a,) = sizes("dim_z", dim_z, 1), sizes("dim_a", dim_a, 1)
+        self.a_sees_x = a_sees_x
         self.auxiliary, self.aux_gradient = auxiliary, aux_gradient
         super().__init__(*args, **kwargs)
         self.q["a"].trainable = aux_gradient != "frozen"

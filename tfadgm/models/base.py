@@ -86,7 +86,7 @@ class DeepGenerativeModel(keras.Model):
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision: got {self.precision!r}; allowed: {', '.join(PRECISIONS)}")
         exact = self.objective.exact_classes
-        if exact is not None and self.is_semi_supervised and not 1 <= exact < self.num_classes - 1:
+        if exact is not None and self.has_class and not 1 <= exact < self.num_classes - 1:
             raise ValueError(
                 f"exact_classes: got {exact} of {self.num_classes} classes; allowed: none"
                 + (f", or 1 to {self.num_classes - 2}" if self.num_classes > 2 else "")
@@ -97,10 +97,32 @@ class DeepGenerativeModel(keras.Model):
         """The factorisation as it is written in papers, two lines."""
         return factorisation.formula(self.p, self.q)
 
+    # Class attributes, known before the factors are built: whether the model has a class y, and whether it answers q(y|x).
+    has_class = True
+    classifies = True
+
+    # Name of the model that is to be trained before this one, which then takes it over by `start_from`.
+    first_stage = None
+
+    def finish(self, data, split, seed):
+        """Called once with the final weights: fits what is not trained by gradients.
+
+        Args:
+          data: the `Dataset`.
+          split: its `Split`.
+          seed: of whatever is drawn.
+        """
+
     @property
-    def is_semi_supervised(self):
-        """Whether the model has a class y (a class attribute, known before the factors are built)."""
-        return True
+    def learns_from_labels(self):
+        """Whether batches have a labelled part. Without, y is a cluster."""
+        return self.has_class and self.objective.num_labelled > 0
+
+    @property
+    def style(self):
+        """Names of the latents behind x that do not depend on y in p: what stays when only the class changes."""
+        behind = factorisation.ancestors(self.p, "x") - {"y"}
+        return [name for name in self.p if name in behind and "y" not in factorisation.ancestors(self.p, name)]
 
     # ------------------------------------------------------------------------------------------------------ objective
 
@@ -112,28 +134,61 @@ class DeepGenerativeModel(keras.Model):
         As in the code of Maaloe et al. 2016 the labelled and the unlabelled examples enter as two means, w being
         `labelled_weight`; in a literal eq. 13, a sum over the data sets, a hundred labels nearly vanish.
 
-        What q infers before the class and the class itself are computed for both kinds of examples at once: one product
-        of 200 rows takes less time than two of 100, and batch norm sees one batch.
-
         Args:
-          batch: {"labelled": (raw, y), "unlabelled": raw}: raw examples and class numbers [B].
+          batch: {"labelled": (raw, y), "unlabelled": raw}: raw examples and class numbers [B]; "labelled" is missing in
+            training without labels.
           seed: int32 [2].
           temperature: of the latents' terms; 1 is the bound.
         """
-        (labelled, y), unlabelled = batch["labelled"], batch["unlabelled"]
-        x = self.observe(tf.concat([labelled, unlabelled], 0), noise.fold(seed, "x"))
-        count = labelled.shape[0] if labelled.shape[0] is not None else tf.shape(labelled)[0]
-        inferred, log_q_y = self._infer_class(x, self._draws(x, seed), count)
-        first, rest = slice(None, count), slice(count, None)
-        y = tf.one_hot(y, self.num_classes)
-        terms = {
-            **self._labelled_terms(y, bounds.examples(inferred, first), log_q_y[:, first], noise.fold(seed, 1), temperature),
-            **self._unlabelled_terms(bounds.examples(inferred, rest), log_q_y[:, rest], noise.fold(seed, 2), temperature),
-        }
-        objective = self.objective.alpha * terms["classification_bound"] + terms["unlabelled_bound"]
-        if "labelled_bound" in terms:
-            objective += self.objective.labelled_weight * terms["labelled_bound"]
+        terms = self._terms(batch, seed, temperature)
+        objective = sum(weight * terms[name] for name, weight in self.term_weights.items())
         return {"objective": objective + self.log_weight_prior(), **terms}
+
+    @property
+    def term_weights(self):
+        """The weights of the terms in the objective."""
+        if not self.learns_from_labels:
+            return {"unlabelled_bound": 1.0}
+        weights = {"classification_bound": self.objective.alpha, "unlabelled_bound": 1.0}
+        if self.objective.labelled_weight > 0:
+            weights["labelled_bound"] = self.objective.labelled_weight
+        return weights
+
+    @property
+    def term_names(self):
+        """Names of what `terms` returns."""
+        return ("objective", *self.term_weights, *(["labelled_accuracy"] if self.learns_from_labels else []))
+
+    def _terms(self, batch, seed, temperature):
+        """The terms, but for the objective.
+
+        What q infers before the class, and the class itself, are computed for labelled and unlabelled examples at once:
+        one product of 200 rows takes less time than two of 100.
+        """
+        if not self.has_class:
+            return self._density_terms(batch["unlabelled"], seed, temperature)
+        raw, count = batch["unlabelled"], 0
+        if "labelled" in batch:
+            labelled, y = batch["labelled"]
+            raw = tf.concat([labelled, raw], 0)
+            count = labelled.shape[0] if labelled.shape[0] is not None else tf.shape(labelled)[0]
+        x = self.observe(raw, noise.fold(seed, "x"))
+        inferred, log_q_y = self._infer_class(x, self._draws(x, seed), count)
+        rest = slice(count, None)
+        terms = self._unlabelled_terms(bounds.examples(inferred, rest), log_q_y[:, rest], noise.fold(seed, 2), temperature)
+        if "labelled" in batch:
+            first, y = slice(None, count), tf.one_hot(y, self.num_classes)
+            known = bounds.examples(inferred, first)
+            terms |= self._labelled_terms(y, known, log_q_y[:, first], noise.fold(seed, 1), temperature)
+        return terms
+
+    def _density_terms(self, raw, seed, temperature):
+        """The bound of a model without a class, importance-weighted if asked."""
+        seed = noise.fold(seed, 2)
+        x = self.observe(raw, noise.fold(seed, "x"))
+        values, log_q = bounds.follow(self.q, {"x": x}, self._draws(x, seed))
+        bound = self._reduce_samples()(bounds.log_weight(self.p, values, log_q, temperature))
+        return {"unlabelled_bound": tf.reduce_mean(bound)}
 
     def observe(self, raw, seed=None):
         """Returns x with a sample axis, [1, B, D]."""
@@ -182,12 +237,6 @@ class DeepGenerativeModel(keras.Model):
         return {"unlabelled_bound": tf.reduce_mean(bound)}
 
     stop_classification_gradient = False
-
-    @property
-    def term_names(self):
-        """Names of what `terms` returns."""
-        labelled = ("labelled_bound",) if self.objective.labelled_weight > 0 else ()
-        return ("objective", *labelled, "classification_bound", "labelled_accuracy", "unlabelled_bound")
 
     def log_weight_prior(self):
         """sum log N(W; 0, 1) / (N_l + N_u) over all kernels, without its constant; 0 if it is turned off."""
@@ -245,21 +294,25 @@ class DeepGenerativeModel(keras.Model):
 
     def call(self, raw):
         """Returns q(y|x) for raw examples, [B, K] (the mean of the first latent for models without a class)."""
-        if self.is_semi_supervised:
+        if self.classifies:
             return tf.exp(self.log_class_probs(raw, tf.constant([0, 0])))
         return self.encode(raw)[next(iter(self.q))]
 
     def log_class_probs(self, raw, seed, samples=1):
         """log q(y|x) = log mean_s q(y|a_s, x), [B, K], from `samples` draws of what comes before y."""
         x = self.observe(raw)
-        _, _, log_q_y = bounds.infer_class(self.q, x, self._draws(x, seed, samples=samples))
+        return self.classify(x, self._draws(x, seed, samples=samples))
+
+    def classify(self, x, draws):
+        """log q(y|x), [B, K], for x [1, B, D]: its logarithmic mean over the draws of what comes before y."""
+        _, _, log_q_y = bounds.infer_class(self.q, x, draws)
         return bounds.average_class(log_q_y)[0]
 
     def elbo(self, raw, seed, observation_seed=None):
         """-U(x) <= log p(x) with one sample and y enumerated, [B]: the paper's bound at temperature 1."""
         x = self.preprocess.observation(raw, observation_seed)[tf.newaxis]
         draws = self._draws(x, seed, samples=1)
-        if not self.is_semi_supervised:
+        if not self.has_class:
             return bounds.mean_bound(bounds.marginal_log_weight(self.p, self.q, x, draws))
         values, log_q, log_q_y = bounds.infer_class(self.q, x, draws)
         return bounds.unlabelled_bound(self.p, self.q, (values, log_q), log_q_y, draws)
@@ -276,7 +329,7 @@ class DeepGenerativeModel(keras.Model):
             if name == "y":
                 values["y"] = tf.exp(factor.log_probs(values)) if y is None else y[tf.newaxis]
             else:
-                values[name] = factor.distribution(values).mean()
+                values[name] = factor.point(factor.distribution(values))
         return {name: value[0] for name, value in values.items() if name not in ("x", "y")}
 
     def generate(self, seed, batch, y=None, latents=None):

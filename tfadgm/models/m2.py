@@ -12,6 +12,7 @@ Kingma, Rezende, Mohamed and Welling, "Semi-supervised learning with deep genera
 
 from tfadgm.conditionals import Categorical, Gaussian, StandardNormal, UniformCategorical
 from tfadgm.models.base import DeepGenerativeModel
+from tfadgm.models.latents import sizes
 
 
 class M2(DeepGenerativeModel):
@@ -23,7 +24,7 @@ class M2(DeepGenerativeModel):
     """
 
     def __init__(self, *args, dim_z=50, **kwargs):
-        self.dim_z = dim_z
+        (self.dim_z,) = sizes("dim_z", dim_z, 1)
         super().__init__(*args, **kwargs)
 
     def factors(self):

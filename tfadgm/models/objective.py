@@ -17,7 +17,7 @@ class Objective:
       labelled_weight: the weight of the labelled bound's mean beside the unlabelled bound's. 1 is the authors' code; eq. 13,
         a sum over the data set, is N_l / N_u. 0 leaves it out, and saves its time: labelled examples are in the
         unlabelled pool too, and 100 of them are learned by heart if each counts as much as 600 others.
-      num_labelled, num_unlabelled: N_l and N_u, the sizes of the training sets.
+      num_labelled, num_unlabelled: N_l and N_u, the sizes of the training sets; without labels y is a cluster.
       exact_classes: None: y by exact enumeration. k: the k most probable classes exactly and one sampled from the rest.
       importance_weighted: log-mean-exp over the samples in place of the mean (Burda et al. 2015); q(y|x) is then the
         average over the samples of a.
@@ -44,7 +44,7 @@ class Objective:
             raise ValueError(
                 f"classifier_samples: got {self.classifier_samples}; allowed: none, or at least samples = {self.samples}"
             )
-        least = dict(beta=0, labelled_weight=0, num_labelled=1, num_unlabelled=0, warmup_steps=0)
+        least = dict(beta=0, labelled_weight=0, num_labelled=0, num_unlabelled=0, warmup_steps=0)
         for name, minimum in least.items():
             if not getattr(self, name) >= minimum:
                 raise ValueError(f"{name}: got {getattr(self, name)}; allowed: at least {minimum}")
@@ -52,4 +52,6 @@ class Objective:
     @property
     def alpha(self):
         """The weight of the classification term."""
+        if not self.num_labelled:
+            return 0.0
         return self.beta * (self.num_labelled + self.num_unlabelled) / self.num_labelled

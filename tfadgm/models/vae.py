@@ -1,49 +1,49 @@
-"""Variational auto-encoder.
+"""Variational auto-encoder, of one or more layers of latents, with or without normalising flows.
 
-Kingma and Welling, "Auto-encoding variational Bayes", ICLR 2014; Rezende, Mohamed and Wierstra, ICML 2014.
+Kingma and Welling, "Auto-encoding variational Bayes", ICLR 2014; Rezende, Mohamed and Wierstra, ICML 2014; flows: Rezende
+and Mohamed, "Variational inference with normalizing flows", ICML 2015; importance-weighted training: Burda, Grosse and
+Salakhutdinov, "Importance weighted autoencoders", ICLR 2016.
 
-    p(x,z) = p(z) p(x|z)
-    q(z|x)                                                               (Maaloe et al. 2016, section 2.1)
+    L = 1    p(x,z) = p(z) p(x|z)                                    q(z|x)           (Maaloe et al. 2016, section 2.1)
+    L > 1    p(x,z) = p(zL) prod_i p(z_i|z_{i+1}) p(x|z1)            q(z|x) = q(z1|x) prod_i q(z_i|z_{i-1})
 
     log p(x) >= E_{q(z|x)} [log p(x|z) + log p(z) - log q(z|x)]          (eq. 1)
 """
 
-import tensorflow as tf
-
-from tfadgm import bounds, noise
-from tfadgm.conditionals import Gaussian, StandardNormal
+from tfadgm.conditionals import Gaussian, PlanarFlow, StandardNormal
 from tfadgm.models.base import DeepGenerativeModel
+from tfadgm.models.latents import layers, sizes
 
 
 class VAE(DeepGenerativeModel):
     """p(x,z) = p(z) p(x|z), q(z|x); trained on the unlabelled stream alone.
 
     Args:
-      dim_z: size of z (50 in Kingma et al. 2014).
-      **kwargs: see `DeepGenerativeModel`.
+      dim_z: size of z (50 in Kingma et al. 2014), or the sizes of z1, ..., zL.
+      flows: number of planar flows behind q(z|x) (80 in Rezende and Mohamed 2015); with one layer only.
+      **kwargs: see `DeepGenerativeModel`. The objective's `importance_weighted` makes it the IWAE.
     """
 
-    is_semi_supervised = False
-    term_names = ("objective", "unlabelled_bound")
+    has_class = classifies = False
 
-    def __init__(self, *args, dim_z=50, **kwargs):
-        self.dim_z = dim_z
+    def __init__(self, *args, dim_z=50, flows=0, **kwargs):
+        self.dim_z, self.flows = sizes("dim_z", dim_z), flows
+        if flows < 0 or (flows and len(self.dim_z) > 1):
+            raise ValueError(f"flows: got {flows} with dim_z {self.dim_z}; allowed: 0, or with one layer at least 1")
         super().__init__(*args, **kwargs)
 
     def factors(self):
-        net = self.network
-        p = dict(z=StandardNormal(units=self.dim_z), x=self.p_x("z"))
-        q = dict(z=Gaussian("x", self.dim_z, net))
+        net, above = self.network, self.network.above
+        names = layers("z", len(self.dim_z))
+        units = dict(zip(names, self.dim_z, strict=True))
+        p = {names[-1]: StandardNormal(units=self.dim_z[-1])}
+        q = {names[0]: PlanarFlow("x", self.dim_z[0], net, self.flows) if self.flows else Gaussian("x", self.dim_z[0], net)}
+        for below, name in zip(names, names[1:], strict=False):
+            q[name] = Gaussian(below, units[name], above)
+        for name, parent in reversed(list(zip(names, names[1:], strict=False))):
+            p[name] = Gaussian(parent, units[name], above)
+        p["x"] = self.p_x(names[0])
         return p, q
 
-    def terms(self, batch, seed, temperature=1.0):
-        """The bound of eq. 1, importance-weighted if asked, on the unlabelled batch."""
-        seed = noise.fold(seed, 2)
-        x = self.observe(batch["unlabelled"], noise.fold(seed, "x"))
-        draws = self._draws(x, seed)
-        values, log_q = bounds.follow(self.q, {"x": x}, draws)
-        bound = tf.reduce_mean(self._reduce_samples()(bounds.log_weight(self.p, values, log_q, temperature)))
-        return {"objective": bound + self.log_weight_prior(), "unlabelled_bound": bound}
-
     def get_config(self):
-        return {**super().get_config(), "dim_z": self.dim_z}
+        return {**super().get_config(), "dim_z": self.dim_z, "flows": self.flows}
