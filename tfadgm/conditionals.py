@@ -144,6 +144,43 @@ class StandardNormal(Gaussian):
         return tfd.Independent(DiagonalNormal(zeros, zeros), 1)
 
 
+class SquashedGaussian(Gaussian):
+    """A Gaussian through a scaled sigmoid, on (low, high) (Gemp et al. 2017, section 2)."""
+
+    def __init__(self, given="", units=1, network=None, low=0.0, high=1.0, **kwargs):
+        super().__init__(given, units, network, **kwargs)
+        self.low, self.high = low, high
+
+    def distribution(self, values):
+        return tfd.TransformedDistribution(super().distribution(values), bijectors.scaled_sigmoid(self.low, self.high))
+
+    def sample(self, distribution, samples, batch, seed):
+        return distribution.bijector.forward(super().sample(distribution.distribution, samples, batch, seed))
+
+    def point(self, distribution):
+        """The image of the Gaussian's mean."""
+        return distribution.bijector.forward(distribution.distribution.mean())
+
+
+class Uniform(Conditional):
+    """A uniform prior on [low, high]^units."""
+
+    def __init__(self, low, high, units=1, **kwargs):
+        super().__init__(units=units, **kwargs)
+        self.low, self.high = low, high
+
+    def distribution(self, values):
+        low, high = tf.fill([self.units], self.low), tf.fill([self.units], self.high)
+        return tfd.Independent(tfd.Uniform(low, high), 1)
+
+    def sample(self, distribution, samples, batch, seed):
+        return tf.random.stateless_uniform(tf.stack([samples, batch, self.units]), seed, self.low, self.high)
+
+    def log_prob(self, values, value):
+        """-units log(high - low), [...], also at the border, which a squashed Gaussian reaches by rounding."""
+        return tf.fill(tf.shape(value)[:-1], -self.units * math.log(self.high - self.low))
+
+
 class PlanarFlow(Gaussian):
     """A Gaussian through planar flows whose parameters depend on the parents too (Rezende and Mohamed 2015, section 4.2).
 

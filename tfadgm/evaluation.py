@@ -42,25 +42,57 @@ def elbo(model, x):
 
 
 def log_density(model, x, samples=100, progress=None):
-    """Returns the importance-weighted bound of log p(x) with `samples` samples in nats, [N] (Burda et al. 2015, eq. 8).
+    """Returns the importance-weighted bound of log p(x) with `samples` samples in nats, [N] (Burda et al. 2015, eq. 8)."""
+    return importance(model, x, samples, progress)[0]
 
-    Samples and examples are cut into chunks of at most `MEMORY_VALUES` values, so that memory does not grow with either.
+
+def importance(model, x, samples=100, progress=None):
+    """Importance-weighted estimates of p(x) from `samples` draws of q; memory grows with neither samples nor examples.
+
+    Returns:
+      (bound, effective): log (1/S) sum_s w_s in nats, [N], and the effective sample size (sum w)^2 / sum w^2, between 1
+      and S, [N]: near 1 the bound is one lucky draw.
+    """
+    return _importance(model, x, samples, model.log_weights, "density", progress)
+
+
+def bayes_class_probabilities(model, x, samples=100, progress=None):
+    """Returns p(y|x) = p(x, y) / p(x), float64 [N, K], from importance-weighted estimates of p(x, y) for every class.
+
+    The generative classifier that Maaloe et al. 2016 propose in their discussion, beside q(y|x). The estimates of the
+    classes share their noise.
+    """
+    log_p, _ = _importance(model, x, samples, model.class_log_weights, "bayes", progress)
+    log_p = log_p.astype("float64") - log_p.max(1, keepdims=True)
+    return np.exp(log_p) / np.exp(log_p).sum(1, keepdims=True)
+
+
+def _importance(model, x, samples, log_weights, key, progress):
+    """Returns log mean w and effective sample sizes, [N, ...], of log_weights(raw, seed, samples, ...), [..., S, B].
+
+    Samples and examples are cut into chunks of at most `MEMORY_VALUES` values.
     """
     classes, rows = _rows(model)
     at_once = max(1, min(samples, rows // (20 * classes)))
     chunk = max(1, min(len(x), rows // (at_once * classes)))
 
-    def bound(raw, seed):
-        observation = noise.fold(seed, "observation")
-        total = tf.fill([tf.shape(raw)[0]], -math.inf)
+    def sums(raw, seed):
+        observation, once, twice = noise.fold(seed, "observation"), None, None
         for part, start in enumerate(range(0, samples, at_once)):
             size = min(at_once, samples - start)
-            with tf.control_dependencies([total]):  # one part after the other, so that memory is one part's
-                log_w = model.log_weights(raw, tf.identity(noise.fold(seed, part)), size, observation)
-            total = tf.reduce_logsumexp([total, tf.reduce_logsumexp(log_w, 0)], 0)
-        return total - math.log(samples)
+            before = [] if once is None else [once, twice]
+            with tf.control_dependencies(before):  # one part after the other, so that memory is one part's
+                log_w = log_weights(raw, tf.identity(noise.fold(seed, part)), size, observation)
+            new = tf.reduce_logsumexp(log_w, -2), tf.reduce_logsumexp(2 * log_w, -2)
+            once, twice = new if once is None else map(_logaddexp, (once, twice), new)
+        return tf.stack([tf.transpose(once), tf.transpose(twice)], 1)
 
-    return _in_chunks(bound, ("density", samples, at_once), model, x, chunk, progress)
+    once, twice = np.moveaxis(_in_chunks(sums, (key, samples, at_once), model, x, chunk, progress), 1, 0)
+    return once - math.log(samples), np.exp(2 * once - twice)
+
+
+def _logaddexp(a, b):
+    return tf.reduce_logsumexp(tf.stack([a, b]), 0)
 
 
 def _in_chunks(function, key, model, x, chunk, progress=None):
@@ -125,7 +157,7 @@ def match_clusters(clusters, y, num_clusters, num_classes):
 
 def densities(model, x, samples=100, examples=1000, progress=None):
     """Returns the ELBO over all x and the importance-weighted bound over the first `examples`, with standard errors."""
-    bound, weighted = elbo(model, x), log_density(model, x[:examples], samples, progress)
+    bound, (weighted, effective) = elbo(model, x), importance(model, x[:examples], samples, progress)
     return dict(
         elbo=float(bound.mean()),
         elbo_stderr=float(bound.std() / math.sqrt(len(bound))),
@@ -133,4 +165,5 @@ def densities(model, x, samples=100, examples=1000, progress=None):
         log_density_stderr=float(weighted.std() / math.sqrt(len(weighted))),
         log_density_samples=samples,
         log_density_examples=len(weighted),
+        effective_samples=float(np.median(effective)),
     )

@@ -140,8 +140,8 @@ def reliability_diagram(y, probabilities, path):
 
 
 def is_image(raw_shape):
-    """Whether raw examples can be shown as pictures: [height, width] or [height, width, 1, 3 or 4]."""
-    return len(raw_shape) == 2 or (len(raw_shape) == 3 and raw_shape[-1] in (1, 3, 4))
+    """Whether raw examples can be shown as pictures: [height, width] or [height, width, 1, 2 (a stereo pair), 3 or 4]."""
+    return len(raw_shape) == 2 or (len(raw_shape) == 3 and 1 <= raw_shape[-1] <= 4)
 
 
 def pixels(model, raw):
@@ -151,7 +151,9 @@ def pixels(model, raw):
     if model.likelihood == "gaussian":  # x has no range of its own
         low, high = (0, model.levels - 1) if model.levels else (np.min(raw), np.max(raw))
     shown = np.clip((raw - low) / np.maximum(high - low, 1e-30), 0, 1)
-    return shown if len(raw_shape) == 2 else shown[..., 0] if raw_shape[-1] == 1 else shown[..., :3]
+    if len(raw_shape) == 2 or raw_shape[-1] > 2:
+        return shown if len(raw_shape) == 2 else shown[..., :3]
+    return np.concatenate([shown[..., i] for i in range(raw_shape[-1])], -1)  # the pictures of a pair side by side
 
 
 def mosaic(tiles):

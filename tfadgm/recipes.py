@@ -50,7 +50,11 @@ DATASETS = {
     ),
     "mnist": dict(IMAGES, labels=100, minutes=30.0),
     "fashion_mnist": dict(IMAGES, labels=1000, minutes=30.0),
+    "mnist:low": dict(IMAGES, labels=None, minutes=30.0),
     "svhn": dict(IMAGES, labels=1000, epochs=100),
+    "norb": dict(IMAGES, labels=1000, epochs=100),
+    "omniglot": dict(IMAGES, labels=None, minutes=30.0),
+    "freyface": dict(COMMON, labels=0, epochs=200, hidden=(200, 200), batch_norm=True),
 }
 OWN = dict(COMMON, labels=None, epochs=100, hidden=(200, 200), batch_norm=True)
 
@@ -64,13 +68,14 @@ MODELS = {
     "m1": NO_CLASS | NO_A,
     "m2": NO_A,
     "m1m2": NO_A | dict(dim_z=(50, 50)),
+    "untapped": NO_CLASS | NO_A | dict(dim_z=(2,), labelled_weight=1.0),
     "cagem": NO_CLASS | NO_A | dict(dim_z=(64, 32), beta=0.1),
 }
 
 
 def resolve(model, dataset, **given):
     """Returns the `Settings` of `model` on `dataset`: defaults, then the recipe, then what was `given`."""
-    chosen = dict(DATASETS.get(dataset, OWN))
+    chosen = dict(DATASETS.get(dataset) or DATASETS.get(dataset.partition(":")[0], OWN))
     chosen.update(MODELS.get(model, {}))
     if "epochs" in given or "minutes" in given:
         chosen.pop("epochs", None)

@@ -12,12 +12,13 @@ MODELS = {
     "avae": "tfadgm.models.avae:AVAE",
     "lvae": "tfadgm.models.lvae:LVAE",
     "cagem": "tfadgm.models.cagem:CaGeM",
+    "untapped": "tfadgm.models.untapped:Untapped",
 }
 
 DATASETS = {
     "digits": "tfadgm.data.digits:load",
     "half_moons": "tfadgm.data.half_moons:load",
-    "mnist": "tfadgm.data.mnist_digits:load",
+    "mnist": "tfadgm.data.mnist:load",
     "fashion_mnist": "tfadgm.data.fashion_mnist:load",
     "svhn": "tfadgm.data.svhn:load",
     "norb": "tfadgm.data.norb:load",

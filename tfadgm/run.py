@@ -17,7 +17,7 @@ import time
 
 import numpy as np
 
-from tfadgm import baseline, evaluation, export, figures, training
+from tfadgm import baseline, diagnostics, evaluation, export, figures, training
 from tfadgm.data import pipeline
 from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.registry import model_class
@@ -114,6 +114,39 @@ def evaluate(model, settings, data, split):
             results["supervised_baseline_error"] = evaluation.classification(supervised, y)["error"]
     results.update(evaluation.densities(model, x, settings.density_samples, settings.density_examples))
     return results, (None if probabilities is None else y), probabilities
+
+
+def bayes(model, data, split, samples, examples):
+    """Returns error, calibration and seconds of the generative classifier (`evaluation.bayes_class_probabilities`).
+
+    Raises:
+      ValueError: if the model has no class, or no held-out example has a label.
+    """
+    part, x, y = _held_out(data, split)
+    if not model.has_class or y is None or not split.labelled.size:
+        raise ValueError("bayes_samples: allowed: 0, since there is no p(x, y), or no label to compare with")
+    begun = time.perf_counter()
+    probabilities = evaluation.bayes_class_probabilities(model, x[:examples], samples)
+    named = evaluation.classification(probabilities, y[:examples])
+    discriminative = evaluation.classification(evaluation.class_probabilities(model, x[:examples]), y[:examples])
+    return dict(
+        bayes_samples=samples,
+        bayes_seconds=time.perf_counter() - begun,
+        **{f"bayes_{name}": value for name, value in named.items()},
+        bayes_q_error=discriminative["error"],
+    )
+
+
+def diagnose(model, data, split, examples):
+    """Returns the terms of the bound by factor, the KL per unit and the active units, over held-out examples."""
+    _, x, _ = _held_out(data, split)
+    units = diagnostics.kl_per_unit(model, x[:examples])
+    return dict(
+        examples=len(x[:examples]),
+        terms=diagnostics.terms(model, x[:examples]),
+        kl_per_unit={name: [float(v) for v in value] for name, value in units.items()},
+        active_units=diagnostics.active_units(model, x[:examples]),
+    )
 
 
 def _match(model, settings, data, split, examples=5000):

@@ -10,6 +10,7 @@ from tfadgm import registry
 from tfadgm.conditionals import LIKELIHOODS
 from tfadgm.models.adgm import AUX_GRADIENTS, AUXILIARIES
 from tfadgm.models.cagem import CLASSIFIERS as CASCADE_CLASSIFIERS
+from tfadgm.models.untapped import CLASS_DRAWS
 from tfadgm.networks import ACTIVATIONS, TRUNKS
 from tfadgm.svm import KINDS as FEATURE_CLASSIFIERS
 
@@ -45,7 +46,9 @@ class Settings:
 
     model: str = _setting("sdgm", "The model.", tuple(registry.MODELS))
     dataset: str = _setting(
-        "mnist", f"The data: {', '.join(registry.DATASETS)}; npz:FILE, csv:FILE, images:DIR for your own."
+        "mnist",
+        f"The data: {', '.join(registry.DATASETS)}. npz:FILE, csv:FILE, images:DIR for your own; freyface:FILE; "
+        "mnist:low, omniglot:characters, norb:OPTIONS (see the data set's module).",
     )
     labels: int | None = _setting(
         100, "Number of labels to keep, evenly over classes; 'none' keeps all; with 0, y is a cluster.", kind=int
@@ -83,6 +86,14 @@ class Settings:
     end_to_end: bool | None = _model(None, "Train M1 and M2 at once (m1m2).", kind=bool)
     feature_classifier: str | None = _model(None, "The classifier of the features (m1).", FEATURE_CLASSIFIERS, kind=str)
     anchors: int | None = _model(None, "Most anchors of the classifier's kernel (m1).", kind=int)
+    z_range: tuple | None = _model(None, "Interval of each z, two numbers (untapped).", kind="numbers")
+    hidden_y: tuple | None = _model(None, "Widths of the networks of q(y|x) (untapped).", kind=tuple)
+    hidden_z: tuple | None = _model(None, "Widths of the networks of q(z|x,y) (untapped).", kind=tuple)
+    class_draw: str | None = _model(None, "y of unlabelled examples (untapped).", CLASS_DRAWS, kind=str)
+    gumbel_temperature: float | None = _model(None, "Temperature of a relaxed y (untapped).", kind=float)
+    reverse: bool | None = _model(None, "Whether the inverse is trained too (untapped).", kind=bool)
+    class_weight: float | None = _model(None, "Weight of the classification term (untapped).", kind=float)
+    x_weight: float | None = _model(None, "Weight of the inverse's squared error (untapped).", kind=float)
     clusters: int | None = _setting(
         None, "Number of values of y, for labels=0; 'none': the classes.", kind=int, group="model"
     )
@@ -127,7 +138,7 @@ class Settings:
             choices = field.metadata["choices"]
             if choices and value is not None and value not in choices:
                 raise ValueError(f"{field.name}: got {value!r}; allowed: {', '.join(choices)}")
-        for name in ("hidden", "hidden_above", "filters", "dim_z", "dim_a"):
+        for name in ("hidden", "hidden_above", "filters", "dim_z", "dim_a", "z_range", "hidden_y", "hidden_z"):
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, (value,) if isinstance(value, int) else tuple(value))
@@ -199,5 +210,6 @@ _KINDS = {
     float: (float, "a number"),
     str: (str, "text"),
     bool: (_parse_bool, "true or false"),
+    "numbers": (lambda text: tuple(float(part) for part in text.split(",")), "numbers separated by commas"),
     tuple: (lambda text: tuple(int(part) for part in text.split(",")), "whole numbers separated by commas"),
 }

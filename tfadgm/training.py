@@ -58,6 +58,7 @@ def load_data(settings):
         seed=settings.seed,
         labelled_in_unlabelled=settings.labelled_in_unlabelled,
         given_labels=_given_labels(settings, data),
+        classes=data.labelled_classes,
     )
     return data, drawn
 
@@ -99,6 +100,8 @@ def make_model(settings, data, split):
         weight_prior=settings.weight_prior,
     )
     model_class = registry.model_class(settings.model)
+    if model_class.classifies and (settings.clusters or data.num_classes) < 2:
+        raise ValueError(f"model: got {settings.model} for {data.num_classes} classes; allowed: {', '.join(_densities())}")
     model = model_class(
         preprocess,
         settings.clusters or data.num_classes,
@@ -118,6 +121,10 @@ def make_model(settings, data, split):
     return model
 
 
+def _densities():
+    return [name for name in registry.MODELS if not registry.model_class(name).classifies]
+
+
 def _model_options(settings, model_class):
     allowed = set()
     for base in model_class.__mro__:
@@ -126,11 +133,13 @@ def _model_options(settings, model_class):
     own = [field.name for field in dataclasses.fields(settings) if field.metadata["group"] == "model"]
     given = {name: getattr(settings, name) for name in own if getattr(settings, name) is not None}
     given.pop("clusters", None)
+    further = [field.name for field in dataclasses.fields(model_class.options_class)] if model_class.options_class else []
     for name in given:
-        if name not in allowed:
-            options = ", ".join(option for option in own if option in allowed)
+        if name not in allowed and name not in further:
+            options = ", ".join(option for option in own if option in allowed or option in further)
             raise ValueError(f"{name}: model {settings.model} has no such option; allowed: {options}")
-    return {name: value[0] if isinstance(value, tuple) and len(value) == 1 else value for name, value in given.items()}
+    options = {name: given.pop(name) for name in further if name in given}
+    return given | ({"options": model_class.options_class(**options)} if further else {})
 
 
 def train(settings, data, split, directory, quiet=False, start=None):

@@ -65,6 +65,29 @@ def test_a_class_without_labels_is_refused():
         pipeline.split(y, 4)
 
 
+def test_classes_that_are_said_to_have_no_labels_need_none():
+    y = make_data().y_train
+    y[y >= 2] = -1
+    drawn = pipeline.split(y, 4, labels=10, validation=20, classes=(0, 1))
+    assert np.bincount(y[drawn.labelled]).tolist() == [5, 5] and set(y[drawn.validation]) == {0, 1}
+    assert set(y[pipeline.split(y, 4, classes=(0, 1)).labelled]) == {0, 1}
+    with pytest.raises(ValueError, match="labels: got 1; allowed: 0, or 2 "):
+        pipeline.split(y, 4, labels=1, classes=(0, 1))
+
+
+def test_no_labels_leave_everything_in_the_pool():
+    drawn = pipeline.split(make_data().y_train, 4, labels=0, validation=30)
+    assert drawn.labelled.size == 0 and len(drawn.validation) == 30
+    assert len(drawn.unlabelled) + 30 == len(make_data().y_train)
+    unlabelled, labelled = pipeline.epoch_indices(drawn, 10, 0, seed=0, epoch=0)
+    assert labelled.shape == (len(unlabelled), 0)
+
+
+def test_data_without_classes_have_a_validation_set_all_the_same():
+    drawn = pipeline.split(np.full(50, -1), 0, labels=None, validation=7)
+    assert drawn.labelled.size == 0 and len(drawn.validation) == 7 and len(drawn.unlabelled) == 43
+
+
 def test_a_class_with_too_few_examples_is_refused():
     y = np.array([0] * 50 + [1] * 50 + [2] * 50 + [3] * 2)
     with pytest.raises(ValueError, match="of class 3; allowed: its 2"):

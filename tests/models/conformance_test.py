@@ -12,6 +12,7 @@ import tensorflow as tf
 from tfadgm import batch_norm, bounds, networks, optimizers, registry
 from tfadgm.data.preprocess import Preprocess
 from tfadgm.models.objective import Objective
+from tfadgm.models.untapped import UntappedOptions
 
 D, K, B = 12, 4, 8
 SEED = tf.constant([5, 6])
@@ -24,6 +25,7 @@ VARIANTS = {
     "avae, a sees x": dict(a_sees_x=True),
     "m1, logistic": dict(feature_classifier="logistic"),
     "m1m2, end to end": dict(dim_z=(3, 3), end_to_end=True),
+    "untapped, enumerated": dict(options=UntappedOptions(class_draw="enumerate", reverse=False)),
     "cagem, no skip": dict(dim_z=(3, 3), skip=False, classifier="q"),
 }
 NAMES = [*registry.MODELS, *VARIANTS]
@@ -125,7 +127,10 @@ def test_the_objective_is_the_weighted_sum_of_its_terms(name):
     terms = _training_terms(model)
     kernels = [w.numpy() for w in model.trainable_variables if w.name == "kernel"]
     expected = terms["unlabelled_bound"] - sum((w**2).sum() for w in kernels) / 2 / 1000
-    weights = {"labelled_bound": 0.5, "classification_bound": 0.3 * 1000 / 100, "cascade_bound": 0.3 * 1000 / 100}
+    weights = dict.fromkeys(["classification_bound", "cascade_bound"], 0.3 * 1000 / 100)
+    if model.options_class is not None:
+        weights = {"classification_bound": 10.0, "x_bound": 0.1, "reverse_bound": 1.0}
+    weights["labelled_bound"] = 0.5
     expected += sum(weight * terms.get(term, 0.0) for term, weight in weights.items())
     np.testing.assert_allclose(terms["objective"], expected, rtol=1e-5)
 

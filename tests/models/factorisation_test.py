@@ -48,6 +48,8 @@ PAPERS = [
         "p(x,y,z2,z1) = p(y) p(z2) p(z1|y,z2) p(x|z1)",
         "q(z1,y,z2|x) = q(z1|x) q(y|z1) q(z2|y,z1)",
     ),
+    # Gemp et al. 2017, eq. 1 and 2
+    ("untapped", {}, "p(x,y,z) = p(y) p(z) p(x|y,z)", "q(y,z|x) = q(y|x) q(z|x,y)"),
     # Maaloe et al. 2017, eq. 1 and 2
     (
         "cagem",

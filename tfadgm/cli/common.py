@@ -97,6 +97,10 @@ def results_table(results):
         if "supervised_baseline_error" in results:
             rows.append(("supervised baseline", f"{100 * results['supervised_baseline_error']:.2f}% (the labels alone)"))
         rows.append(("calibration", f"ECE {100 * results['ece']:.2f}%, NLL {results['nll']:.4f} nats"))
+    if "bayes_error" in results:
+        error, stderr = 100 * results["bayes_error"], 100 * results["bayes_error_stderr"]
+        text = f"{error:.2f}% +- {stderr:.2f} ({results['bayes_examples']} examples, {results['bayes_samples']} samples)"
+        rows.append(("Bayes' rule", f"{text}; q(y|x) on the same: {100 * results['bayes_q_error']:.2f}%"))
     rows.append(("ELBO", f"{results['elbo']:.2f} +- {results['elbo_stderr']:.2f} nats"))
     weighted = f"{results['log_density']:.2f} +- {results['log_density_stderr']:.2f} nats"
     rows.append(
@@ -105,4 +109,15 @@ def results_table(results):
     if "train_seconds" in results:
         rate = f"{results['epochs']} epochs, {results['steps_per_second']:.1f} steps/s"
         rows.append(("training", f"{results['train_seconds']:.0f} s, {rate}, peak {results['peak_memory_mb']:.0f} MB"))
+    return table(rows)
+
+
+def diagnostics_table(found):
+    """Returns the diagnostics of `run.diagnose` as text: nats per example of each factor, and what each latent carries."""
+    rows = [(name, f"{value:10.3f} nats") for name, value in found["terms"].items()]
+    rows.append(("sum (the ELBO)", f"{sum(found['terms'].values()):10.3f} nats, {found['examples']} examples"))
+    for name, active in found["active_units"].items():
+        units = found["kl_per_unit"].get(name)
+        carried = "" if units is None else f" of {len(units)}; KL {sum(units):.2f} nats, largest {max(units):.2f}"
+        rows.append((f"{name}, active units", f"{active}{carried}"))
     return table(rows)

@@ -2,6 +2,10 @@
 
 bin/evaluate --run=DIR
 bin/evaluate --run=DIR --density_samples=5000 --density_examples=10000
+bin/evaluate --run=DIR --bayes_samples=100 --diagnostics
+
+The generative classifier p(y|x) of --bayes_samples is Bayes' rule on importance-weighted estimates of p(x, y). Diagnostics
+are the bound's terms by factor, the KL divergence of each unit and the number of active units of each latent.
 """
 
 import dataclasses
@@ -17,6 +21,11 @@ def define_flags():
     flags.DEFINE_integer("test_samples", 100, "Samples of a averaged inside q(y|x).", lower_bound=1)
     flags.DEFINE_integer("density_samples", 100, "Importance samples of log p(x).", lower_bound=1)
     flags.DEFINE_integer("density_examples", 1000, "Examples whose log p(x) is estimated.", lower_bound=1)
+    flags.DEFINE_integer(
+        "bayes_samples", 0, "Importance samples of p(x, y) for p(y|x); 0: no such classifier.", lower_bound=0
+    )
+    flags.DEFINE_integer("bayes_examples", 1000, "Examples that it classifies.", lower_bound=1)
+    flags.DEFINE_bool("diagnostics", False, "Whether the bound is taken apart.")
 
 
 def main(argv):
@@ -29,9 +38,16 @@ def main(argv):
     opened = run.Run.open(values.run)
     samples = {name: values[name].value for name in ("test_samples", "density_samples", "density_examples")}
     settings = dataclasses.replace(opened.settings, **samples)
-    results, _, _ = run.evaluate(opened.model, settings, *opened.data())
+    data, split = opened.data()
+    results, _, _ = run.evaluate(opened.model, settings, data, split)
+    if values.bayes_samples:
+        results.update(run.bayes(opened.model, data, split, values.bayes_samples, values.bayes_examples))
+    if values.diagnostics:
+        results["diagnostics"] = run.diagnose(opened.model, data, split, values.density_examples)
     run.write_json(opened.path / "evaluation.json", results)
     print(common.results_table(results))
+    if values.diagnostics:
+        print(common.diagnostics_table(results["diagnostics"]))
 
 
 def entry():

@@ -21,12 +21,13 @@ class Dataset:
       x_train: [N, ...] raw examples (an array or a memory map).
       y_train: int64 [N]: class numbers; -1 is unlabelled.
       x_test, y_test: the test set, or None.
-      class_names: K strings.
+      class_names: K strings; none for data without classes.
       likelihood: the default p(x|.), one of `conditionals.LIKELIHOODS`.
       levels: number of grey levels of raw examples that are whole numbers 0, ..., levels - 1; None for real numbers.
       scale: how a Gaussian p(x|.) sees them, x = (raw - shift) * scale: a number with shift 0; "standardise": both per
         feature, or "channel": a scale per channel, from the training examples.
       paper_labels: indices of the training examples that the paper labels, for `label_draw="paper"`; None: it draws them.
+      labelled_classes: the classes that have labels in training; None: all. Others are to be found without.
       min_column_std: components of x whose standard deviation over the training set is below it are dropped.
     """
 
@@ -41,6 +42,7 @@ class Dataset:
     scale: object = 1.0
     min_column_std: float = 0.0
     paper_labels: np.ndarray | None = None
+    labelled_classes: tuple | None = None
 
     def __post_init__(self):
         self.y_train = np.asarray(self.y_train, "int64")

@@ -5,4 +5,4 @@ from tfadgm.data import mnist
 
 def load(argument=None, **options):
     """Returns the 60,000 training and 10,000 test images."""
-    return mnist.load(**options, name="fashion_mnist")
+    return mnist.load(argument, **options, name="fashion_mnist")

@@ -27,7 +27,7 @@ class Split:
     validation: np.ndarray
 
 
-def split(y, num_classes, labels=None, validation=0, seed=0, labelled_in_unlabelled=True, given_labels=None):
+def split(y, num_classes, labels=None, validation=0, seed=0, labelled_in_unlabelled=True, given_labels=None, classes=None):
     """Draws the validation set and the labelled examples from the seed.
 
     Args:
@@ -38,28 +38,32 @@ def split(y, num_classes, labels=None, validation=0, seed=0, labelled_in_unlabel
       validation: how many examples to hold out, drawn from those that have a label.
       seed: the seed of both draws.
       labelled_in_unlabelled: whether labelled examples are also in the unlabelled pool (as in the papers).
+      classes: those that have labels; None: all.
       given_labels: indices of the labelled examples, which are then not drawn (nor held out).
 
     Raises:
       ValueError: if there are fewer labels than classes, or fewer examples of a class than are asked for.
     """
     generator = np.random.default_rng([seed, 1])
+    classes = np.arange(num_classes) if classes is None else np.asarray(classes)
     given = np.asarray([] if given_labels is None else given_labels, "int64")
-    known = generator.permutation(np.setdiff1d(np.flatnonzero(y != UNLABELLED), given))
-    if not 0 <= validation < len(known):
+    # Of data without classes any example can be held out.
+    candidates = np.flatnonzero(y != UNLABELLED) if num_classes else np.arange(len(y))
+    known = generator.permutation(np.setdiff1d(candidates, given))
+    if not 0 <= validation < max(len(known), 1):
         raise ValueError(
             f"validation: got {validation}; allowed: 0 to {len(known) - 1}, as {len(known)} examples have labels"
         )
     held_out, known = np.sort(known[:validation]), known[validation:]
     if given.size:
         labelled = given
+    elif labels == 0 or not num_classes:
+        labelled = known[:0]
     else:
-        labelled = known if labels is None else _even_draw(y, known, num_classes, labels, generator)
-    counts = np.bincount(y[labelled], minlength=num_classes)
-    if (counts == 0).any() and labels != 0:
-        raise ValueError(
-            f"labels: class {int(counts.argmin())} has none; allowed: at least one label of each of {num_classes} classes"
-        )
+        labelled = known if labels is None else _even_draw(y, known, classes, labels, generator)
+        missing = np.setdiff1d(classes, y[labelled])
+        if len(missing):
+            raise ValueError(f"labels: class {missing[0]} has none; allowed: at least one of each of {len(classes)} classes")
     pool = np.setdiff1d(np.arange(len(y)), held_out)
     if not labelled_in_unlabelled:
         pool = np.setdiff1d(pool, labelled)
@@ -68,19 +72,17 @@ def split(y, num_classes, labels=None, validation=0, seed=0, labelled_in_unlabel
     return Split(np.sort(labelled), pool, held_out)
 
 
-def _even_draw(y, known, num_classes, labels, generator):
-    if labels == 0:
-        return known[:0]
-    if not num_classes <= labels <= len(known):
-        raise ValueError(f"labels: got {labels}; allowed: 0, or {num_classes} (one per class) to {len(known)}")
-    share = np.full(num_classes, labels // num_classes)
-    share[generator.permutation(num_classes)[: labels % num_classes]] += 1
+def _even_draw(y, known, classes, labels, generator):
+    if not len(classes) <= labels <= len(known):
+        raise ValueError(f"labels: got {labels}; allowed: 0, or {len(classes)} (one per class) to {len(known)}")
+    share = np.full(len(classes), labels // len(classes))
+    share[generator.permutation(len(classes))[: labels % len(classes)]] += 1
     chosen = []
-    for k in range(num_classes):
+    for k, count in zip(classes, share, strict=True):
         of_class = known[y[known] == k]
-        if len(of_class) < share[k]:
-            raise ValueError(f"labels: got {labels}, {share[k]} of class {k}; allowed: its {len(of_class)} examples")
-        chosen.append(of_class[: share[k]])
+        if len(of_class) < count:
+            raise ValueError(f"labels: got {labels}, {count} of class {k}; allowed: its {len(of_class)} examples")
+        chosen.append(of_class[:count])
     return np.concatenate(chosen)
 
 

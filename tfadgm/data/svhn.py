@@ -11,6 +11,8 @@ from tfadgm.data.dataset import Dataset
 
 def load(argument=None, *, data_dir=None, tfds_name=None, **_):
     """Returns train (with extra, if it is there) and test images, uint8 [N, 32, 32, 3]."""
+    if argument is not None:
+        raise ValueError(f"dataset svhn: got {argument!r}; allowed: svhn")
     name = tfds_name or "svhn_cropped"
     x_train, y_train, class_names = tfds_source.read(name, ["train", "extra"], data_dir)
     x_test, y_test, _ = tfds_source.read(name, ["test", "test_first10000"], data_dir)

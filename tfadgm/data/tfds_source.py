@@ -44,8 +44,10 @@ def read_builder(builder, splits):
     feature = builder.info.features["image"]
     count = sum(builder.info.splits[split].num_examples for split in splits)
     x, y, at = allocate((count, *feature.shape), np.uint8), np.empty(count, "int64"), 0
+    # TFDS would keep all decoded pictures of a small set in memory, for a second pass that does not come.
+    once = tfds.ReadConfig(try_autocache=False)
     for split in splits:
-        for batch in tfds.as_numpy(builder.as_dataset(split=split, shuffle_files=False).batch(1024)):
+        for batch in tfds.as_numpy(builder.as_dataset(split=split, shuffle_files=False, read_config=once).batch(1024)):
             x[at : at + len(batch["label"])] = batch["image"]
             y[at : at + len(batch["label"])] = batch["label"]
             at += len(batch["label"])

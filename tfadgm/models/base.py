@@ -101,6 +101,8 @@ class DeepGenerativeModel(keras.Model):
     has_class = True
     classifies = True
 
+    # A dataclass of further options, the constructor's `options`, for a model that has many.
+    options_class = None
     # Name of the model that is to be trained before this one, which then takes it over by `start_from`.
     first_stage = None
 
@@ -173,7 +175,8 @@ class DeepGenerativeModel(keras.Model):
             raw = tf.concat([labelled, raw], 0)
             count = labelled.shape[0] if labelled.shape[0] is not None else tf.shape(labelled)[0]
         x = self.observe(raw, noise.fold(seed, "x"))
-        inferred, log_q_y = self._infer_class(x, self._draws(x, seed), count)
+        with batch_norm.separate_moments(count):
+            inferred, log_q_y = self._infer_class(x, self._draws(x, seed), count)
         rest = slice(count, None)
         terms = self._unlabelled_terms(bounds.examples(inferred, rest), log_q_y[:, rest], noise.fold(seed, 2), temperature)
         if "labelled" in batch:
@@ -321,6 +324,11 @@ class DeepGenerativeModel(keras.Model):
         """log of `samples` unbiased estimates of p(x), [S, B]; `bounds.importance_bound` of them bounds log p(x)."""
         x = self.preprocess.observation(raw, observation_seed)[tf.newaxis]
         return bounds.marginal_log_weight(self.p, self.q, x, self._draws(x, seed, samples=samples))
+
+    def class_log_weights(self, raw, seed, samples, observation_seed=None):
+        """log of `samples` unbiased estimates of p(x, y) for every class, [K, S, B]: for Bayes' rule."""
+        x = self.preprocess.observation(raw, observation_seed)[tf.newaxis]
+        return bounds.class_log_weight(self.p, self.q, x, self._draws(x, seed, samples=samples))
 
     def encode(self, raw, y=None):
         """Returns the means of q's latents, a dict of [B, units]; y is a one-hot [B, K], or q's own probabilities."""

@@ -1,0 +1,76 @@
+"""The parts of the bound add up to it; KL per unit adds up to the latent's; Bayes' rule equals a sum in numpy."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfadgm import bounds, diagnostics, evaluation, networks, noise, registry
+from tfadgm.data.preprocess import Preprocess
+
+D, K = 6, 3
+
+
+def _make(name, **options):
+    options = {"dim_z": (3, 2)} if name in ("cagem", "avae", "lvae", "m1m2") else {"dim_z": 3}
+    options |= {"dim_a": (3, 2)} if name == "avae" else {}
+    return registry.model_class(name)(Preprocess([D]), K, network=networks.Network(hidden=(8,)), **options)
+
+
+def _raw(count=20):
+    return (np.random.default_rng(0).random((count, D)) < 0.5).astype("float32")
+
+
+@pytest.mark.parametrize("name", ["vae", "avae", "lvae", "m2", "adgm", "sdgm", "cagem", "m1m2"])
+def test_the_parts_add_up_to_the_bound(name):
+    model = _make(name)
+    parts = diagnostics.terms(model, _raw(), chunk=20)
+    seed = tf.constant(evaluation.SEED)
+    np.testing.assert_allclose(sum(parts.values()), np.mean(model.elbo(_raw(), seed)), rtol=1e-4)
+    assert len(parts) == len(model.p) + len(model.q)
+
+
+def test_kl_per_unit_adds_up_to_the_difference_of_the_latents_parts():
+    model = _make("adgm")
+    parts = diagnostics.terms(model, _raw(), chunk=20)
+    units = diagnostics.kl_per_unit(model, _raw(), chunk=20)
+    assert {name: len(value) for name, value in units.items()} == {"a": 100, "z": 3}
+    np.testing.assert_allclose(units["z"].sum(), -parts["log p(z)"] - parts["-log q(z|a,x,y)"], rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(units["a"].sum(), -parts["log p(a|y,z)"] - parts["-log q(a|x)"], rtol=1e-3, atol=1e-3)
+
+
+def test_chunks_do_not_change_the_means_much():
+    model = _make("vae")
+    one, many = (diagnostics.terms(model, _raw(400), chunk=chunk) for chunk in (400, 100))
+    for name, value in one.items():
+        np.testing.assert_allclose(many[name], value, rtol=0.1)
+
+
+def test_a_unit_that_ignores_x_is_not_active():
+    model = _make("vae")
+    kernel = model.q["z"].head.kernel
+    kernel.assign(tf.concat([tf.zeros([8, 1]), 10 * kernel[:, 1:]], 1))
+    assert diagnostics.active_units(model, _raw(100)) == {"z": 2}
+
+
+def test_bayes_rule_is_that_of_the_importance_weights(monkeypatch):
+    model, raw = _make("sdgm"), _raw(7)
+    seed = tf.constant(evaluation.SEED)
+    draws_seed, observation = noise.fold(seed, 0), noise.fold(seed, "observation")
+    log_w = np.asarray(model.class_log_weights(raw, draws_seed, 5, observation), "float64")
+    joint = np.exp(log_w).mean(1).T
+    ours = evaluation.bayes_class_probabilities(model, raw, samples=5)
+    np.testing.assert_allclose(ours, joint / joint.sum(1, keepdims=True), rtol=1e-3)
+    bound, effective = evaluation.importance(model, raw, samples=5)
+    w = np.exp(np.asarray(model.log_weights(raw, draws_seed, 5, observation), "float64"))
+    np.testing.assert_allclose(bound, np.log(w.mean(0)), rtol=1e-4)
+    np.testing.assert_allclose(effective, w.sum(0) ** 2 / (w**2).sum(0), rtol=1e-3)
+    assert ((1 <= effective) & (effective <= 5)).all()
+
+
+def test_importance_weights_in_parts_are_those_of_many_samples(monkeypatch):
+    model, raw = _make("vae"), _raw(6)
+    monkeypatch.setattr(evaluation, "MEMORY_VALUES", 8 * 20 * 7)  # 7 samples at a time
+    bound, effective = evaluation.importance(model, raw, samples=70)
+    assert (effective > 7).all() and (effective <= 70).all()
+    exact = bounds.importance_bound(model.log_weights(raw, tf.constant([0, 0]), 20_000))
+    np.testing.assert_allclose(bound, exact, atol=0.5)

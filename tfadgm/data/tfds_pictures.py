@@ -1,0 +1,64 @@
+"""Sets from TensorFlow Datasets whose examples are made of several features, or whose pictures are made smaller.
+
+They are converted batch by batch, so that the pictures of the original size are never in memory together.
+"""
+
+import os
+
+import numpy as np
+
+BATCH = 256
+
+
+def read(name, split, data_dir, pictures, labels, convert):
+    """Returns (x, y, class names) of a split of the TFDS data set `name`.
+
+    Args:
+      name: the TFDS name.
+      split: the split's name.
+      data_dir: the TFDS data directory; None is TFDS' default. What is not there is downloaded.
+      pictures: names of the features that x is made of.
+      labels: names of the features that hold class numbers.
+      convert: a function of the arrays of `pictures` in a batch, uint8 [n, height, width, channels], to x [n, ...].
+
+    Returns:
+      x: array [N, ...], what `convert` returned.
+      y: int64 [len(labels), N].
+      class names: a list of names for each of `labels`.
+
+    Raises:
+      ValueError: if the data set cannot be found, downloaded or read, or lacks a split or a feature.
+    """
+    import tensorflow_datasets as tfds
+
+    if data_dir is not None and not os.path.isdir(os.path.expanduser(data_dir)):
+        raise ValueError(f"data_dir: got {data_dir!r}, which is no directory; allowed: a TFDS data directory")
+    try:
+        builder = tfds.builder(name, data_dir=data_dir)
+        builder.download_and_prepare()
+        return _read_builder(builder, split, pictures, labels, convert)
+    except Exception as error:  # TFDS raises many kinds: unknown names, network and checksum errors, corrupt records
+        reason = str(error).strip().splitlines()
+        raise ValueError(
+            f"TFDS data set {name!r} in {data_dir or 'the default data directory'} cannot be read: "
+            f"{type(error).__name__}: {reason[0] if reason else ''}"
+        ) from error
+
+
+def _read_builder(builder, split, pictures, labels, convert):
+    import tensorflow_datasets as tfds
+
+    features = builder.info.features
+    missing = [feature for feature in (*pictures, *labels) if feature not in features]
+    if missing:
+        raise ValueError(f"its features are {', '.join(sorted(features))}; allowed: {', '.join(missing)} are required too")
+    x, y = [], []
+    # TFDS would keep all decoded pictures of a small set in memory, for a second pass that does not come.
+    once = tfds.ReadConfig(try_autocache=False)
+    examples = builder.as_dataset(split=split, shuffle_files=False, read_config=once)
+    for batch in tfds.as_numpy(examples.batch(BATCH)):
+        x.append(convert(*(batch[feature] for feature in pictures)))
+        y.append(np.stack([batch[feature] for feature in labels]).astype("int64"))
+    if not x:
+        raise ValueError(f"split {split!r} is empty")
+    return np.concatenate(x), np.concatenate(y, axis=1), [list(features[feature].names) for feature in labels]

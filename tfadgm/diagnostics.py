@@ -1,0 +1,93 @@
+"""Where a bound's nats go: terms by factor, KL per unit, active units."""
+
+import numpy as np
+import tensorflow as tf
+
+from tfadgm import bounds, evaluation, noise
+from tfadgm.conditionals import DiagonalNormal
+
+ACTIVE = 0.01  # variance of a unit's mean over the data above which it is active (Burda et al. 2016, section 5.1)
+
+
+def terms(model, x, chunk=200):
+    """Returns the mean over examples of each factor's part in the bound, a dict of name to nats per example (a float).
+
+    "log p(x|y,z)", "-log q(z|a,x,y)", ...: their sum is the ELBO with one sample of every latent, y being enumerated.
+
+    Args:
+      model: a `DeepGenerativeModel`.
+      x: raw examples.
+      chunk: examples at a time.
+    """
+    parts = _mean_over_chunks(lambda raw, seed: _terms(model, raw, seed)[0], model, x, chunk)
+    return {name: float(value) for name, value in parts.items()}
+
+
+def kl_per_unit(model, x, chunk=200):
+    """Returns E_q [log q(z_d|.) - log p(z_d|.)] of every unit of each Gaussian latent, a dict of name to [units], nats.
+
+    Latents whose density is no product over units, such as one behind flows, are left out.
+    """
+    return _mean_over_chunks(lambda raw, seed: _terms(model, raw, seed)[1], model, x, chunk)
+
+
+def active_units(model, x, chunk=500):
+    """Returns how many units of each latent have a mean whose variance over the examples is above `ACTIVE`."""
+    parts = [model.encode(np.ascontiguousarray(x[i : i + chunk])) for i in range(0, len(x), chunk)]
+    means = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return {name: int((value.var(0) > ACTIVE).sum()) for name, value in means.items()}
+
+
+def _mean_over_chunks(function, model, x, chunk):
+    total = {}
+    compiled = tf.function(function, autograph=False, reduce_retracing=True)
+    for number, start in enumerate(range(0, len(x), chunk)):
+        raw = np.ascontiguousarray(x[start : start + chunk])
+        for name, value in compiled(raw, tf.constant([evaluation.SEED[0] + number, evaluation.SEED[1]])).items():
+            total[name] = total.get(name, 0.0) + value.numpy().astype("float64") * len(raw) / len(x)
+    return total
+
+
+def _terms(model, raw, seed):
+    """Returns (parts of the bound, KL per unit), two dicts of means over the batch."""
+    x = model.preprocess.observation(raw, noise.fold(seed, "observation"))[tf.newaxis]
+    draws = noise.Draws(seed, tf.shape(raw)[0])
+    values, weights, parts = _follow(model, x, draws)
+
+    def mean(term):  # over samples and examples, the class weighted by q(y|.)
+        return tf.reduce_mean(tf.reduce_sum(weights * term, 0) if weights is not None else term)
+
+    units = {}
+    for symbol, sign, factors in (("p", 1.0, model.p), ("q", -1.0, model.q)):
+        for name, factor in factors.items():
+            if (symbol, name) == ("q", "y") or factor.is_deterministic:
+                continue
+            parts[_title(sign, symbol, name, factor)] = sign * mean(factor.log_prob(values, values[name]))
+    for name, factor in model.q.items():
+        q, p = (_log_prob_per_unit(each, values, name) for each in (factor, model.p.get(name)))
+        if q is not None and p is not None:
+            units[name] = tf.stack([mean(term) for term in tf.unstack(q - p, axis=-1)])
+    return parts, units
+
+
+def _follow(model, x, draws):
+    """Returns the values of all variables, the weights of an enumerated y (None without one) and the part of q(y|.)."""
+    if not model.has_class:
+        return bounds.follow(model.q, {"x": x}, draws)[0], None, {}
+    values, _, log_q_y = bounds.infer_class(model.q, x, draws)
+    y, weights = bounds.enumerate_classes(log_q_y)
+    values, _ = bounds.follow(bounds.split_at_y(model.q)[2], {**values, "y": y}, draws)
+    title = _title(-1.0, "q", "y", model.q["y"])
+    return values, weights, {title: tf.reduce_mean(bounds.entropy(log_q_y))}
+
+
+def _title(sign, symbol, name, factor):
+    given = f"|{','.join(factor.given)}" if factor.given else ""
+    return f"{'-' if sign < 0 else ''}log {symbol}({name}{given})"
+
+
+def _log_prob_per_unit(factor, values, name):
+    """log of each unit's density, [..., units]; None for what is no product of Gaussians."""
+    independent = None if factor is None else factor.distribution(values)
+    normal = getattr(independent, "distribution", None)
+    return normal.log_prob(values[name]) if isinstance(normal, DiagonalNormal) else None

@@ -1,0 +1,164 @@
+"""Untapped: M2 and its inverse, which also learns from labels without examples.
+
+Gemp, Parente and Mahadevan, "Inverting VAEs for improved generative accuracy", 2017.
+
+    p(x,y,z) = p(y) p(z) p(x|y,z)          p(y) uniform, p(z) uniform on [low, high]^d                  (eq. 1)
+    q(y,z|x) = q(y|x) q(z|x,y)             z a Gaussian through a scaled sigmoid; q(x) = Bern(0.5)      (eq. 2)
+
+    forward   log p(x,y) >= J_f^l = E_{q(z|x,y)} [log p(x|y,z) - log q(z|x,y) + log p(y) + log p(z)]    (eq. 3)
+              log p(x)   >= J_f^u = E_{q(y,z|x)} [log p(x|y,z) - log q(y,z|x) + log p(y) + log p(z)]    (eq. 4)
+    reverse   log q(y,z) >= J_r^u = E_{p(x|y,z)} [log q(y|x) + log q(z|x,y) - log p(x|y,z) + log q(x)]  (eq. 17)
+    maximised: J_f^l + J_f^u + J_r^u - alpha_f^d J_f^d - alpha_r^d J_r^d                                (eq. 8)
+    J_f^d = -log q(y|x),  J_r^d = |x' - x|^2 with x' ~ p(x|y,z), z ~ p(z), of labelled examples         (eq. 7, algorithm 1)
+
+Unfeatured labels, and a z with each, are drawn afresh from their priors in every step; with p(z) uniform eq. 5, where z is
+latent, differs from eq. 17 by a constant. The authors' code keeps ten fixed pairs, leaves log q(z|x,y) out of eq. 17, and
+takes hard samples x' without any gradient, so that its J_r^d does nothing; here x' is a straight-through sample. The
+Jacobian in appendix A is misprinted: see `bijectors.scaled_sigmoid`.
+"""
+
+import dataclasses
+import math
+
+import tensorflow as tf
+
+from tfadgm import bounds, noise
+from tfadgm.conditionals import Categorical, SquashedGaussian, Uniform, UniformCategorical
+from tfadgm.models.base import DeepGenerativeModel
+from tfadgm.models.latents import sizes
+
+CLASS_DRAWS = ("gumbel", "concrete", "enumerate")
+
+
+@dataclasses.dataclass(frozen=True)
+class UntappedOptions:
+    """What the inverted model adds to M2.
+
+    Attributes:
+      z_range: (low, high), the interval of each z (appendix D; the authors' code has -pi/2 and pi/2).
+      hidden_y, hidden_z: widths of the networks of q(y|x) and q(z|x,y); None: as p(x|y,z).
+      class_draw: y in J_f^u. "gumbel": a Gumbel-softmax sample, and the entropy of q(y|x) exactly. "concrete": such a
+        sample, and its own density (the authors' code). "enumerate": the sum over y.
+      gumbel_temperature: of these samples (1 in the authors' code).
+      reverse: whether there is J_r^u; without it and with x_weight 0 the model is M2.
+      class_weight, x_weight: alpha_f^d and alpha_r^d, relative to means per example.
+    """
+
+    z_range: tuple = (-1.5, 1.5)
+    hidden_y: tuple | None = None
+    hidden_z: tuple | None = None
+    class_draw: str = "gumbel"
+    gumbel_temperature: float = 1.0
+    reverse: bool = True
+    class_weight: float = 10.0
+    x_weight: float = 0.1
+
+    def __post_init__(self):
+        for name in ("z_range", "hidden_y", "hidden_z"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, tuple(getattr(self, name)))
+        if self.class_draw not in CLASS_DRAWS:
+            raise ValueError(f"class_draw: got {self.class_draw!r}; allowed: {', '.join(CLASS_DRAWS)}")
+        if len(self.z_range) != 2 or not self.z_range[0] < self.z_range[1]:
+            raise ValueError(f"z_range: got {self.z_range}; allowed: two numbers, low < high")
+        if not self.gumbel_temperature > 0:
+            raise ValueError(f"gumbel_temperature: got {self.gumbel_temperature}; allowed: greater than 0")
+        for name in ("class_weight", "x_weight"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name}: got {getattr(self, name)}; allowed: at least 0")
+
+
+class Untapped(DeepGenerativeModel):
+    """p(x,y,z) = p(y) p(z) p(x|y,z), q(y,z|x) = q(y|x) q(z|x,y), trained in both directions.
+
+    Args:
+      dim_z: size of z (2 in the paper).
+      options: an `UntappedOptions`.
+      **kwargs: see `DeepGenerativeModel`. The likelihood must be Bernoulli, as q(x) is; the objective's `beta` and
+        `classifier_samples` have no part here.
+    """
+
+    options_class = UntappedOptions
+
+    def __init__(self, *args, dim_z=2, options=None, **kwargs):
+        if kwargs.get("likelihood", "bernoulli") != "bernoulli":
+            raise ValueError(f"likelihood: got {kwargs['likelihood']!r}; allowed: bernoulli, since q(x) = Bern(0.5)")
+        (self.dim_z,), self.options = sizes("dim_z", dim_z, 1), options or UntappedOptions()
+        super().__init__(*args, **kwargs)
+
+    def factors(self):
+        options, classes = self.options, self.num_classes
+        of_y, of_z = (self._network(hidden) for hidden in (options.hidden_y, options.hidden_z))
+        p = dict(
+            y=UniformCategorical(units=classes),
+            z=Uniform(*options.z_range, units=self.dim_z),
+            x=self.p_x("y z"),
+        )
+        q = dict(y=Categorical("x", classes, of_y), z=SquashedGaussian("x y", self.dim_z, of_z, *options.z_range))
+        return p, q
+
+    def _network(self, hidden):
+        return dataclasses.replace(self.network, hidden=hidden) if hidden else self.network
+
+    @property
+    def term_weights(self):
+        weights = super().term_weights
+        if self.learns_from_labels:
+            weights |= {"classification_bound": self.options.class_weight, "x_bound": self.options.x_weight}
+        if self.options.reverse:
+            weights["reverse_bound"] = 1.0
+        return weights
+
+    def _labelled_terms(self, y, inferred, log_q_y, seed, temperature):
+        terms = super()._labelled_terms(y, inferred, log_q_y, seed, temperature)
+        x, seed = inferred[0]["x"], noise.fold(seed, "reverse")
+        drawn, _ = self._draw_x({"y": y[tf.newaxis], "z": self._draw_z(tf.shape(y)[0], seed)}, seed)
+        return {**terms, "x_bound": -tf.reduce_mean(tf.reduce_sum(tf.math.squared_difference(drawn, x), -1))}
+
+    def _unlabelled_terms(self, inferred, log_q_y, seed, temperature):
+        x = inferred[0]["x"]
+        if self.options.class_draw == "enumerate":
+            terms = super()._unlabelled_terms(inferred, log_q_y, seed, temperature)
+        else:
+            terms = {"unlabelled_bound": self._relaxed_bound(x, log_q_y, seed, temperature)}
+        if self.options.reverse:
+            terms["reverse_bound"] = self._reverse_bound(tf.shape(x)[1], noise.fold(seed, "reverse"))
+        return terms
+
+    def _relaxed_bound(self, x, log_q_y, seed, temperature):
+        """J_f^u with y a Gumbel-softmax sample, the mean over the batch."""
+        draws = self._draws(x, seed)
+        y, log_density = bounds.gumbel_softmax(
+            log_q_y, self.options.gumbel_temperature, draws.samples, noise.fold(seed, "y")
+        )
+        values, log_q = bounds.follow({"z": self.q["z"]}, {"x": x, "y": y}, draws)
+        f = bounds.log_weight(self.p, values, log_q, temperature)
+        of_y = bounds.entropy(log_q_y) if self.options.class_draw == "gumbel" else -log_density
+        return tf.reduce_mean(self._reduce_samples()(f)) + temperature * tf.reduce_mean(of_y)
+
+    def _reverse_bound(self, batch, seed):
+        """J_r^u of labels y, and z with them, from their priors: the mean over `batch` of them, in nats."""
+        y = tf.random.stateless_uniform([1, batch], noise.fold(seed, "y"), 0, self.num_classes, tf.int32)
+        values = {"y": tf.one_hot(y, self.num_classes), "z": self._draw_z(batch, seed)}
+        x, log_p_x = self._draw_x(values, seed)
+        log_q = self.q["y"].log_prob({"x": x}, values["y"]) + self.q["z"].log_prob({"x": x, "y": values["y"]}, values["z"])
+        return tf.reduce_mean(log_q - log_p_x) - self.preprocess.size * math.log(2)
+
+    def _draw_z(self, batch, seed):
+        prior = self.p["z"]
+        return prior.sample(prior.distribution({}), 1, batch, noise.fold(seed, "z"))
+
+    def _draw_x(self, values, seed):
+        """Returns a straight-through sample x ~ p(x|y,z), whose gradient is that of its mean, and its log-density."""
+        distribution = self.p["x"].distribution(values)
+        mean = distribution.mean()
+        hard = tf.cast(tf.random.stateless_uniform(tf.shape(mean), noise.fold(seed, "x")) < mean, tf.float32)
+        x = hard + mean - tf.stop_gradient(mean)
+        return x, distribution.log_prob(x)
+
+    def get_config(self):
+        return {**super().get_config(), "dim_z": self.dim_z, "options": dataclasses.asdict(self.options)}
+
+    @classmethod
+    def from_config(cls, config):
+        return super().from_config({**config, "options": UntappedOptions(**config["options"])})
