@@ -2,7 +2,7 @@
 
 from setuptools import find_packages, setup
 
-VERBS = ("train", "evaluate", "export", "classify", "sample")
+VERBS = ("train", "evaluate", "export", "classify", "sample", "reproduce")
 
 setup(
     name="tfadgm",

@@ -365,3 +365,71 @@ def test_a_batch_of_unknown_size_draws_and_scores():
 
     drawn, log_prob = f(tf.zeros([1, 5, 2]))
     assert drawn.shape == (3, 2, 5, 4) and log_prob.shape == (3, 2, 5)
+
+
+# --------------------------------------------------------------------------------- flows, squashed and merged Gaussians
+
+
+def _values(name, size, seed=0):
+    return {name: tf.constant(np.random.default_rng(seed).normal(size=(1, 1, size)), tf.float32)}
+
+
+def _scattered(conditional):
+    """Gives all weights of a conditional values that matter."""
+    rng = np.random.default_rng(1)
+    for w in conditional.weights:
+        w.assign(0.7 * rng.normal(size=w.shape))
+    return conditional
+
+
+def test_a_gaussian_behind_planar_flows_has_mass_one_and_its_samples_its_density():
+    factor = conditionals.PlanarFlow("h", 2, networks.Network(hidden=(4,)), flows=3)
+    factor.build_from({"h": 3})
+    distribution = _scattered(factor).distribution(_values("h", 3))
+    side = np.linspace(-15, 15, 601, dtype="float32")
+    grid = tf.constant(np.stack(np.meshgrid(side, side), -1).reshape(-1, 1, 2))
+    density = np.exp(distribution.log_prob(grid).numpy().astype("float64"))
+    np.testing.assert_allclose(density.sum() * (side[1] - side[0]) ** 2, 1.0, atol=0.02)
+    sample = factor.sample(distribution, 500, 1, tf.constant([1, 2]))
+    fresh = distribution.log_prob(tf.constant(sample.numpy()))  # through the inverse, not the cache
+    np.testing.assert_allclose(distribution.log_prob(sample), fresh, atol=1e-2)
+
+
+def test_a_squashed_gaussian_has_mass_one_on_its_interval():
+    factor = conditionals.SquashedGaussian("h", 1, networks.Network(hidden=(4,)), -1.5, 1.5)
+    factor.build_from({"h": 3})
+    distribution = _scattered(factor).distribution(_values("h", 3))
+    z = np.linspace(-1.5, 1.5, 200_001, dtype="float64")
+    middle = tf.constant(((z[1:] + z[:-1]) / 2)[:, None, None], tf.float32)
+    mass = np.exp(distribution.log_prob(middle).numpy().astype("float64")).sum() * (z[1] - z[0])
+    np.testing.assert_allclose(mass, 1.0, atol=2e-3)
+    sample = factor.sample(distribution, 2000, 1, tf.constant([1, 2]))
+    assert -1.5 <= np.min(sample) and np.max(sample) <= 1.5
+
+
+def test_the_uniform_prior_is_constant_on_its_cube():
+    prior = conditionals.Uniform(-1.0, 3.0, units=2)
+    z = prior.sample(prior.distribution({}), 4, 5, tf.constant([1, 2]))
+    assert z.shape == (4, 5, 2)
+    np.testing.assert_allclose(prior.log_prob({}, z), np.full((4, 5), -2 * np.log(4.0)), rtol=1e-6)
+    np.testing.assert_allclose(prior.distribution({}).log_prob(z), prior.log_prob({}, z), rtol=1e-6)
+
+
+def test_a_precision_weighted_gaussian_is_the_product_of_both():
+    network = networks.Network(hidden=(4,))
+    prior = conditionals.Gaussian("top", 2, network)
+    merged = conditionals.PrecisionWeighted("x", prior, 2, network)
+    assert merged.given == ("top", "x")
+    prior.build_from({"top": 3})
+    merged.build_from({"top": 3, "x": 5})
+    seen = conditionals.Gaussian("x", 2, network)
+    seen.build_from({"x": 5})
+    _scattered(prior), _scattered(merged)
+    seen.set_weights(merged.get_weights())  # the prior's weights are not among its own
+    values = _values("x", 5) | _values("top", 3, seed=2)
+    (m1, v1), (m2, v2) = (
+        (d.mean().numpy(), d.variance().numpy()) for d in (seen.distribution(values), prior.distribution(values))
+    )
+    ours = merged.distribution(values)
+    np.testing.assert_allclose(ours.variance(), 1 / (1 / v1 + 1 / v2), rtol=1e-4)
+    np.testing.assert_allclose(ours.mean(), (m1 / v1 + m2 / v2) / (1 / v1 + 1 / v2), rtol=1e-4, atol=1e-5)

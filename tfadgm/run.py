@@ -224,7 +224,7 @@ def _begin(settings, directory, data, split, model, class_names):
             formula=model.formula.splitlines(),
             model_config=model.get_config(),
             versions={name: _version(name) for name in PACKAGES} | {"python": platform.python_version()},
-            git_revision=_git_revision(),
+            git_revision=git_revision(),
             started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         ),
     )
@@ -237,7 +237,8 @@ def _version(package):
         return None
 
 
-def _git_revision():
+def git_revision():
+    """Returns the commit of the checkout that this package is imported from, or None."""
     command = ["git", "-C", str(pathlib.Path(__file__).parent), "rev-parse", "HEAD"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=5).stdout.strip()

@@ -122,7 +122,8 @@ class Untapped(DeepGenerativeModel):
         else:
             terms = {"unlabelled_bound": self._relaxed_bound(x, log_q_y, seed, temperature)}
         if self.options.reverse:
-            terms["reverse_bound"] = self._reverse_bound(tf.shape(x)[1], noise.fold(seed, "reverse"))
+            reverse = noise.fold(seed, "reverse")
+            terms["reverse_bound"] = tf.reduce_mean(self.reverse_bound(self.unfeatured(tf.shape(x)[1], reverse), reverse))
         return terms
 
     def _relaxed_bound(self, x, log_q_y, seed, temperature):
@@ -136,13 +137,16 @@ class Untapped(DeepGenerativeModel):
         of_y = bounds.entropy(log_q_y) if self.options.class_draw == "gumbel" else -log_density
         return tf.reduce_mean(self._reduce_samples()(f)) + temperature * tf.reduce_mean(of_y)
 
-    def _reverse_bound(self, batch, seed):
-        """J_r^u of labels y, and z with them, from their priors: the mean over `batch` of them, in nats."""
+    def unfeatured(self, batch, seed):
+        """Labels without examples, and z with them, from their priors: {"y": one-hot [1, B, K], "z": [1, B, d]}."""
         y = tf.random.stateless_uniform([1, batch], noise.fold(seed, "y"), 0, self.num_classes, tf.int32)
-        values = {"y": tf.one_hot(y, self.num_classes), "z": self._draw_z(batch, seed)}
+        return {"y": tf.one_hot(y, self.num_classes), "z": self._draw_z(batch, seed)}
+
+    def reverse_bound(self, values, seed):
+        """J_r^u <= log q(y, z) with one sample of x, [1, B], of y and z in `values` (eq. 17)."""
         x, log_p_x = self._draw_x(values, seed)
         log_q = self.q["y"].log_prob({"x": x}, values["y"]) + self.q["z"].log_prob({"x": x, "y": values["y"]}, values["z"])
-        return tf.reduce_mean(log_q - log_p_x) - self.preprocess.size * math.log(2)
+        return log_q - log_p_x - self.preprocess.size * math.log(2)
 
     def _draw_z(self, batch, seed):
         prior = self.p["z"]

@@ -1,0 +1,131 @@
+"""Maaloe, Sonderby, Sonderby and Winther, "Auxiliary deep generative models", ICML 2016: tables 1 and 2, figures 2 and 5.
+
+Table 1: log p(x) of MNIST by 5000 importance samples; a network of 512 units, z of 64 (and 32), batch norm, warm-up over 200
+epochs of 2000 in the recipe that the paper names. Expected in 25 minutes of two cores, which are some tens of epochs:
+several nats below. Here warm-up takes 10 epochs.
+
+Table 2: error with 100 labels on MNIST, 1000 on SVHN and NORB. Expected in 30 minutes on MNIST: 3 to 4%. SVHN here is what
+the data directory holds; NORB is not beside the project, `--data_dir` must have it.
+
+Figure 5: M2, a deterministic a and one sample of a on MNIST, with the settings of the ADGM; the paper shows curves.
+"""
+
+from tfadgm.experiments.cell import Cell
+
+TABLE_1, TABLE_2 = "Maaloe et al. 2016, table 1", "Maaloe et al. 2016, table 2"
+DENSITY = dict(
+    dataset="mnist",
+    min_column_std=0.0,
+    hidden=(512, 512),
+    hidden_above=(256, 256),
+    learning_rate=2e-3,
+    density_samples=5000,
+    density_examples=1000,
+    warmup_epochs=10.0,
+)
+IWAE = dict(DENSITY, hidden=(200, 200), hidden_above=(100, 100), activation="tanh", batch_norm=False, warmup_epochs=0.0)
+
+
+def _density(name, row, paper, note="", **settings):
+    return Cell(f"maaloe2016-table1-{name}", f"{TABLE_1}, {row}", "log_density", paper, settings=settings, note=note)
+
+
+def _class(name, row, paper, spread=None, minutes=30.0, note="", **settings):
+    return Cell(f"maaloe2016-table2-{name}", f"{TABLE_2}, {row}", "error", paper, spread, settings, minutes, note=note)
+
+
+SVHN, NORB = dict(dataset="svhn", labels=1000), dict(dataset="norb", labels=1000)
+
+CELLS = [
+    _density("vae", "none: the control", None, model="vae", **{**DENSITY, "dim_z": (64,)}),
+    _density("avae-1", "AVAE, L=1", -84.59, model="avae", **{**DENSITY, "dim_z": (64,)}),
+    _density("avae-2", "AVAE, L=2", -82.97, model="avae", **{**DENSITY, "dim_z": (64, 32)}),
+    _density("iwae-1", "IWAE, L=1, IW=1", -86.76, model="vae", **{**IWAE, "dim_z": (50,)}),
+    _density(
+        "iwae-1-50",
+        "IWAE, L=1, IW=50",
+        -84.78,
+        model="vae",
+        **{**IWAE, "dim_z": (50,), "samples": 50, "importance_weighted": True},
+    ),
+    _density("iwae-2", "IWAE, L=2, IW=1", -85.33, model="vae", **{**IWAE, "dim_z": (100, 50)}),
+    _density(
+        "iwae-2-50",
+        "IWAE, L=2, IW=50",
+        -82.90,
+        model="vae",
+        **{**IWAE, "dim_z": (100, 50), "samples": 50, "importance_weighted": True},
+    ),
+    _density(
+        "lvae",
+        "LVAE, L=5",
+        -82.12,
+        "all networks above the first have the same widths; no batch norm on heads",
+        model="lvae",
+        **{**DENSITY, "dim_z": (64, 32, 16, 8, 4)},
+    ),
+    _density(
+        "vae-nf",
+        "VAE+NF, L=1",
+        -85.10,
+        "ReLU and batch norm in place of maxout; the parameters of all flows depend on x",
+        model="vae",
+        **{**DENSITY, "dim_z": (40,), "flows": 80},
+    ),
+    _class("mnist-adgm", "ADGM, MNIST", 0.96, 0.02, model="adgm", dataset="mnist", labels=100),
+    _class("mnist-sdgm", "SDGM, MNIST", 1.32, 0.07, model="sdgm", dataset="mnist", labels=100),
+    _class("mnist-m1tsvm", "M1+TSVM, MNIST", 11.82, 0.25, model="m1", dataset="mnist", labels=100),
+    _class("mnist-m1m2", "M1+M2, MNIST", 3.33, 0.14, model="m1m2", dataset="mnist", labels=100),
+    _class("svhn-adgm", "ADGM, SVHN", 22.86, model="adgm", **SVHN),
+    _class("svhn-sdgm", "SDGM, SVHN", 16.61, 0.24, model="sdgm", **SVHN),
+    _class("svhn-m1tsvm", "M1+TSVM, SVHN", 55.33, 0.11, model="m1", **SVHN),
+    _class("svhn-m1m2", "M1+M2, SVHN", 36.02, 0.10, model="m1m2", **SVHN),
+    Cell(
+        "maaloe2016-svhn-without-extra",
+        "Maaloe et al. 2016, section 4.4: SDGM without the extra set",
+        "error",
+        29.82,
+        settings=dict(model="sdgm", **SVHN),
+        minutes=30.0,
+        note="the split extra is used where the data directory has it",
+    ),
+    _class("norb-adgm", "ADGM, NORB", 10.06, 0.05, model="adgm", **NORB),
+    _class("norb-sdgm", "SDGM, NORB", 9.40, 0.04, model="sdgm", **NORB),
+    _class("norb-m1tsvm", "M1+TSVM, NORB", 18.79, 0.05, model="m1", **NORB),
+    Cell(
+        "maaloe2016-figure2-half-moons",
+        "Maaloe et al. 2016, figure 2c: ADGM, near 0% within 10 epochs",
+        "error",
+        0.5,
+        settings=dict(model="adgm", dataset="half_moons", epochs=10),
+    ),
+    Cell(
+        "maaloe2016-figure2-potential",
+        "Maaloe et al. 2016, figure 2a: both modes; log Z = 1.8775",
+        "bound",
+        1.80,
+        call="tfadgm.experiments.toys:potential",
+        minutes=2.0,
+    ),
+    *(
+        Cell(
+            f"maaloe2016-figure5-{name}",
+            f"Maaloe et al. 2016, figure 5: {row}",
+            "error",
+            None,
+            settings=dict(dataset="mnist", labels=100, **settings),
+            minutes=15.0,
+        )
+        for name, row, settings in [
+            ("m2", "M2", dict(model="m2", dim_z=(100,))),
+            ("deterministic", "ADGM with a deterministic a", dict(model="adgm", auxiliary="deterministic")),
+            ("adgm-1", "ADGM, one sample", dict(model="adgm", classifier_samples=1)),
+            ("adgm-10", "ADGM, ten samples", dict(model="adgm", classifier_samples=10)),
+            ("sdgm", "SDGM", dict(model="sdgm")),
+            ("uninformed", "p(a) = N(0, I) (appendix A)", dict(model="adgm", auxiliary="uninformed")),
+            ("a-sees-x", "p(a|x,y,z) (eq. 5)", dict(model="adgm", a_sees_x=True)),
+            ("bound-gradient", "q(a|x) trained by the bound alone", dict(model="adgm", aux_gradient="bound")),
+            ("frozen", "q(a|x) not trained", dict(model="adgm", aux_gradient="frozen", batch_norm=False)),
+        ]
+    ),
+]

@@ -1,0 +1,97 @@
+"""The cells that are not one run of `bin/train`: methods of scikit-learn, the digits that Untapped finds, potentials.
+
+Each is a function of (cell, seed, minutes, directory, data) that returns a dict of results.
+"""
+
+import numpy as np
+
+from tfadgm import evaluation, run, training
+from tfadgm.experiments import runner
+
+
+def nn(cell, seed, minutes, directory, data):
+    """The nearest labelled image (scikit-learn)."""
+    from sklearn.neighbors import KNeighborsClassifier
+
+    return _scikit_learn(KNeighborsClassifier(1), cell, seed, data)
+
+
+def svm(cell, seed, minutes, directory, data):
+    """A support vector machine with the RBF kernel on the labelled images (scikit-learn's default options)."""
+    from sklearn.svm import SVC
+
+    return _scikit_learn(SVC(), cell, seed, data)
+
+
+def _scikit_learn(method, cell, seed, data):
+    loaded, split = training.load_data(runner.settings_of(cell, seed, 1.0, **data))
+    x, x_test = (part.reshape(len(part), -1) / 255.0 for part in (loaded.x_train[split.labelled], loaded.x_test))
+    predicted = method.fit(x, loaded.y_train[split.labelled]).predict(x_test)
+    return dict(test_error=float((predicted != loaded.y_test).mean()), labels=len(split.labelled))
+
+
+def digit_extraction(cell, seed, minutes, directory, data):
+    """Trains, asks a logistic regression which digits the unlabelled dimensions of y are, and measures q(y|x) on those.
+
+    Returns the results of the run with `cross_entropy` (nats, mean over the test images of 5 to 9, y permuted) and
+    `digits_found` (how many dimensions of 5 to 9 have a digit of their own).
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    settings = runner.settings_of(cell, seed, minutes, **data)
+    results = run.train(settings, directory)
+    opened = run.Run.open(directory)
+    loaded, _ = opened.data()
+    whole, _ = training.load_data(run.recipes_of(settings, dataset="mnist", labels=None))
+    x = whole.x_train.reshape(len(whole.x_train), -1) / 255.0
+    judge = LogisticRegression(max_iter=100, C=0.1).fit(x[:20_000], whole.y_train[:20_000])
+    digits, unique = permutation(judge.predict_proba(canonical(opened.model, loaded)), sorted(loaded.labelled_classes))
+    kept = ~np.isin(loaded.y_test, loaded.labelled_classes)
+    log_q = np.log(evaluation.class_probabilities(opened.model, loaded.x_test[kept], 1) + 1e-30)
+    of_digit = np.argsort(digits)
+    right = log_q[np.arange(kept.sum()), of_digit[loaded.y_test[kept]]]
+    return {**results, "cross_entropy": float(-right.mean()), "digits_found": unique, "digits": [int(d) for d in digits]}
+
+
+def canonical(model, data):
+    """Returns E[x | y = k, z] for every k, [K, D], with the mean of z over labelled training images."""
+    import tensorflow as tf
+
+    known = np.flatnonzero(data.y_train >= 0)[:5000]
+    y = np.eye(model.num_classes, dtype="float32")[data.y_train[known]]
+    z = np.mean(model.encode(data.x_train[known], tf.constant(y))["z"], 0)
+    count = model.num_classes
+    pictures, _ = model.generate(tf.constant([0, 0]), count, tf.eye(count), {"z": tf.tile(tf.constant(z)[None], [count, 1])})
+    return model.preprocess.picture(pictures.numpy()).reshape(count, -1) / 255.0
+
+
+def permutation(probabilities, fixed):
+    """Assigns a digit to each dimension of y: those in `fixed` their own, the others by what the judge sees in their picture.
+
+    A dimension whose most probable free digit no other claims gets it; of several claims the most probable wins, and the
+    losers share the digits that are left, by the best sum of log-probabilities.
+
+    Args:
+      probabilities: [K, K], the judge's p(digit | picture of dimension k).
+      fixed: dimensions that have labels.
+
+    Returns:
+      (digits, unique): int [K], and how many of the free dimensions claimed a digit that no other claimed.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    count = len(probabilities)
+    digits, free = np.arange(count), np.setdiff1d(np.arange(count), fixed)
+    claims = probabilities[free].argmax(1)
+    unique = sum(int((claims == claim).sum() == 1 and claim in free) for claim in claims)
+    scores = np.log(probabilities[np.ix_(free, free)] + 1e-12)
+    winners = {}
+    for claim in set(claims) & set(free):
+        own = np.flatnonzero(claims == claim)
+        winners[int(own[probabilities[free[own], claim].argmax()])] = int(np.flatnonzero(free == claim)[0])
+    for row, column in winners.items():
+        scores[row] = -1e6
+        scores[row, column] = 1e6
+    rows, columns = linear_sum_assignment(-scores)
+    digits[free[rows]] = free[columns]
+    return digits, unique
