@@ -8,7 +8,8 @@ Each variant runs in a process of its own, which interleaves blocks of steps wit
 loop, so that a noisy machine disturbs both alike. Reported per variant: the median step, the multiplications and
 additions of all matrix products and convolutions in the step's graph (forward and backward, 2 m n k each, counted from
 their shapes), the rate they are done at, the machine's best rate in the same run and the ratio, and peak memory. The
-step is the whole `train_step`: noise, distributions, batch norm, clipping and Adam count as time, not as arithmetic.
+step is the whole `train_step`: noise, distributions, batch norm, clipping and Adam count as time, not as arithmetic. The
+ceiling is what the ratio would be if the step were nothing but its own products, of their own shapes, one after the other.
 """
 
 import itertools
@@ -76,13 +77,39 @@ def make_step(variant):
     return model, batch, tf.function(model.train_step)
 
 
-def count_flops(model, batch):
-    """Returns the floating-point operations of all matrix products and convolutions of the loss and its gradients."""
+def step_operations(model, batch):
+    """Returns the operations of the graph of the loss and its gradients."""
     import tensorflow as tf
 
     traced = tf.function(model._terms_and_gradients, autograph=False)
-    graph = traced.get_concrete_function(batch, tf.constant([0, 0]), 1.0).graph
-    return sum(_flops(op) for op in graph.get_operations())
+    return traced.get_concrete_function(batch, tf.constant([0, 0]), 1.0).graph.get_operations()
+
+
+def count_flops(model, batch):
+    """Returns the floating-point operations of all matrix products and convolutions of the loss and its gradients."""
+    return sum(_flops(op) for op in step_operations(model, batch))
+
+
+def products_alone(model, batch):
+    """Returns a function that makes the step's matrix products, of the same shapes and types, one after the other."""
+    import tensorflow as tf
+
+    products = []
+    for op in step_operations(model, batch):
+        if op.type == "MatMul":
+            a, b = (tf.cast(tf.random.normal(i.shape), i.dtype) for i in op.inputs[:2])
+            products.append((a, b, op.get_attr("transpose_a"), op.get_attr("transpose_b")))
+
+    @tf.function(autograph=False)
+    def run():
+        total = tf.constant(0.0)  # of one element of each: what nobody reads is not computed
+        for a, b, transpose_a, transpose_b in products:
+            with tf.control_dependencies([total]):
+                out = tf.linalg.matmul(a, b, transpose_a, transpose_b)
+            total += tf.cast(out[0, 0], tf.float32)
+        return total
+
+    return run
 
 
 def _flops(op):
@@ -109,16 +136,21 @@ def measure(variant):
     size = 4096
     a = tf.random.normal([size, size])
     product = tf.function(lambda: tf.linalg.matmul(a, a))
-    step(batch), product()
-    step_times, product_times = [], []
+    alone = products_alone(model, batch)
+    step(batch), product(), alone()
+    step_times, product_times, alone_times = [], [], []
     for _ in range(FLAGS.blocks):
         begin = time.perf_counter()
         for _ in range(5):
             np.asarray(step(batch)["objective"])
         middle = time.perf_counter()
         product().numpy()
+        end = time.perf_counter()
+        for _ in range(5):
+            alone().numpy()
         step_times.append((middle - begin) / 5)
-        product_times.append(time.perf_counter() - middle)
+        product_times.append(end - middle)
+        alone_times.append((time.perf_counter() - end) / 5)
     peak = 2 * size**3 / min(product_times)
     milliseconds = 1e3 * float(np.median(step_times))
     best = min(step_times)
@@ -135,6 +167,7 @@ def measure(variant):
         matmul_gflops=peak / 1e9,
         ratio=flops / (milliseconds / 1e3) / peak,
         best_ratio=flops / best / peak,
+        ceiling=flops / float(np.median(alone_times)) / peak,
         peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         devices=[device.name for device in tf.config.list_logical_devices()],
         cores=os.cpu_count(),
@@ -147,7 +180,7 @@ def main(argv):
         print("RESULT " + json.dumps(measure(json.loads(FLAGS.one))))
         return
     results = []
-    print(f"{'variant':58} {'ms':>7} {'GFLOP':>6} {'GFLOP/s':>8} {'machine':>8} {'ratio':>6} {'MB':>6}")
+    print(f"{'variant':58} {'ms':>7} {'GFLOP':>6} {'GFLOP/s':>8} {'machine':>8} {'ratio':>6} {'ceiling':>7} {'MB':>6}")
     for values in itertools.product(*(FLAGS[name].value for name in VARIED)):
         variant = dict(zip(VARIED, values, strict=True))
         command = [sys.executable, *sys.argv, f"--one={json.dumps(variant)}"]
@@ -164,7 +197,8 @@ def main(argv):
         )
         print(
             f"{text:58} {result['milliseconds']:7.1f} {result['gflop_per_step']:6.2f} {result['gflops']:8.1f} "
-            f"{result['matmul_gflops']:8.1f} {result['ratio']:6.2f} {result['peak_memory_mb']:6.0f}",
+            f"{result['matmul_gflops']:8.1f} {result['ratio']:6.2f} {result['ceiling']:7.2f} "
+            f"{result['peak_memory_mb']:6.0f}",
             flush=True,
         )
     if FLAGS.json:

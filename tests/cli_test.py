@@ -13,7 +13,7 @@ from absl import flags
 from tfadgm.cli import common
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-VERBS = ("train", "evaluate", "export", "classify", "sample")
+VERBS = ("train", "evaluate", "export", "classify", "sample", "reproduce")
 
 
 def call(verb, *arguments):
@@ -32,7 +32,7 @@ def call(verb, *arguments):
 
 
 BAD = {
-    "unknown model": (["train", "--model=gan"], "unknown model|allowed: vae, m2, adgm, sdgm"),
+    "unknown model": (["train", "--model=gan"], "model: got 'gan'; allowed: vae, m1, m2, m1m2, adgm"),
     "unknown data set": (["train", "--dataset=cifar", "--epochs=1"], "unknown dataset: got 'cifar'; allowed: digits"),
     "unknown flag": (["train", "--colour=red"], "Unknown command line flag 'colour'"),
     "an argument": (["train", "adgm"], "got the argument 'adgm'"),
@@ -42,7 +42,18 @@ BAD = {
     "bad list": (["train", "--hidden=10x10"], "hidden: got '10x10'"),
     "zero width": (["train", "--dataset=digits", "--hidden=0"], "hidden: got"),
     "bad choice": (["train", "--activation=sine"], "activation: got 'sine'; allowed: relu"),
-    "fewer labels than classes": (["train", "--dataset=digits", "--labels=9"], "labels: got 9; allowed: 10"),
+    "fewer labels than classes": (["train", "--dataset=digits", "--labels=9"], "labels: got 9; allowed: 0, or 10"),
+    "negative labels": (["train", "--dataset=digits", "--labels=-1"], "labels: got -1"),
+    "clusters with labels": (["train", "--dataset=digits", "--clusters=5"], "clusters: got 5 with labels 100"),
+    "one cluster": (["train", "--dataset=digits", "--model=cagem", "--labels=0", "--clusters=1"], "for 1 classes"),
+    "m1 without labels": (["train", "--dataset=digits", "--model=m1", "--labels=0"], "labels: got 0"),
+    "two sizes for one latent": (["train", "--dataset=digits", "--dim_z=4,4"], "dim_z: got 4,4; allowed: one size"),
+    "one size for two latents": (["train", "--dataset=digits", "--model=cagem", "--dim_z=4"], "dim_z: got 4; allowed: 2"),
+    "first run of a model without": (["train", "--dataset=digits", "--first_run=x"], "first_run: got x; allowed: none"),
+    "no such first run": (["train", "--dataset=digits", "--model=m1m2", "--first_run={tmp}/absent"], "is no directory"),
+    "flows for two layers": (["train", "--dataset=digits", "--model=vae", "--dim_z=4,4", "--flows=2"], "flows: got 2"),
+    "likelihood of the inverted": (["train", "--dataset=digits", "--model=untapped"], "likelihood: got 'gaussian'"),
+    "data set with a wrong argument": (["train", "--dataset=mnist:high"], "dataset mnist: got 'high'"),
     "more labels than examples": (["train", "--dataset=digits", "--labels=9999"], "labels: got 9999"),
     "conv on columns": (["train", "--dataset=half_moons", "--trunk=conv"], "trunk 'conv' needs images"),
     "no data directory": (["train", "--dataset=mnist", "--data_dir={tmp}/absent"], "which is no directory"),
@@ -65,6 +76,9 @@ BAD = {
     "export no run": (["export", "--run={tmp}/absent"], "is no directory"),
     "classify nothing": (["classify"], "run|saved_model"),
     "classify no model": (["classify", "--saved_model={tmp}", "{tmp}/nan.npz"], "."),
+    "reproduce nothing": (["reproduce"], "got no cell"),
+    "reproduce the unknown": (["reproduce", "table9"], "unknown cell: got 'table9'"),
+    "reproduce with bad seeds": (["reproduce", "maaloe2016-figure2-half-moons", "--seeds=a"], "seeds: got 'a'"),
     "sample no run": (["sample", "--run={tmp}/absent", "--out={tmp}/s"], "is no directory"),
 }
 

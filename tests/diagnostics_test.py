@@ -69,8 +69,8 @@ def test_bayes_rule_is_that_of_the_importance_weights(monkeypatch):
 
 def test_importance_weights_in_parts_are_those_of_many_samples(monkeypatch):
     model, raw = _make("vae"), _raw(6)
-    monkeypatch.setattr(evaluation, "MEMORY_VALUES", 8 * 20 * 7)  # 7 samples at a time
-    bound, effective = evaluation.importance(model, raw, samples=70)
-    assert (effective > 7).all() and (effective <= 70).all()
-    exact = bounds.importance_bound(model.log_weights(raw, tf.constant([0, 0]), 20_000))
-    np.testing.assert_allclose(bound, exact, atol=0.5)
+    monkeypatch.setattr(evaluation, "MEMORY_VALUES", 8 * 20 * 100)  # 100 samples at a time
+    bound, effective = evaluation.importance(model, raw, samples=2000)
+    assert effective.mean() > 200 and ((1 <= effective) & (effective <= 2000)).all()
+    exact = bounds.importance_bound(model.log_weights(raw, tf.constant([0, 0]), 50_000))
+    np.testing.assert_allclose(bound, exact, atol=0.3)

@@ -163,7 +163,7 @@ def mosaic(tiles):
     return padded.swapaxes(1, 2).reshape(rows * (height + 1), columns * (width + 1), *colours)[:-1, :-1]
 
 
-def _picture_grid(path, tiles, title, row_names=(), column_names=()):
+def picture_grid(path, tiles, title, row_names=(), column_names=()):
     """Draws the mosaic of tiles with names of rows and columns."""
     rows, columns, height, width = tiles.shape[:4]
     inch = min(0.5, 5.5 * height / width / columns, 8 / rows)  # the height of a tile
@@ -205,7 +205,7 @@ def class_samples(model, class_names, path, per_class=10, seed=0):
     elif is_image(preprocess.raw_shape):
         x = generate_classes(model, seed, per_class if names else per_class**2)
         tiles = pixels(model, preprocess.picture(x.reshape(-1, per_class, x.shape[-1])))
-        _picture_grid(path, tiles, f"Samples: E[x | {'y, z], same z in a column' if names else 'z]'}", names)
+        picture_grid(path, tiles, f"Samples: E[x | {'y, z], same z in a column' if names else 'z]'}", names)
     else:
         x = generate_classes(model, seed, 200)
         _table(path, *((x.mean(1), "class") if names else (x[0, :MANY], "sample")), names)
@@ -231,7 +231,7 @@ def analogies(model, raw, path, classes):
     generated = generate_classes(model, 0, len(raw), {name: encoded[name] for name in model.style}).swapaxes(0, 1)
     tiles = np.concatenate([np.asarray(raw, "float32")[:, None], model.preprocess.picture(generated)], 1)
     title = "Analogies: x, and E[x | y, z(x)] for each class y"
-    _picture_grid(path, pixels(model, tiles), title, column_names=["x", *classes[:MANY]])
+    picture_grid(path, pixels(model, tiles), title, column_names=["x", *classes[:MANY]])
 
 
 def pca(points):

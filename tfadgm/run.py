@@ -46,12 +46,15 @@ def train(settings, directory, quiet=False):
     model_probe = training.make_model(settings, data, split)  # raises before anything is written
     _check_disk(directory, model_probe)
     names = _class_names(settings, data)
+    given = Run.open(settings.first_run).model if settings.first_run is not None else None
     _begin(settings, directory, data, split, model_probe, names)
     if not quiet:
         print(
             model_probe.formula, f"{data.name}: {len(split.unlabelled)} unlabelled, {len(split.labelled)} labelled", sep="\n"
         )
-    start, own = _first_stage(model_probe.first_stage, settings, directory, quiet)
+    start, own = given, settings
+    if model_probe.first_stage is not None and given is None:
+        start, own = _first_stage(model_probe.first_stage, settings, directory, quiet)
     model, state, rows = training.train(own, data, split, directory, quiet, start)
     results, y, probabilities = evaluate(model, settings, data, split)
     results.update(_costs(state, rows, split, settings))
@@ -70,15 +73,10 @@ def _class_names(settings, data):
 
 
 def _first_stage(name, settings, directory, quiet):
-    """Returns (the trained model of the first stage or None, the settings of what is left to train).
+    """Trains the model `name` in a run of its own, `directory`/NAME; returns it and the settings of what is left to train.
 
-    The first stage is a run of its own in `directory`/NAME and takes half of the budget; or a run that the settings name.
+    Either takes half of the budget.
     """
-    if name is None:
-        return None, settings
-    if settings.first_run is not None:
-        opened = Run.open(settings.first_run)
-        return opened.model, settings
     half = {n: getattr(settings, n) and getattr(settings, n) / 2 for n in ("epochs", "minutes")}
     half["epochs"] = half["epochs"] and math.ceil(half["epochs"])
     own = dataclasses.replace(settings, **half)

@@ -100,11 +100,12 @@ def make_model(settings, data, split):
         weight_prior=settings.weight_prior,
     )
     model_class = registry.model_class(settings.model)
-    if model_class.classifies and (settings.clusters or data.num_classes) < 2:
-        raise ValueError(f"model: got {settings.model} for {data.num_classes} classes; allowed: {', '.join(_densities())}")
+    classes = settings.clusters or data.num_classes
+    if model_class.classifies and classes < 2:
+        raise ValueError(f"model: got {settings.model} for {classes} classes; allowed: {', '.join(_densities())}")
     model = model_class(
         preprocess,
-        settings.clusters or data.num_classes,
+        classes,
         likelihood=likelihood,
         levels=data.levels,
         network=network,

@@ -26,7 +26,7 @@ def define_flags():
 
 def main(argv):
     """Flags to one call of `runner` for each seed."""
-    from tfadgm.experiments import CELLS, runner
+    from tfadgm.experiments import CELLS, pictures, runner
 
     values = flags.FLAGS
     records = values.records or _default_records(values.out)
@@ -45,6 +45,7 @@ def main(argv):
         for seed in seeds:
             runner.run_cell(CELLS[name], seed, values.budget_minutes, values.out, records, **data)
         print("\n".join(runner.table([CELLS[name]], records, values.data_dir)))
+    print(f"all figures: {pictures.index(values.out)}")
 
 
 main.takes_files = True

@@ -12,7 +12,8 @@ import pathlib
 import platform
 import statistics
 
-from tfadgm import recipes, run
+from tfadgm import figures, recipes, run
+from tfadgm.experiments import pictures
 from tfadgm.experiments.cell import MEASURES
 
 TFDS_NAMES = {"mnist": "mnist", "svhn": "svhn_cropped", "norb": "smallnorb", "omniglot": "omniglot"}
@@ -47,11 +48,26 @@ def run_cell(cell, seed, minutes, out, records, **data):
         results = getattr(importlib.import_module(module), function)(cell, seed, minutes, directory, data)
     else:
         results = run.train(settings_of(cell, seed, minutes, **data), directory)
+    if (directory / "model.weights.h5").exists():
+        draw(run.Run.open(directory))
     row = dict(seed=seed, minutes=minutes, value=cell.value(results), **hardware())
     row |= {name: results[name] for name in KEPT if name in results}
     row["command"] = f"bin/reproduce {cell.name} --seeds={seed} --budget_minutes={minutes:g}"
     record(cell, row, records)
     return row
+
+
+def draw(opened):
+    """Draws the papers' figures of a run beside its own: KL per unit, and the planes of latents of two units."""
+    data, split = opened.data()
+    directory, model = opened.path / "figures", opened.model
+    units = run.diagnose(model, data, split, examples=1000)["kl_per_unit"]
+    if units:
+        pictures.kl_per_unit(units, directory / "kl_per_unit.png")
+    if figures.is_image(data.raw_shape):
+        for name in model.style:
+            if model.sizes[name] == 2:
+                pictures.manifold(model, name, directory / f"manifold_{name}.png")
 
 
 def settings_of(cell, seed, minutes, data_dir=None, tfds_name=None):

@@ -66,7 +66,7 @@ def canonical(model, data):
 
 
 def permutation(probabilities, fixed):
-    """Assigns a digit to each dimension of y: those in `fixed` their own, the others by what the judge sees in their picture.
+    """Assigns a digit to each dimension of y: its own if in `fixed`, else by what the judge sees in its picture.
 
     A dimension whose most probable free digit no other claims gets it; of several claims the most probable wins, and the
     losers share the digits that are left, by the best sum of log-probabilities.

@@ -1,0 +1,194 @@
+"""The bound of each model, written out as in its paper with scipy's densities and a loop over y, at latents that are known.
+
+The networks' outputs are the model's own; which densities they enter, with which parents and signs, is written here again.
+"""
+
+import numpy as np
+import pytest
+import scipy.stats
+import tensorflow as tf
+from scipy.special import logsumexp
+
+from tfadgm import networks, registry
+from tfadgm.data.preprocess import Preprocess
+from tfadgm.models.objective import Objective
+from tfadgm.models.untapped import UntappedOptions
+
+D, K, B = 6, 3, 5
+SEED = tf.constant([3, 4])
+
+
+def _make(name, **options):
+    network = networks.Network(hidden=(8,), hidden_above=(5,))
+    model = registry.model_class(name)(Preprocess([D]), K, network=network, **options)
+    rng = np.random.default_rng(0)
+    for w in model.trainable_variables:
+        w.assign(0.5 * rng.normal(size=w.shape))
+    return model
+
+
+def _raw():
+    return (np.random.default_rng(1).random((B, D)) < 0.5).astype("float32")
+
+
+def _parameters(factor, **parents):
+    values = {name: tf.constant(value[None], tf.float32) for name, value in parents.items()}
+    return factor(values).numpy().astype("float64")[0]
+
+
+def gaussian(factor, value, **parents):
+    """log N(value | mu, exp(v)), [B], mu and v the outputs of the factor's network."""
+    mu, v = np.split(_parameters(factor, **parents), 2, -1)
+    return scipy.stats.norm.logpdf(value, mu, np.exp(v / 2)).sum(-1)
+
+
+def standard(value):
+    return scipy.stats.norm.logpdf(value).sum(-1)
+
+
+def bernoulli(factor, x, **parents):
+    logits = _parameters(factor, **parents)
+    return scipy.stats.bernoulli.logpmf(x.astype(int), 1 / (1 + np.exp(-logits))).sum(-1)
+
+
+def categorical(factor, **parents):
+    """log-probabilities of all classes, [B, K]."""
+    logits = _parameters(factor, **parents)
+    return logits - logsumexp(logits, -1, keepdims=True)
+
+
+def mean(factor, **parents):
+    return np.split(_parameters(factor, **parents), 2, -1)[0]
+
+
+def one_hot(k):
+    return np.tile(np.eye(K)[k], (B, 1))
+
+
+def _check(model, expected):
+    np.testing.assert_allclose(model.elbo(_raw(), SEED), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_vae_of_two_layers(mean_latents):
+    model, x = _make("vae", dim_z=(3, 2)), _raw()
+    p, q = model.p, model.q
+    z1 = mean(q["z1"], x=x)
+    z2 = mean(q["z2"], z1=z1)
+    of_p = bernoulli(p["x"], x, z1=z1) + gaussian(p["z1"], z1, z2=z2) + standard(z2)
+    _check(model, of_p - gaussian(q["z1"], z1, x=x) - gaussian(q["z2"], z2, z1=z1))
+
+
+@pytest.mark.parametrize("sees", [False, True])
+def test_avae_of_one_layer_eq_2(sees, mean_latents):
+    model, x = _make("avae", dim_z=3, dim_a=2, a_sees_x=sees), _raw()
+    p, q, seen = model.p, model.q, {"x": _raw()} if sees else {}
+    a = mean(q["a"], x=x)
+    z = mean(q["z"], a=a, x=x)
+    of_p = bernoulli(p["x"], x, z=z) + standard(z) + gaussian(p["a"], a, z=z, **seen)
+    _check(model, of_p - gaussian(q["a"], a, x=x) - gaussian(q["z"], z, a=a, x=x))
+
+
+def test_avae_of_two_layers_eq_19_and_20(mean_latents):
+    model, x = _make("avae", dim_z=(3, 2), dim_a=(2, 4)), _raw()
+    p, q = model.p, model.q
+    a1 = mean(q["a1"], x=x)
+    z1 = mean(q["z1"], a1=a1, x=x)
+    a2 = mean(q["a2"], a1=a1, x=x)
+    z2 = mean(q["z2"], a2=a2, z1=z1)
+    of_p = bernoulli(p["x"], x, z1=z1) + standard(z2) + gaussian(p["a2"], a2, z2=z2)
+    of_p += gaussian(p["z1"], z1, z2=z2) + gaussian(p["a1"], a1, z1=z1, z2=z2)
+    of_q = gaussian(q["a1"], a1, x=x) + gaussian(q["z1"], z1, a1=a1, x=x)
+    of_q += gaussian(q["a2"], a2, a1=a1, x=x) + gaussian(q["z2"], z2, a2=a2, z1=z1)
+    _check(model, of_p - of_q)
+
+
+def test_lvae_merges_by_precision(mean_latents):
+    model, x = _make("lvae", dim_z=(3, 2)), _raw()
+    p, q = model.p, model.q
+    z2 = mean(q["z2"], x=x)
+    (m1, v1), (m2, v2) = (
+        np.split(parameters, 2, -1) for parameters in (_parameters(q["z1"], x=x), _parameters(p["z1"], z2=z2))
+    )
+    precision = np.exp(-v1) + np.exp(-v2)
+    z1 = (m1 * np.exp(-v1) + m2 * np.exp(-v2)) / precision
+    of_q = gaussian(q["z2"], z2, x=x) + scipy.stats.norm.logpdf(z1, z1, precision**-0.5).sum(-1)
+    _check(model, bernoulli(p["x"], x, z1=z1) + gaussian(p["z1"], z1, z2=z2) + standard(z2) - of_q)
+
+
+def test_m2_eq_6_and_7(mean_latents):
+    model, x = _make("m2", dim_z=3), _raw()
+    p, q = model.p, model.q
+    log_q_y, total = categorical(q["y"], x=x), 0.0
+    for k in range(K):
+        z = mean(q["z"], x=x, y=one_hot(k))
+        f = bernoulli(p["x"], x, y=one_hot(k), z=z) - np.log(K) + standard(z) - gaussian(q["z"], z, x=x, y=one_hot(k))
+        total += np.exp(log_q_y[:, k]) * (f - log_q_y[:, k])
+    _check(model, total)
+
+
+@pytest.mark.parametrize("name", ["adgm", "sdgm"])
+def test_adgm_and_sdgm_eq_11_and_25(name, mean_latents):
+    model, x = _make(name, dim_z=3, dim_a=2), _raw()
+    p, q = model.p, model.q
+    a = mean(q["a"], x=x)
+    seen, log_q_y, total = {"a": a} if name == "sdgm" else {}, categorical(q["y"], a=a, x=x), 0.0
+    for k in range(K):
+        y = one_hot(k)
+        z = mean(q["z"], a=a, x=x, y=y)
+        f = bernoulli(p["x"], x, y=y, z=z, **seen) + gaussian(p["a"], a, y=y, z=z) - np.log(K) + standard(z)
+        f -= gaussian(q["a"], a, x=x) + gaussian(q["z"], z, a=a, x=x, y=y)
+        total += np.exp(log_q_y[:, k]) * (f - log_q_y[:, k])
+    _check(model, total)
+
+
+@pytest.mark.parametrize("skip", [False, True])
+def test_cagem_eq_3(skip, mean_latents):
+    model, x = _make("cagem", dim_z=(3, 2), skip=skip), _raw()
+    p, q, seen = model.p, model.q, {"x": _raw()} if skip else {}
+    z1 = mean(q["z1"], x=x)
+    log_q_y, total = categorical(q["y"], z1=z1, x=x), 0.0
+    for k in range(K):
+        y = one_hot(k)
+        z2 = mean(q["z2"], y=y, z1=z1, **seen)
+        f = bernoulli(p["x"], x, y=y, z1=z1) + gaussian(p["z1"], z1, y=y, z2=z2) + standard(z2)
+        f += categorical(p["y"], z2=z2)[:, k] - gaussian(q["z1"], z1, x=x) - gaussian(q["z2"], z2, y=y, z1=z1, **seen)
+        total += np.exp(log_q_y[:, k]) * (f - log_q_y[:, k])
+    _check(model, total)
+
+
+def test_m1m2_section_2_3(mean_latents):
+    model, x = _make("m1m2", dim_z=(3, 2)), _raw()
+    p, q = model.p, model.q
+    z1 = mean(q["z1"], x=x)
+    log_q_y, total = categorical(q["y"], z1=z1), 0.0
+    for k in range(K):
+        y = one_hot(k)
+        z2 = mean(q["z2"], y=y, z1=z1)
+        f = bernoulli(p["x"], x, z1=z1) + gaussian(p["z1"], z1, y=y, z2=z2) + standard(z2) - np.log(K)
+        f -= gaussian(q["z1"], z1, x=x) + gaussian(q["z2"], z2, y=y, z1=z1)
+        total += np.exp(log_q_y[:, k]) * (f - log_q_y[:, k])
+    _check(model, total)
+
+
+def _squashed(factor, low, high, **parents):
+    """(z, log q(z|.)) of the squashed Gaussian at its mean: eq. 10 and the Jacobian (high - low) s (1 - s)."""
+    mu, v = np.split(_parameters(factor, **parents), 2, -1)
+    s = 1 / (1 + np.exp(-mu))
+    log_q = scipy.stats.norm.logpdf(mu, mu, np.exp(v / 2)) - np.log((high - low) * s * (1 - s))
+    return low + (high - low) * s, log_q.sum(-1)
+
+
+def test_untapped_eq_3_and_4_with_y_enumerated(mean_latents):
+    low, high = -1.5, 1.5
+    options = UntappedOptions(class_draw="enumerate", reverse=False)
+    model, x = _make("untapped", dim_z=2, options=options, objective=Objective(labelled_weight=1.0)), _raw()
+    p, q = model.p, model.q
+    log_q_y, f = categorical(q["y"], x=x), np.zeros([B, K])
+    for k in range(K):
+        z, log_q_z = _squashed(q["z"], low, high, x=x, y=one_hot(k))
+        f[:, k] = bernoulli(p["x"], x, y=one_hot(k), z=z) - np.log(K) - 2 * np.log(high - low) - log_q_z
+    _check(model, (np.exp(log_q_y) * (f - log_q_y)).sum(1))
+    y = np.array([0, 1, 2, 0, 1])
+    terms = model.terms({"labelled": (_raw(), tf.constant(y)), "unlabelled": _raw()}, SEED)
+    np.testing.assert_allclose(terms["labelled_bound"], f[np.arange(B), y].mean(), rtol=1e-5)
+    np.testing.assert_allclose(terms["classification_bound"], log_q_y[np.arange(B), y].mean(), rtol=1e-5)

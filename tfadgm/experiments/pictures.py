@@ -1,0 +1,78 @@
+"""Figures of the papers beyond a run's own: KL per unit, manifolds of a plane of latents; and one page with all of them."""
+
+import html
+import pathlib
+
+import numpy as np
+import scipy.stats
+import tensorflow as tf
+
+from tfadgm import figures
+
+
+def kl_per_unit(units, path):
+    """Draws the KL divergence of each unit, sorted, a curve per latent (Maaloe et al. 2016, figure 4a).
+
+    Args:
+      units: a dict of latent to KL per unit, nats (`diagnostics.kl_per_unit`).
+      path: of the PNG.
+    """
+    with figures.canvas(path, 4.6, 3.2, xlabel="unit, sorted", ylabel="KL (nats)") as ax:
+        for name, values in units.items():
+            ax.plot(np.arange(1, len(values) + 1), np.sort(values)[::-1], marker=".", markersize=4, label=name)
+        ax.set(title=f"KL per unit, {sum(map(sum, units.values())):.1f} nats in all", yscale="symlog", ylim=(0, None))
+        ax.grid(True)
+        ax.legend()
+
+
+def plane(size, low=None, high=None):
+    """Returns a grid over a plane of latents, float32 [size * size, 2], the first coordinate to the right, the second up.
+
+    With neither bound the quantiles of N(0, 1), as in Kingma and Welling 2014, figure 4; else evenly from `low` to `high`.
+    """
+    steps = (np.arange(size) + 0.5) / size
+    ticks = scipy.stats.norm.ppf(steps) if low is None else low + (high - low) * steps
+    right, up = np.meshgrid(ticks, ticks[::-1])
+    return np.stack([right, up], -1).reshape(-1, 2).astype("float32")
+
+
+def manifold(model, name, path, size=15, y=None):
+    """Draws E[x | latent] over the plane of a latent of two units; for a class y, of that class.
+
+    Args:
+      model: a model of pictures.
+      name: the latent, two units.
+      path: of the PNG.
+      size: pictures in a row.
+      y: a class number, or None.
+
+    Raises:
+      ValueError: if the latent has not two units.
+    """
+    if model.sizes.get(name) != 2:
+        raise ValueError(f"{name}: got {model.sizes.get(name)} units; allowed: 2")
+    limits = [getattr(model.p[name], bound, None) for bound in ("low", "high")]
+    points = tf.constant(plane(size, *limits))
+    one_hot = None if y is None else tf.one_hot([y] * size**2, model.num_classes)
+    x, _ = model.generate(tf.constant([0, 1]), size**2, one_hot, {name: points})
+    tiles = figures.pixels(model, model.preprocess.picture(x.numpy()))
+    tiles = tiles.reshape(size, size, *tiles.shape[1:])
+    title = f"E[x | {'' if y is None else f'y = {y}, '}{name}] over the plane of {name}"
+    figures.picture_grid(path, tiles, title)
+
+
+def index(directory):
+    """Writes `directory`/index.html, a page of all figures below it, run by run; returns its path."""
+    directory = pathlib.Path(directory)
+    parts = ["<!doctype html><meta charset='utf-8'><title>Figures</title>", "<style>img{max-width:420px;margin:6px}</style>"]
+    pictures = sorted(directory.rglob("*.png"))
+    for run in dict.fromkeys(picture.parent for picture in pictures):
+        parts.append(f"<h2>{html.escape(str(run.relative_to(directory)))}</h2>")
+        for picture in (p for p in pictures if p.parent == run):
+            source = html.escape(str(picture.relative_to(directory)))
+            parts.append(
+                f"<figure style='display:inline-block'><img src='{source}'><figcaption>{picture.stem}</figcaption></figure>"
+            )
+    path = directory / "index.html"
+    path.write_text("\n".join(parts) + "\n")
+    return path
