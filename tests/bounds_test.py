@@ -13,7 +13,7 @@ import scipy.stats
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfadgm import bounds, conditionals, networks, noise
+from tfadgm import bounds, conditionals, likelihoods, networks, noise
 
 tfd = tfp.distributions
 SEED = tf.constant([3, 4])
@@ -334,7 +334,7 @@ def _network_model(skip=True, classes=4, seed=0):
         y=conditionals.UniformCategorical(units=classes),
         z=conditionals.StandardNormal(units=3),
         a=conditionals.Gaussian("y z", 2, net),
-        x=conditionals.BernoulliLikelihood("a y z" if skip else "y z", 5, net),
+        x=likelihoods.BernoulliLikelihood("a y z" if skip else "y z", 5, net),
     )
     q = dict(
         a=conditionals.Gaussian("x", 2, net),

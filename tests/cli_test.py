@@ -52,7 +52,10 @@ BAD = {
     "first run of a model without": (["train", "--dataset=digits", "--first_run=x"], "first_run: got x; allowed: none"),
     "no such first run": (["train", "--dataset=digits", "--model=m1m2", "--first_run={tmp}/absent"], "is no directory"),
     "flows for two layers": (["train", "--dataset=digits", "--model=vae", "--dim_z=4,4", "--flows=2"], "flows: got 2"),
-    "likelihood of the inverted": (["train", "--dataset=digits", "--model=untapped"], "likelihood: got 'gaussian'"),
+    "likelihood of the inverted": (
+        ["train", "--dataset=digits", "--model=untapped", "--likelihood=gaussian"],
+        "likelihood: got 'gaussian'",
+    ),
     "data set with a wrong argument": (["train", "--dataset=mnist:high"], "dataset mnist: got 'high'"),
     "more labels than examples": (["train", "--dataset=digits", "--labels=9999"], "labels: got 9999"),
     "conv on columns": (["train", "--dataset=half_moons", "--trunk=conv"], "trunk 'conv' needs images"),

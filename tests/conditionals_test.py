@@ -6,7 +6,7 @@ import scipy.special
 import scipy.stats
 import tensorflow as tf
 
-from tfadgm import conditionals, networks
+from tfadgm import conditionals, likelihoods, networks
 
 SEED = (1, 2)
 SIZES = {"y": 3, "z": 2}
@@ -103,10 +103,10 @@ def test_the_floor_bounds_the_log_variance_and_leaves_it_alone_far_above():
 def test_only_the_gaussian_likelihood_has_a_floor():
     network = networks.Network(hidden=(5,))
     assert conditionals.Gaussian("z", 4, network).log_variance_floor is None
-    likelihood = _built(conditionals.likelihood("gaussian", "z", 1, network))
+    likelihood = _built(likelihoods.likelihood("gaussian", "z", 1, network))
     _constant(likelihood, [0.0, -1e3])
     variance = likelihood.distribution(_parents()).variance()
-    np.testing.assert_allclose(variance, np.full(variance.shape, np.exp(conditionals.LOG_VARIANCE_FLOOR)), rtol=1e-4)
+    np.testing.assert_allclose(variance, np.full(variance.shape, np.exp(likelihoods.LOG_VARIANCE_FLOOR)), rtol=1e-4)
 
 
 def test_standard_normal_is_scipys_and_needs_no_parents():
@@ -151,7 +151,7 @@ def test_uniform_categorical_is_minus_log_k_for_any_leading_axes():
 
 
 def test_bernoulli_log_prob_is_scipys_also_for_intensities():
-    bernoulli, values = _make(conditionals.BernoulliLikelihood), _parents()
+    bernoulli, values = _make(likelihoods.BernoulliLikelihood), _parents()
     logits = bernoulli(values).numpy()
     for x in (_rng(0).integers(0, 2, (1, 5, 4)), _rng(0).random((1, 5, 4))):
         expected = (x * -np.logaddexp(0, -logits) + (1 - x) * -np.logaddexp(0, logits)).sum(-1)
@@ -163,7 +163,7 @@ def test_bernoulli_is_stable_where_it_is_certain():
     logits = tf.constant([1e4, 1e4, -1e4, -1e4])
     with tf.GradientTape() as tape:
         tape.watch(logits)
-        log_prob = conditionals.LogitBernoulli(logits).log_prob(tf.constant([1.0, 0.0, 1.0, 0.0]))
+        log_prob = likelihoods.LogitBernoulli(logits).log_prob(tf.constant([1.0, 0.0, 1.0, 0.0]))
     np.testing.assert_allclose(log_prob, [0.0, -1e4, -1e4, 0.0])
     np.testing.assert_allclose(tape.gradient(log_prob, logits), [0.0, -1.0, 1.0, 0.0])
 
@@ -180,14 +180,14 @@ def _level_masses(likelihood, values, levels):
 @pytest.mark.parametrize("scale", [0.3, 1.0, 3.0])
 @pytest.mark.parametrize(("name", "options"), LIKELIHOODS[2:])
 def test_the_masses_of_all_levels_sum_to_one_in_each_pixel(name, options, scale):
-    likelihood = conditionals.likelihood(name, "y z", 4, networks.Network(hidden=(5,)), **options)
+    likelihood = likelihoods.likelihood(name, "y z", 4, networks.Network(hidden=(5,)), **options)
     masses = _level_masses(_built(likelihood, scale=scale), _parents(), 8)
     np.testing.assert_allclose(masses.sum(0), np.ones(masses.shape[1:]), rtol=1e-3)
     assert masses.std(0).max() > 0.05
 
 
 def test_categorical_likelihood_is_a_softmax_over_levels():
-    likelihood, values = _make(conditionals.CategoricalLikelihood, levels=8), _parents()
+    likelihood, values = _make(likelihoods.CategoricalLikelihood, levels=8), _parents()
     logits = likelihood(values).numpy().reshape(3, 2, 5, 8, 4)  # all pixels' first level, all pixels' second level, ...
     log_probs = np.moveaxis(scipy.special.log_softmax(logits, 3), 3, -1)
     level = _rng(4).integers(0, 8, (1, 5, 4))
@@ -198,14 +198,14 @@ def test_categorical_likelihood_is_a_softmax_over_levels():
 
 
 def test_a_categorical_likelihood_that_is_sure_of_a_level_has_no_jacobian():
-    likelihood = _make(conditionals.CategoricalLikelihood, units=1, levels=8)
+    likelihood = _make(likelihoods.CategoricalLikelihood, units=1, levels=8)
     _constant(likelihood, 200 * np.eye(8)[5])
     log_prob = likelihood.log_prob(_parents(), tf.fill([1, 5, 1], 5 / 7))
     np.testing.assert_allclose(log_prob, np.zeros((3, 2, 5)), atol=1e-5)
 
 
 def test_logistic_mixture_is_the_difference_of_distribution_functions():
-    likelihood, values = _make(conditionals.LogisticMixtureLikelihood, levels=8, components=3), _parents()
+    likelihood, values = _make(likelihoods.LogisticMixtureLikelihood, levels=8, components=3), _parents()
     parameters = np.moveaxis(likelihood(values).numpy().astype("float64").reshape(3, 2, 5, 9, 4), 3, -1)
     weights, centres, log_scales = np.split(parameters, 3, -1)
     centres = 3.5 * (1 + centres + np.linspace(-0.8, 0.8, 3))
@@ -222,7 +222,7 @@ def test_logistic_mixture_is_the_difference_of_distribution_functions():
 
 @pytest.mark.parametrize("components", [1, 3])
 def test_the_expected_value_of_a_logistic_mixture_is_about_the_mean_of_its_masses(components):
-    likelihood = conditionals.LogisticMixtureLikelihood(
+    likelihood = likelihoods.LogisticMixtureLikelihood(
         "y z", 4, networks.Network(hidden=(5,)), levels=8, components=components
     )
     values = _parents()
@@ -237,7 +237,7 @@ def test_the_expected_value_of_a_logistic_mixture_is_about_the_mean_of_its_masse
 @pytest.mark.parametrize("x", [0.0, 3 / 7, 1.0])
 @pytest.mark.parametrize("centre", [-20.0, 0.0, 20.0])
 def test_a_logistic_mixture_far_from_the_data_has_finite_density_and_gradient(x, centre):
-    likelihood = _make(conditionals.LogisticMixtureLikelihood, units=1, levels=8, components=2)
+    likelihood = _make(likelihoods.LogisticMixtureLikelihood, units=1, levels=8, components=2)
     _constant(likelihood, [0.0, 0.0, centre, centre, -3.0, -3.0])
     with tf.GradientTape() as tape:
         log_prob = likelihood.log_prob(_parents(), tf.fill([1, 5, 1], x))
@@ -247,7 +247,7 @@ def test_a_logistic_mixture_far_from_the_data_has_finite_density_and_gradient(x,
 
 @pytest.mark.parametrize(("name", "options"), LIKELIHOODS)
 def test_a_likelihood_has_a_density_per_example_and_a_picture(name, options):
-    likelihood = _built(conditionals.likelihood(name, "y z", 4, networks.Network(hidden=(5,)), **options))
+    likelihood = _built(likelihoods.likelihood(name, "y z", 4, networks.Network(hidden=(5,)), **options))
     values = _parents()
     assert likelihood.log_prob(values, _observation(name, (1, 5, 4))).shape == (3, 2, 5)
     picture = likelihood.expected(likelihood.distribution(values)).numpy()
@@ -259,7 +259,7 @@ def test_a_likelihood_has_a_density_per_example_and_a_picture(name, options):
 @pytest.mark.parametrize(("name", "options"), LIKELIHOODS)
 def test_convolutional_likelihoods_agree_with_their_parameters_in_number_and_order(name, options):
     network = networks.Network(hidden=(5,), trunk="conv", filters=(2,), image_shape=(4, 2, 1))
-    likelihood = conditionals.likelihood(name, "y z", 8, network, **options)
+    likelihood = likelihoods.likelihood(name, "y z", 8, network, **options)
     likelihood.build_from(SIZES)
     values = _parents()
     assert likelihood(values).shape[-1] == 8 * likelihood.parameters_per_unit
@@ -268,7 +268,7 @@ def test_convolutional_likelihoods_agree_with_their_parameters_in_number_and_ord
 
 def test_an_unknown_likelihood_lists_the_known_ones():
     with pytest.raises(ValueError, match="'poisson'.*bernoulli, gaussian, categorical, logistic_mixture"):
-        conditionals.likelihood("poisson", "z", 4, networks.Network())
+        likelihoods.likelihood("poisson", "z", 4, networks.Network())
 
 
 # --------------------------------------------------------------------------------------------------- draws and gradients
@@ -326,7 +326,7 @@ def test_a_categorical_draws_its_classes_with_their_probabilities():
 
 @pytest.mark.parametrize(("name", "options"), LIKELIHOODS)
 def test_gradients_are_finite_and_the_same_compiled_and_not(name, options):
-    likelihood = _built(conditionals.likelihood(name, "y z", 4, networks.Network(hidden=(5,)), **options))
+    likelihood = _built(likelihoods.likelihood(name, "y z", 4, networks.Network(hidden=(5,)), **options))
     values, x = _parents(), _observation(name, (1, 5, 4))
 
     def value_and_gradient():

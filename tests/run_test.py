@@ -1,6 +1,7 @@
 """The whole path on digits: the run directory, resuming after kill -9, and what is refused before anything is written."""
 
 import csv
+import dataclasses
 import json
 import os
 import pathlib
@@ -12,6 +13,7 @@ import time
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tfadgm import callbacks, evaluation, recipes, run, training
 
@@ -215,3 +217,66 @@ def test_density_in_chunks_equals_density_at_once(finished, monkeypatch):
     np.testing.assert_allclose(whole.mean(), parts.mean(), atol=0.2)
     few = evaluation.log_density(opened.model, data.x_test[:40], samples=5)
     assert few.mean() < whole.mean()
+
+
+# --------------------------------------------------------------------------------------------- every model, to its export
+
+SIZES = {
+    "lvae": dict(dim_z=(3, 2), dim_a=None),
+    "avae": dict(dim_z=(3, 2), dim_a=(3, 2)),
+    "m1": dict(dim_a=None, anchors=50),
+    "m1m2": dict(dim_z=(3, 3), dim_a=None, epochs=4),
+    "cagem": dict(dim_z=(3, 2), dim_a=None),
+    "untapped": dict(dim_z=(2,), dim_a=None, likelihood="bernoulli"),
+}
+
+
+@pytest.mark.parametrize("model", SIZES)
+def test_each_model_goes_the_whole_way_and_its_export_answers_as_the_model(model, tmp_path):
+    results = run.train(tiny(model, **SIZES[model]), tmp_path, quiet=True)
+    opened = run.Run.open(tmp_path)
+    data, split = opened.data()
+    again, _, probabilities = run.evaluate(opened.model, opened.settings, data, split)
+    assert again["elbo"] == pytest.approx(results["elbo"], rel=1e-5)
+    exported = tf.saved_model.load(str(tmp_path / "export" / "1")).signatures
+    drawn = {path.stem for path in (tmp_path / "figures").glob("*.png")}
+    assert {"class_samples", "latent_pca", "training_curves"} <= drawn
+    x = tf.constant(data.x_test[:20])
+    assert exported["log_density"](x=x, samples=tf.constant(3))["log_density"].shape == (20,)
+    if not opened.model.classifies:
+        assert "test_error" not in results and "classify" not in exported
+        assert exported["generate"](n=tf.constant(4), seed=tf.constant(0))["x"].shape == (4, 8, 8, 1)
+        return
+    assert results["test_error"] == pytest.approx(again["test_error"]) and "confusion_matrix" in drawn
+    served = exported["serving_default"](x=x)["probabilities"]
+    np.testing.assert_allclose(np.mean(np.abs(served - probabilities[:20])), 0, atol=0.1)  # other, fewer draws
+    if model in ("m1", "m1m2"):  # no draws
+        np.testing.assert_allclose(served, probabilities[:20], rtol=1e-3, atol=1e-4)
+
+
+def test_m1m2_trains_an_m1_first_in_half_of_the_budget_or_takes_another_runs(tmp_path):
+    settings = tiny("m1m2", **SIZES["m1m2"])
+    results = run.train(settings, tmp_path / "both", quiet=True)
+    inner = json.loads((tmp_path / "both" / "m1" / "results.json").read_text())
+    assert (inner["model"], inner["epochs"], results["epochs"]) == ("m1", 2, 2)
+    first, whole = (run.Run.open(tmp_path / "both" / part).model for part in ("m1", ""))
+    for theirs, ours in zip(first.q["z"].weights, whole.q["z1"].weights, strict=True):
+        np.testing.assert_array_equal(theirs, ours)
+    given = dataclasses.replace(settings, first_run=str(tmp_path / "both" / "m1"))
+    assert run.train(given, tmp_path / "second", quiet=True)["epochs"] == 4
+    assert not (tmp_path / "second" / "m1").exists()
+
+
+@pytest.mark.parametrize("clusters", [None, 12])
+def test_clusters_are_matched_to_classes_and_reported_without_a_baseline(clusters, tmp_path):
+    results = run.train(tiny("cagem", labels=0, clusters=clusters, **SIZES["cagem"]), tmp_path, quiet=True)
+    assert 0 < results["test_error"] < 1 and results["labels"] == 0 and "supervised_baseline_error" not in results
+    assert run.Run.open(tmp_path).class_names[0] == "cluster 0"
+    assert len(run.Run.open(tmp_path).class_names) == (clusters or 10)
+
+
+def test_clusters_are_matched_with_the_fewest_errors():
+    clusters, y = np.array([0, 0, 0, 1, 1, 2, 2, 2]), np.array([1, 1, 0, 0, 0, 2, 2, 1])
+    assert evaluation.match_clusters(clusters, y, 3, 3).argmax(1).tolist() == [1, 0, 2]
+    many = evaluation.match_clusters(np.array([0, 1, 2, 3]), np.array([1, 1, 0, 0]), 5, 2)
+    assert many.argmax(1)[:4].tolist() == [1, 1, 0, 0] and many.shape == (5, 2)

@@ -7,7 +7,7 @@ which the binaries start from. `bin/train` makes one flag of each field.
 import dataclasses
 
 from tfadgm import registry
-from tfadgm.conditionals import LIKELIHOODS
+from tfadgm.likelihoods import LIKELIHOODS
 from tfadgm.models.adgm import AUX_GRADIENTS, AUXILIARIES
 from tfadgm.models.cagem import CLASSIFIERS as CASCADE_CLASSIFIERS
 from tfadgm.models.untapped import CLASS_DRAWS

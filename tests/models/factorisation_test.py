@@ -2,7 +2,7 @@
 
 import pytest
 
-from tfadgm import conditionals, networks, registry
+from tfadgm import conditionals, likelihoods, networks, registry
 from tfadgm.data.preprocess import Preprocess
 from tfadgm.models import factorisation
 from tfadgm.models.objective import Objective
@@ -112,7 +112,7 @@ def test_every_model_has_its_papers_formula_here():
 
 
 def _vae():
-    p = dict(z=conditionals.StandardNormal(units=3), x=conditionals.BernoulliLikelihood("z", 6, NET))
+    p = dict(z=conditionals.StandardNormal(units=3), x=likelihoods.BernoulliLikelihood("z", 6, NET))
     return p, dict(z=conditionals.Gaussian("x", 3, NET))
 
 
@@ -149,7 +149,7 @@ def test_an_inferred_observation_is_refused():
 
 def test_a_parent_without_a_factor_is_refused():
     p, q = _vae()
-    p["x"] = conditionals.BernoulliLikelihood("w z", 6, NET)
+    p["x"] = likelihoods.BernoulliLikelihood("w z", 6, NET)
     _refused(p, q, "p(x|w,z)", "its parent w", "w has no factor")
 
 
@@ -193,7 +193,7 @@ def test_a_deterministic_variable_has_no_place_in_p():
 def test_sizes_that_disagree_are_refused(name):
     p, q = _vae()
     if name == "x":
-        p["x"] = conditionals.BernoulliLikelihood("z", 7, NET)
+        p["x"] = likelihoods.BernoulliLikelihood("z", 7, NET)
         _refused(p, q, "x has 7 units in p, expected 6")
     else:
         q["z"] = conditionals.Gaussian("x", 2, NET)

@@ -22,7 +22,7 @@ class Dataset:
       y_train: int64 [N]: class numbers; -1 is unlabelled.
       x_test, y_test: the test set, or None.
       class_names: K strings; none for data without classes.
-      likelihood: the default p(x|.), one of `conditionals.LIKELIHOODS`.
+      likelihood: the default p(x|.), one of `likelihoods.LIKELIHOODS`.
       levels: number of grey levels of raw examples that are whole numbers 0, ..., levels - 1; None for real numbers.
       scale: how a Gaussian p(x|.) sees them, x = (raw - shift) * scale: a number with shift 0; "standardise": both per
         feature, or "channel": a scale per channel, from the training examples.

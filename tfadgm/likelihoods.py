@@ -1,0 +1,135 @@
+"""p(x | parents) of each kind of data: conditionals whose network may end in transposed convolutions.
+
+All are over x [..., D]; see `conditionals.py` for the leading axes.
+"""
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfadgm import networks
+from tfadgm.conditionals import Conditional, Gaussian
+
+tfd, tfb = tfp.distributions, tfp.bijectors
+
+# Floor of the log-variance of a Gaussian p(x|.). The papers' code has none, and the likelihood of a pixel that never
+# changes is then unbounded; exp(-7) is a standard deviation of 0.03 in units of the scaled data.
+LOG_VARIANCE_FLOOR = -7.0
+
+
+class Likelihood(Conditional):
+    """p(x | parents): a conditional whose trunk may end in transposed convolutions."""
+
+    def _make_head(self, *args):
+        if self.network.trunk == "conv":
+            return networks.ConvHead(self.network, self.parameters_per_unit, name="head")
+        return super()._make_head(*args)
+
+    def expected(self, distribution):
+        """Returns E[x | parents], the picture that is shown."""
+        return distribution.mean()
+
+
+class LogitBernoulli(tfd.Bernoulli):
+    """`tfd.Bernoulli` by its logits l, with log p(x) = x l - softplus(l): one transcendental function per pixel."""
+
+    def __init__(self, logits):
+        super().__init__(logits=logits, dtype=tf.float32)
+        self._parameters = dict(logits=logits)
+
+    @classmethod
+    def _parameter_properties(cls, dtype, num_classes=None):
+        return dict(logits=tfp.util.ParameterProperties())
+
+    def _log_prob(self, x):
+        return x * self.logits - tf.nn.softplus(self.logits)
+
+
+class BernoulliLikelihood(Likelihood):
+    """x in [0, 1]^D, independent Bernoulli given the parents."""
+
+    def distribution(self, values):
+        return tfd.Independent(LogitBernoulli(self(values)), 1)
+
+
+class GaussianLikelihood(Likelihood, Gaussian):
+    """x in R^D, N(mu, diag exp(v)) with the floor `LOG_VARIANCE_FLOOR` on v."""
+
+    def __init__(self, given="", units=1, network=None, log_variance_floor=LOG_VARIANCE_FLOOR, **kwargs):
+        super().__init__(given, units, network, log_variance_floor, **kwargs)
+
+
+class CategoricalLikelihood(Likelihood):
+    """x in {0, ..., levels - 1}^D / (levels - 1): a softmax over the levels of each pixel (van den Oord et al. 2016)."""
+
+    def __init__(self, given="", units=1, network=None, levels=256, **kwargs):
+        self.levels = self.parameters_per_unit = levels
+        super().__init__(given, units, network, **kwargs)
+
+    def distribution(self, values):
+        logits = _split_last(self(values), self.levels)
+        scale = tfb.Scale(1.0 / (self.levels - 1))
+        return tfd.Independent(_Rescaled(tfd.Categorical(logits=logits, dtype=tf.float32), scale), 1)
+
+    def expected(self, distribution):
+        probs = tf.nn.softmax(distribution.distribution.distribution.logits)
+        return tf.linalg.matvec(probs, tf.linspace(0.0, 1.0, self.levels))
+
+
+class LogisticMixtureLikelihood(Likelihood):
+    """x in {0, ..., levels - 1}^D / (levels - 1): a discretised mixture of logistics (Salimans et al. 2017, eq. 1-2).
+
+    Each pixel's mixture has `components` weights, centres and log-scales; the mass of a level is the difference of the
+    mixture's distribution function at its borders, the outermost levels taking the tails. The picture that `expected`
+    gives is the mean of the components' centres, clipped to [0, 1].
+    """
+
+    def __init__(self, given="", units=1, network=None, levels=256, components=5, **kwargs):
+        self.levels, self.components = levels, components
+        self.parameters_per_unit = 3 * components
+        super().__init__(given, units, network, **kwargs)
+
+    def distribution(self, values):
+        weights, centres, log_scales = tf.split(_split_last(self(values), self.parameters_per_unit), 3, axis=-1)
+        # Centres start spread over the levels and scales at a tenth of the range, as an untrained head gives zeros.
+        spread = tf.linspace(-0.8, 0.8, self.components) if self.components > 1 else tf.zeros([1])
+        half = 0.5 * (self.levels - 1)
+        logistic = tfd.Logistic(half * (1.0 + centres + spread), half * tf.exp(tf.maximum(log_scales - 2.0, -7.0)))
+        # Level k takes the mass between k - 1/2 and k + 1/2; QuantizedDistribution rounds up, hence the shift.
+        shifted = tfd.TransformedDistribution(logistic, tfb.Shift(-0.5))
+        quantised = tfd.QuantizedDistribution(shifted, low=0.0, high=self.levels - 1.0)
+        mixture = tfd.MixtureSameFamily(tfd.Categorical(logits=weights), quantised)
+        return tfd.Independent(_Rescaled(mixture, tfb.Scale(1.0 / (self.levels - 1))), 1)
+
+    def expected(self, distribution):
+        mixture = distribution.distribution.distribution
+        logistic = mixture.components_distribution.distribution.distribution
+        centre = tf.clip_by_value(logistic.loc / (self.levels - 1), 0.0, 1.0)
+        return tf.reduce_sum(tf.nn.softmax(mixture.mixture_distribution.logits) * centre, -1)
+
+
+class _Rescaled(tfd.TransformedDistribution):
+    """A distribution on whole levels seen on [0, 1]; its probabilities are masses, so no Jacobian is added."""
+
+    def _log_prob(self, x):
+        return self.distribution.log_prob(tf.round(self.bijector.inverse(x)))
+
+
+def _split_last(parameters, per_unit):
+    """[..., per_unit * D], all first parameters first, to [..., D, per_unit]."""
+    shape = tf.concat([tf.shape(parameters)[:-1], [per_unit, parameters.shape[-1] // per_unit]], 0)
+    return tf.linalg.matrix_transpose(tf.reshape(parameters, shape))
+
+
+LIKELIHOODS = {
+    "bernoulli": BernoulliLikelihood,
+    "gaussian": GaussianLikelihood,
+    "categorical": CategoricalLikelihood,
+    "logistic_mixture": LogisticMixtureLikelihood,
+}
+
+
+def likelihood(name, given, units, network, **options):
+    """Returns the conditional p(x | given) called `name`, one of `LIKELIHOODS`."""
+    if name not in LIKELIHOODS:
+        raise ValueError(f"likelihood: got {name!r}; allowed: {', '.join(LIKELIHOODS)}")
+    return LIKELIHOODS[name](given, units, network, **options)

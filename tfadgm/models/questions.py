@@ -1,0 +1,73 @@
+"""What a trained model answers: class probabilities, bounds, means of latents, new examples."""
+
+import tensorflow as tf
+
+from tfadgm import bounds, noise
+from tfadgm.models import factorisation
+
+
+class Questions:
+    """The part of a `DeepGenerativeModel` that answers questions about raw examples."""
+
+    def call(self, raw):
+        """Returns q(y|x) for raw examples, [B, K] (the mean of the first latent for models without a class)."""
+        if self.classifies:
+            return tf.exp(self.log_class_probs(raw, tf.constant([0, 0])))
+        return self.encode(raw)[next(iter(self.q))]
+
+    def log_class_probs(self, raw, seed, samples=1):
+        """log q(y|x) = log mean_s q(y|a_s, x), [B, K], from `samples` draws of what comes before y."""
+        x = self.observe(raw)
+        return self.classify(x, self._draws(x, seed, samples=samples))
+
+    def classify(self, x, draws):
+        """log q(y|x), [B, K], for x [1, B, D]: its logarithmic mean over the draws of what comes before y."""
+        _, _, log_q_y = bounds.infer_class(self.q, x, draws)
+        return bounds.average_class(log_q_y)[0]
+
+    def elbo(self, raw, seed, observation_seed=None):
+        """-U(x) <= log p(x) with one sample and y enumerated, [B]: the paper's bound at temperature 1."""
+        x = self.preprocess.observation(raw, observation_seed)[tf.newaxis]
+        draws = self._draws(x, seed, samples=1)
+        if not self.has_class:
+            return bounds.mean_bound(bounds.marginal_log_weight(self.p, self.q, x, draws))
+        values, log_q, log_q_y = bounds.infer_class(self.q, x, draws)
+        return bounds.unlabelled_bound(self.p, self.q, (values, log_q), log_q_y, draws)
+
+    def log_weights(self, raw, seed, samples, observation_seed=None):
+        """log of `samples` unbiased estimates of p(x), [S, B]; `bounds.importance_bound` of them bounds log p(x)."""
+        x = self.preprocess.observation(raw, observation_seed)[tf.newaxis]
+        return bounds.marginal_log_weight(self.p, self.q, x, self._draws(x, seed, samples=samples))
+
+    def class_log_weights(self, raw, seed, samples, observation_seed=None):
+        """log of `samples` unbiased estimates of p(x, y) for every class, [K, S, B]: for Bayes' rule."""
+        x = self.preprocess.observation(raw, observation_seed)[tf.newaxis]
+        return bounds.class_log_weight(self.p, self.q, x, self._draws(x, seed, samples=samples))
+
+    def encode(self, raw, y=None):
+        """Returns the means of q's latents, a dict of [B, units]; y is a one-hot [B, K], or q's own probabilities."""
+        values = {"x": self.observe(raw)}
+        for name, factor in self.q.items():
+            if name == "y":
+                values["y"] = tf.exp(factor.log_probs(values)) if y is None else y[tf.newaxis]
+            else:
+                values[name] = factor.point(factor.distribution(values))
+        return {name: value[0] for name, value in values.items() if name not in ("x", "y")}
+
+    def generate(self, seed, batch, y=None, latents=None):
+        """Ancestral sampling from p: returns (E[x | latents], all values), [B, D] and a dict of [B, units].
+
+        Args:
+          seed: int32 [2].
+          batch: B.
+          y: one-hot [B, K]; None draws it from p(y).
+          latents: a dict of values [B, units] to keep in place of draws, such as z for analogies.
+        """
+        given = {name: value[tf.newaxis] for name, value in (latents or {}).items()}
+        if y is not None:
+            given["y"] = y[tf.newaxis]
+        ancestors = {name: factor for name, factor in self.p.items() if name in factorisation.ancestors(self.p, "x")}
+        values, _ = bounds.follow(ancestors, given, noise.Draws(seed, batch))
+        likelihood = self.p["x"]
+        expected = likelihood.expected(likelihood.distribution(values))
+        return expected[0], {name: value[0] for name, value in values.items()}
