@@ -50,6 +50,12 @@ def test_a_cell_of_a_plane_of_latents_draws_it_and_the_index_shows_it(tmp_path):
     assert all(f"plane/seed-0/figures/{name}" in page for name in drawn)
 
 
+def test_learning_curves_of_several_runs_are_drawn_together(tmp_path):
+    rows = [dict(epoch=e, seconds=str(10.0 * e), unlabelled_bound=str(-100.0 / e)) for e in range(1, 6)]
+    pictures.learning_curves({"one": rows, "two": rows[:3]}, tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").stat().st_size > 5000
+
+
 def test_a_plane_covers_the_prior_evenly():
     normal, even = pictures.plane(10), pictures.plane(4, -1.0, 3.0)
     assert normal.shape == (100, 2) and even.min() == -0.5 and even.max() == 2.5

@@ -2,6 +2,7 @@
 
 bin/reproduce --list
 bin/reproduce maaloe2016-table2-mnist-sdgm --seeds=0,1,2 --budget_minutes=30 --data_dir=DIR
+bin/reproduce maaloe2016-table1-vae maaloe2016-table1-avae-1 --data_dir=DIR         and their curves in one figure
 
 A cell goes on where it was interrupted, stops at its budget, and is recorded with what it reached.
 """
@@ -45,6 +46,9 @@ def main(argv):
         for seed in seeds:
             runner.run_cell(CELLS[name], seed, values.budget_minutes, values.out, records, **data)
         print("\n".join(runner.table([CELLS[name]], records, values.data_dir)))
+    curves = {f"{n}, seed {s}": rows for n in names for s in seeds if (rows := runner.metrics(CELLS[n], s, values.out))}
+    if len(curves) > 1:
+        pictures.learning_curves(curves, pathlib.Path(values.out) / "learning_curves.png")
     print(f"all figures: {pictures.index(values.out)}")
 
 

@@ -25,6 +25,24 @@ def kl_per_unit(units, path):
         ax.legend()
 
 
+def learning_curves(runs, path):
+    """Draws the training bound of several runs against training minutes, side by side (Maaloe et al. 2016, figure 5).
+
+    Args:
+      runs: a dict of label to rows of metrics.csv.
+      path: of the PNG.
+    """
+    with figures.canvas(path, 6, 3.6, xlabel="training minutes", ylabel="bound of training examples (nats)") as ax:
+        late = []
+        for label, rows in runs.items():
+            minutes, bound = figures.column(rows, "seconds") / 60, figures.column(rows, "unlabelled_bound")
+            ax.plot(minutes, bound, label=f"{label}, last {bound[-1]:.1f}")
+            late.extend(bound[len(bound) // 10 :])
+        ax.set_ylim(min(late), max(late) + 0.05 * (max(late) - min(late)) + 1e-9)
+        ax.grid(True)
+        ax.legend()
+
+
 def plane(size, low=None, high=None):
     """Returns a grid over a plane of latents, float32 [size * size, 2], the first coordinate to the right, the second up.
 

@@ -12,7 +12,7 @@ import pathlib
 import platform
 import statistics
 
-from tfadgm import figures, recipes, run
+from tfadgm import callbacks, figures, recipes, run
 from tfadgm.experiments import pictures
 from tfadgm.experiments.cell import MEASURES
 
@@ -68,6 +68,11 @@ def draw(opened):
         for name in model.style:
             if model.sizes[name] == 2:
                 pictures.manifold(model, name, directory / f"manifold_{name}.png")
+
+
+def metrics(cell, seed, out):
+    """Returns the rows of metrics.csv of a cell's run, a list; none for a cell that is no run."""
+    return callbacks.read_rows(pathlib.Path(out) / cell.name / f"seed-{seed}" / "metrics.csv")
 
 
 def settings_of(cell, seed, minutes, data_dir=None, tfds_name=None):
