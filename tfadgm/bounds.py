@@ -5,8 +5,6 @@ example. The one shape convention is [K, S, B, event]: class, sample, batch, eve
 [S, B, units], an enumerated one-hot y [K, 1, 1, K]. All sums are made in log space.
 """
 
-import math
-
 import tensorflow as tf
 
 from tfadgm import batch_norm, noise
@@ -143,31 +141,6 @@ def enumerate_classes(log_q_y):
     num_classes = log_q_y.shape[-1]
     y = tf.eye(num_classes)[:, tf.newaxis, tf.newaxis, :]
     return y, tf.transpose(tf.exp(log_q_y), [2, 0, 1])
-
-
-def gumbel_softmax(log_q_y, temperature, samples, seed):
-    """A relaxed class, y = softmax((log q(y|x) + g) / t) with Gumbel noise g, and its log-density on the simplex.
-
-        log (K-1)! + (K-1) log t + sum_k (l_k - (t + 1) log y_k) - K log sum_k exp(l_k - t log y_k),   l = log q(y|x)
-
-    (Maddison, Mnih and Teh 2017, eq. 2 and 23; Jang, Gu and Poole 2017.)
-
-    Args:
-      log_q_y: [S or 1, B, K].
-      temperature: t, greater than 0.
-      samples: S.
-      seed: int32 [2].
-
-    Returns:
-      (y, log_density): [S, B, K] and [S, B].
-    """
-    num_classes = log_q_y.shape[-1]
-    shape = tf.stack([samples, tf.shape(log_q_y)[1], num_classes])
-    gumbel = -tf.math.log(-tf.math.log(tf.random.stateless_uniform(shape, seed, minval=1e-20)))
-    log_y = tf.nn.log_softmax((log_q_y + gumbel) / temperature)
-    constant = math.lgamma(num_classes) + (num_classes - 1) * math.log(temperature)
-    each = tf.reduce_sum(log_q_y - (temperature + 1) * log_y, -1)
-    return tf.exp(log_y), constant + each - num_classes * tf.reduce_logsumexp(log_q_y - temperature * log_y, -1)
 
 
 def most_probable_classes(log_q_y, exact, seed):

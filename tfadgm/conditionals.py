@@ -266,3 +266,34 @@ class UniformCategorical(Categorical):
 
     def log_prob(self, values, value):
         return tf.fill(tf.shape(value)[:-1], -math.log(self.units))
+
+
+class RelaxedCategorical(Conditional):
+    """log y of a Gumbel-softmax class y = softmax((log q(y|x) + g) / t), g Gumbel noise, y on the simplex.
+
+    (Maddison, Mnih and Teh 2017, eq. 2; Jang, Gu and Poole 2017.) Its logarithm is drawn, since y itself underflows.
+
+    Args:
+      temperature: t, greater than 0.
+    """
+
+    def __init__(self, units, temperature, **kwargs):
+        super().__init__(units=units, **kwargs)
+        self.temperature = temperature
+
+    def distribution(self, log_q_y):
+        """Of log y, given log q(y|x) [..., units]."""
+        return tfd.ExpRelaxedOneHotCategorical(self.temperature, logits=log_q_y)
+
+    def sample(self, distribution, samples, batch, seed):
+        uniform = tf.random.stateless_uniform(tf.stack([samples, batch, self.units]), seed, minval=1e-20)
+        gumbel = -tf.math.log(-tf.math.log(uniform))
+        return tf.nn.log_softmax((distribution.logits + gumbel) / self.temperature)
+
+    def point(self, distribution):
+        """The logarithm of the relaxed class without noise."""
+        return tf.nn.log_softmax(distribution.logits / self.temperature)
+
+    def simplex_log_prob(self, distribution, log_y):
+        """The log-density of y = exp(log_y) on the simplex, [...] (Maddison, Mnih and Teh 2017, eq. 23)."""
+        return distribution.log_prob(log_y) - tf.reduce_sum(log_y, -1)

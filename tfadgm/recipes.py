@@ -38,6 +38,7 @@ DATASETS = {
         labels=6,
         label_draw="paper",
         epochs=10,
+        batch=50,
         hidden=(100, 100),
         dim_z=10,
         dim_a=10,

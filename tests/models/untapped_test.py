@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfadgm import bounds, networks
+from tfadgm import conditionals, networks
 from tfadgm.data.preprocess import Preprocess
 from tfadgm.models.objective import Objective
 from tfadgm.models.untapped import Untapped, UntappedOptions
@@ -68,12 +68,14 @@ def test_unfeatured_labels_are_spread_over_the_classes_and_z_over_its_range():
 
 def test_the_relaxed_class_has_tfps_density_and_hardens_when_it_is_cold():
     log_q = tf.nn.log_softmax(tf.constant([[[0.5, -1.0, 0.2, 0.0]]]))
-    y, log_density = bounds.gumbel_softmax(log_q, 0.7, 50, SEED)
-    theirs = tfp.distributions.RelaxedOneHotCategorical(0.7, logits=log_q).log_prob(y)
-    np.testing.assert_allclose(log_density, theirs, rtol=1e-3, atol=1e-3)
-    cold, _ = bounds.gumbel_softmax(log_q, 1e-3, 20_000, SEED)
-    np.testing.assert_allclose(np.mean(cold[:, 0], 0), np.exp(log_q)[0, 0], atol=0.02)
-    assert np.mean(np.max(cold, -1) > 0.999) > 0.98
+    warm, cold = (conditionals.RelaxedCategorical(K, t) for t in (0.7, 1e-3))
+    distribution = warm.distribution(log_q)
+    log_y = warm.sample(distribution, 50, 1, SEED)
+    theirs = tfp.distributions.RelaxedOneHotCategorical(0.7, logits=log_q).log_prob(tf.exp(log_y))
+    np.testing.assert_allclose(warm.simplex_log_prob(distribution, log_y), theirs, rtol=1e-3, atol=1e-3)
+    y = np.exp(cold.sample(cold.distribution(log_q), 20_000, 1, SEED))
+    np.testing.assert_allclose(y[:, 0].mean(0), np.exp(log_q)[0, 0], atol=0.02)
+    assert np.mean(y.max(-1) > 0.999) > 0.98
 
 
 def test_a_cold_relaxed_bound_is_near_the_enumerated_one():

@@ -23,7 +23,7 @@ import math
 import tensorflow as tf
 
 from tfadgm import bounds, noise
-from tfadgm.conditionals import Categorical, SquashedGaussian, Uniform, UniformCategorical
+from tfadgm.conditionals import Categorical, RelaxedCategorical, SquashedGaussian, Uniform, UniformCategorical
 from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.models.latents import sizes
 
@@ -112,7 +112,8 @@ class Untapped(DeepGenerativeModel):
     def _labelled_terms(self, y, inferred, log_q_y, seed, temperature):
         terms = super()._labelled_terms(y, inferred, log_q_y, seed, temperature)
         x, seed = inferred[0]["x"], noise.fold(seed, "reverse")
-        drawn, _ = self._draw_x({"y": y[tf.newaxis], "z": self._draw_z(tf.shape(y)[0], seed)}, seed)
+        z = self.unfeatured(tf.shape(y)[0], seed)["z"]
+        drawn, _ = self._draw_x({"y": y[tf.newaxis], "z": z}, seed)
         return {**terms, "x_bound": -tf.reduce_mean(tf.reduce_sum(tf.math.squared_difference(drawn, x), -1))}
 
     def _unlabelled_terms(self, inferred, log_q_y, seed, temperature):
@@ -129,18 +130,19 @@ class Untapped(DeepGenerativeModel):
     def _relaxed_bound(self, x, log_q_y, seed, temperature):
         """J_f^u with y a Gumbel-softmax sample, the mean over the batch."""
         draws = self._draws(x, seed)
-        y, log_density = bounds.gumbel_softmax(
-            log_q_y, self.options.gumbel_temperature, draws.samples, noise.fold(seed, "y")
-        )
-        values, log_q = bounds.follow({"z": self.q["z"]}, {"x": x, "y": y}, draws)
+        relaxed = RelaxedCategorical(self.num_classes, self.options.gumbel_temperature)
+        distribution = relaxed.distribution(log_q_y)
+        log_y = draws("y", relaxed, distribution)
+        values, log_q = bounds.follow({"z": self.q["z"]}, {"x": x, "y": tf.exp(log_y)}, draws)
         f = bounds.log_weight(self.p, values, log_q, temperature)
-        of_y = bounds.entropy(log_q_y) if self.options.class_draw == "gumbel" else -log_density
+        concrete = self.options.class_draw == "concrete"
+        of_y = -relaxed.simplex_log_prob(distribution, log_y) if concrete else bounds.entropy(log_q_y)
         return tf.reduce_mean(self._reduce_samples()(f)) + temperature * tf.reduce_mean(of_y)
 
     def unfeatured(self, batch, seed):
         """Labels without examples, and z with them, from their priors: {"y": one-hot [1, B, K], "z": [1, B, d]}."""
-        y = tf.random.stateless_uniform([1, batch], noise.fold(seed, "y"), 0, self.num_classes, tf.int32)
-        return {"y": tf.one_hot(y, self.num_classes), "z": self._draw_z(batch, seed)}
+        values, _ = bounds.follow({name: self.p[name] for name in "yz"}, {}, noise.Draws(seed, batch))
+        return values
 
     def reverse_bound(self, values, seed):
         """J_r^u <= log q(y, z) with one sample of x, [1, B], of y and z in `values` (eq. 17)."""
@@ -148,16 +150,13 @@ class Untapped(DeepGenerativeModel):
         log_q = self.q["y"].log_prob({"x": x}, values["y"]) + self.q["z"].log_prob({"x": x, "y": values["y"]}, values["z"])
         return log_q - log_p_x - self.preprocess.size * math.log(2)
 
-    def _draw_z(self, batch, seed):
-        prior = self.p["z"]
-        return prior.sample(prior.distribution({}), 1, batch, noise.fold(seed, "z"))
-
     def _draw_x(self, values, seed):
         """Returns a straight-through sample x ~ p(x|y,z), whose gradient is that of its mean, and its log-density."""
-        distribution = self.p["x"].distribution(values)
+        factor = self.p["x"]
+        distribution = factor.distribution(values)
         mean = distribution.mean()
-        hard = tf.cast(tf.random.stateless_uniform(tf.shape(mean), noise.fold(seed, "x")) < mean, tf.float32)
-        x = hard + mean - tf.stop_gradient(mean)
+        drawn = noise.Draws(seed, tf.shape(mean)[-2])("x", factor, distribution)
+        x = tf.stop_gradient(drawn - mean) + mean
         return x, distribution.log_prob(x)
 
     def get_config(self):
