@@ -11,8 +11,8 @@ Gemp, Parente and Mahadevan, "Inverting VAEs for improved generative accuracy", 
     maximised: J_f^l + J_f^u + J_r^u - alpha_f^d J_f^d - alpha_r^d J_r^d                                (eq. 8)
     J_f^d = -log q(y|x),  J_r^d = |x' - x|^2 with x' ~ p(x|y,z), z ~ p(z), of labelled examples         (eq. 7, algorithm 1)
 
-Unfeatured labels, and a z with each, are drawn afresh from their priors in every step; with p(z) uniform eq. 5, where z is
-latent, differs from eq. 17 by a constant. The authors' code keeps ten fixed pairs, leaves log q(z|x,y) out of eq. 17, and
+Unfeatured labels are all classes in turn, and a z with each is drawn afresh in every step; with p(z) uniform eq. 5, where z
+is latent, differs from eq. 17 by a constant. The authors' code keeps ten fixed pairs, leaves log q(z|x,y) out of eq. 17, and
 takes hard samples x' without any gradient, so that its J_r^d does nothing; here x' is a straight-through sample. The
 Jacobian in appendix A is misprinted: see `bijectors.scaled_sigmoid`.
 """
@@ -140,8 +140,12 @@ class Untapped(DeepGenerativeModel):
         return tf.reduce_mean(self._reduce_samples()(f)) + temperature * tf.reduce_mean(of_y)
 
     def unfeatured(self, batch, seed):
-        """Labels without examples, and z with them, from their priors: {"y": one-hot [1, B, K], "z": [1, B, d]}."""
-        values, _ = bounds.follow({name: self.p[name] for name in "yz"}, {}, noise.Draws(seed, batch))
+        """Labels without examples, each class as often as the others, and z with them from its prior.
+
+        Returns {"y": one-hot [1, B, K], "z": [1, B, d]}.
+        """
+        y = tf.one_hot([tf.range(batch) % self.num_classes], self.num_classes)
+        values, _ = bounds.follow({"z": self.p["z"]}, {"y": y}, noise.Draws(seed, batch))
         return values
 
     def reverse_bound(self, values, seed):
