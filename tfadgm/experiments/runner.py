@@ -136,8 +136,9 @@ def table(cells, records, data_dir=None):
         seeds = ", ".join(str(row["seed"]) for row in rows) or "-"
         minutes = "-" if most is None else f"{most:g}"
         measure = f"{cell.measure.replace('_', ' ')}, {unit}"
+        source = cell.source.replace("|", "\\|")
         lines.append(
-            f"| {cell.name} | {cell.source} ({measure}) | {paper} | {here} | {seeds} | {minutes} | "
+            f"| {cell.name} | {source} ({measure}) | {paper} | {here} | {seeds} | {minutes} | "
             f"{status(cell, rows, data_dir)} |"
         )
     return lines

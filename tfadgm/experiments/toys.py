@@ -5,7 +5,7 @@ Each is a function of (cell, seed, minutes, directory, data) that returns a dict
 
 import numpy as np
 
-from tfadgm import evaluation, run, training
+from tfadgm import evaluation, figures, run, training
 from tfadgm.experiments import runner
 
 
@@ -45,7 +45,12 @@ def digit_extraction(cell, seed, minutes, directory, data):
     whole, _ = training.load_data(run.recipes_of(settings, dataset="mnist", labels=None))
     x = whole.x_train.reshape(len(whole.x_train), -1) / 255.0
     judge = LogisticRegression(max_iter=100, C=0.1).fit(x[:20_000], whole.y_train[:20_000])
-    digits, unique = permutation(judge.predict_proba(canonical(opened.model, loaded)), sorted(loaded.labelled_classes))
+    drawn = canonical(opened.model, loaded)
+    digits, unique = permutation(judge.predict_proba(drawn), sorted(loaded.labelled_classes))
+    tiles = drawn.reshape(1, len(drawn), *loaded.raw_shape[:2])
+    names = [str(digit) for digit in digits]
+    title = "E[x | y, mean z] for each y, and the digit that it is taken for"
+    figures.picture_grid(directory / "figures" / "digit_extraction.png", tiles, title, column_names=names)
     kept = ~np.isin(loaded.y_test, loaded.labelled_classes)
     log_q = np.log(evaluation.class_probabilities(opened.model, loaded.x_test[kept], 1) + 1e-30)
     of_digit = np.argsort(digits)
