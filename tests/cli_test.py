@@ -13,7 +13,7 @@ from absl import flags
 from tfadgm.cli import common
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-VERBS = ("train", "evaluate", "export", "classify", "sample", "reproduce")
+VERBS = ("train", "evaluate", "export", "classify", "sample", "reproduce", "potential")
 
 
 def call(verb, *arguments):
@@ -82,6 +82,7 @@ BAD = {
     "reproduce nothing": (["reproduce"], "got no cell"),
     "reproduce the unknown": (["reproduce", "table9"], "unknown cell: got 'table9'"),
     "reproduce with bad seeds": (["reproduce", "maaloe2016-figure2-half-moons", "--seeds=a"], "seeds: got 'a'"),
+    "unknown energy": (["potential", "--energy=U9"], "energy: got|U9"),
     "sample no run": (["sample", "--run={tmp}/absent", "--out={tmp}/s"], "is no directory"),
 }
 

@@ -30,6 +30,18 @@ def _scikit_learn(method, cell, seed, data):
     return dict(test_error=float((predicted != loaded.y_test).mean()), labels=len(split.labelled))
 
 
+def potential(cell, seed, minutes, directory, data):
+    """The auxiliary model of the energy U1; its budget is a number of steps, whatever `minutes` says."""
+    from tfadgm.experiments import energies
+    from tfadgm.models.potential import Settings
+
+    results, models = energies.experiment("U1", Settings(), seed)
+    (directory / "figures").mkdir(parents=True, exist_ok=True)
+    energies.draw("U1", *models, results, directory / "figures" / "density.png")
+    run.write_json(directory / "results.json", results)
+    return {**results, "train_seconds": results["seconds"]}
+
+
 def digit_extraction(cell, seed, minutes, directory, data):
     """Trains, asks a logistic regression which digits the unlabelled dimensions of y are, and measures q(y|x) on those.
 

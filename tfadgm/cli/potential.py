@@ -1,0 +1,76 @@
+"""Fits the auxiliary variational model to a 2-D energy (Maaloe et al. 2016, figure 2a-b), beside a mean-field Gaussian.
+
+  bin/potential --energy=U1 --seed=0 --out=DIR
+  bin/potential --energy=U1 --seeds=0,1,2,3,4 --out=DIR
+
+Writes results.json and density.png into DIR, or DIR/SEED for each of several seeds, and prints one line per seed.
+Expected for U1, log Z 1.8775: bound 1.853 to 1.856, mean field 0.975 to 0.976.
+"""
+
+import dataclasses
+import pathlib
+
+from absl import flags
+
+from tfadgm.cli import common
+
+
+def define_flags():
+    """Defines the flags; not at import, so that the verbs can be imported together."""
+    from tfadgm.models.potential import Settings
+
+    flags.DEFINE_string("energy", "U1", "Energy of Rezende and Mohamed 2015, table 1: U1, U2, U3 or U4.")
+    flags.DEFINE_integer("seed", 0, "Seed of weights and noise.", lower_bound=0, upper_bound=2**31 - 1)
+    flags.DEFINE_list("seeds", None, "Several seeds, separated by commas, instead of --seed.")
+    flags.DEFINE_string("out", None, "Directory of the results; default runs/potential-ENERGY.")
+    flags.DEFINE_bool("overwrite", False, "Whether existing results are replaced.")
+    flags.DEFINE_bool("xla", False, "Whether training is compiled by XLA.")
+    for field in dataclasses.fields(Settings):
+        define = flags.DEFINE_integer if field.type is int else flags.DEFINE_float
+        define(field.name, field.default, field.metadata["text"])
+
+
+def main(argv):
+    """Flags to one call of `experiment` per seed, and files."""
+    from tfadgm import run
+    from tfadgm.experiments import energies
+    from tfadgm.models import potential
+
+    values = flags.FLAGS
+    potential.energy(values.energy)  # refuse before any work
+    settings = potential.Settings(**{f.name: values[f.name].value for f in dataclasses.fields(potential.Settings)})
+    base = values.out or pathlib.Path("runs", f"potential-{values.energy}")
+    one = values.seed if values["seed"].present else None
+    for seed, directory in choose_directories(base, one, values.seeds, values.overwrite).items():
+        results, models = energies.experiment(values.energy, settings, seed, values.xla)
+        directory.mkdir(parents=True, exist_ok=True)
+        energies.draw(values.energy, *models, results, directory / "density.png")
+        run.write_json(directory / "results.json", results)
+        print(energies.summary(results), flush=True)
+
+
+def choose_directories(base, seed=None, seeds=None, overwrite=False):
+    """Returns a dict of seed to directory: `base` for one seed (default 0), base/SEED for each of a list `seeds`.
+
+    Raises a ValueError for both, for seeds (texts) that are no whole numbers, and for results that must not be replaced.
+    """
+    if seeds is not None and seed is not None:
+        raise ValueError("seeds: got --seed too; allowed: one of --seed and --seeds")
+    wrong = [text for text in seeds or [] if not (text.isdecimal() and int(text) < 2**31)]
+    if wrong or seeds == []:
+        raise ValueError(f"seeds: got {', '.join(map(repr, wrong)) or 'none'}; allowed: whole numbers, as --seeds=0,1,2")
+    base = pathlib.Path(base)
+    directories = {seed or 0: base} if seeds is None else {number: base / str(number) for number in map(int, seeds)}
+    existing = [path / "results.json" for path in directories.values() if (path / "results.json").exists()]
+    if existing and not overwrite:
+        raise ValueError(f"out: {existing[0]} exists; allowed: another directory, or --overwrite")
+    return directories
+
+
+def entry():
+    """The console command."""
+    common.run(main, define_flags)
+
+
+if __name__ == "__main__":
+    entry()
