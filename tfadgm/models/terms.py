@@ -57,13 +57,13 @@ class Terms:
         x = self.observe(raw, noise.fold(seed, "x"))
         with batch_norm.separate_moments(count):
             inferred, log_q_y = self._infer_class(x, self._draws(x, seed), count)
-        rest = slice(count, None)
-        terms = self._unlabelled_terms(bounds.examples(inferred, rest), log_q_y[:, rest], noise.fold(seed, 2), temperature)
-        if "labelled" in batch:
+        terms, rest = {}, slice(count, None)
+        if "labelled" in batch:  # first, so that the moving averages of batch norm follow the unlabelled examples
             first, y = slice(None, count), tf.one_hot(y, self.num_classes)
             known = bounds.examples(inferred, first)
             terms |= self._labelled_terms(y, known, log_q_y[:, first], noise.fold(seed, 1), temperature)
-        return terms
+        unlabelled = bounds.examples(inferred, rest)
+        return terms | self._unlabelled_terms(unlabelled, log_q_y[:, rest], noise.fold(seed, 2), temperature)
 
     def _density_terms(self, raw, seed, temperature):
         """The bound of a model without a class, importance-weighted if asked."""
