@@ -15,7 +15,6 @@ import tensorflow as tf
 class _Moments:
     updates: list | None
     weights: object = None
-    first: object = None
 
 
 _moments = contextvars.ContextVar("tfadgm_moments", default=None)
@@ -51,21 +50,6 @@ def weighted_moments(weights):
         _moments.reset(token)
 
 
-@contextlib.contextmanager
-def separate_moments(first):
-    """Within this scope the `first` examples of a batch and the rest have moments of their own.
-
-    `first` is a number, or a scalar tensor. The labelled examples, few and seen in every batch, would otherwise shift the
-    moments of the others: on MNIST with 100 labels that costs about a point of error. Moving averages follow the rest.
-    """
-    current = _moments.get()
-    token = _moments.set(current and dataclasses.replace(current, first=first))
-    try:
-        yield
-    finally:
-        _moments.reset(token)
-
-
 class BatchNorm(keras.layers.Layer):
     """gamma (h - mean) / sqrt(variance + epsilon) + beta over all leading axes; see `batch_moments`.
 
@@ -89,12 +73,6 @@ class BatchNorm(keras.layers.Layer):
         scope = _moments.get()
         if scope is None or self.fixed:
             return self._normalise(h, tf.convert_to_tensor(self.moving_mean), tf.convert_to_tensor(self.moving_variance))
-        if scope.first is None or isinstance(scope.first, int) and scope.first == 0:
-            return self._by_own_moments(h, scope)
-        first = self._by_own_moments(h[..., : scope.first, :], dataclasses.replace(scope, updates=None))
-        return tf.concat([first, self._by_own_moments(h[..., scope.first :, :], scope)], -2)
-
-    def _by_own_moments(self, h, scope):
         mean, variance = _weighted_mean_and_variance(tf.cast(h, tf.float32), scope.weights)
         if scope.updates is not None:
             scope.updates.append((self, mean, variance))

@@ -73,32 +73,22 @@ def first_samples(values, samples):
 # ---------------------------------------------------------------------------------------------------- the class side
 
 
-def examples(inferred, part):
-    """The examples of the slice `part` of (values, log_q), whose arrays are [..., B, event] and [..., B]."""
-    values, log_q = inferred
-    return {n: v[..., part, :] for n, v in values.items()}, {n: term[..., part] for n, term in log_q.items()}
-
-
-def infer_class(q, x, draws, stopped=None):
+def infer_class(q, x, draws, stop_gradient=False):
     """Draws what q draws before y, and scores every class.
 
     Args:
       q: the inference model.
       x: [1, B, D].
       draws: its `samples` is the number of samples of a inside q(y|a, x).
-      stopped: None, or bool [B]: the examples of which gradients of the class probabilities reach q(y|.) alone.
+      stop_gradient: whether gradients of the class probabilities reach q(y|.) alone.
 
     Returns:
       (values, log_q, log_q_y): values and log-densities of the latents before y, and log q(y | a_s, x), [S, B, K].
     """
     before, q_y, _ = split_at_y(q)
     values, log_q = follow(before, {"x": x}, draws)
-    log_q_y = q_y.log_probs(values)
-    if stopped is not None:
-        # All examples' values are held constant, since batch norm would let a gradient through to the others'.
-        held = q_y.log_probs({name: tf.stop_gradient(value) for name, value in values.items()})
-        log_q_y = tf.where(stopped[:, tf.newaxis], held, log_q_y)
-    return values, log_q, log_q_y
+    given = {name: tf.stop_gradient(value) for name, value in values.items()} if stop_gradient else values
+    return values, log_q, q_y.log_probs(given)
 
 
 def average_class(log_q_y):

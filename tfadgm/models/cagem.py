@@ -71,10 +71,9 @@ class CaGeM(DeepGenerativeModel):
             weights["cascade_bound"] = self.objective.alpha
         return weights
 
-    def _labelled_terms(self, y, inferred, log_q_y, seed, temperature):
-        terms = super()._labelled_terms(y, inferred, log_q_y, seed, temperature)
-        values, draws = inferred[0], self._draws(inferred[0]["x"], noise.fold(seed, "cascade"))
-        log_p_y = bounds.cascade_class(self.p, self.q, values, log_q_y, draws)
+    def _labelled_terms(self, y, inferred, log_q_y, draws, temperature):
+        terms = super()._labelled_terms(y, inferred, log_q_y, draws, temperature)
+        log_p_y = bounds.cascade_class(self.p, self.q, inferred[0], log_q_y, draws)
         return {**terms, "cascade_bound": tf.reduce_mean(tf.reduce_sum(log_p_y * y, -1))}
 
     def classify(self, x, draws):

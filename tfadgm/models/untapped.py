@@ -109,27 +109,25 @@ class Untapped(DeepGenerativeModel):
             weights["reverse_bound"] = 1.0
         return weights
 
-    def _labelled_terms(self, y, inferred, log_q_y, seed, temperature):
-        terms = super()._labelled_terms(y, inferred, log_q_y, seed, temperature)
-        x, seed = inferred[0]["x"], noise.fold(seed, "reverse")
+    def _labelled_terms(self, y, inferred, log_q_y, draws, temperature):
+        terms = super()._labelled_terms(y, inferred, log_q_y, draws, temperature)
+        x, seed = inferred[0]["x"], noise.fold(draws.seed, "reverse")
         z = self.unfeatured(tf.shape(y)[0], seed)["z"]
         drawn, _ = self._draw_x({"y": y[tf.newaxis], "z": z}, seed)
         return {**terms, "x_bound": -tf.reduce_mean(tf.reduce_sum(tf.math.squared_difference(drawn, x), -1))}
 
-    def _unlabelled_terms(self, inferred, log_q_y, seed, temperature):
-        x = inferred[0]["x"]
+    def _unlabelled_terms(self, inferred, log_q_y, draws, temperature):
         if self.options.class_draw == "enumerate":
-            terms = super()._unlabelled_terms(inferred, log_q_y, seed, temperature)
+            terms = super()._unlabelled_terms(inferred, log_q_y, draws, temperature)
         else:
-            terms = {"unlabelled_bound": self._relaxed_bound(x, log_q_y, seed, temperature)}
+            terms = {"unlabelled_bound": self._relaxed_bound(inferred[0]["x"], log_q_y, draws, temperature)}
         if self.options.reverse:
-            reverse = noise.fold(seed, "reverse")
-            terms["reverse_bound"] = tf.reduce_mean(self.reverse_bound(self.unfeatured(tf.shape(x)[1], reverse), reverse))
+            seed = noise.fold(draws.seed, "reverse")
+            terms["reverse_bound"] = tf.reduce_mean(self.reverse_bound(self.unfeatured(draws.batch, seed), seed))
         return terms
 
-    def _relaxed_bound(self, x, log_q_y, seed, temperature):
+    def _relaxed_bound(self, x, log_q_y, draws, temperature):
         """J_f^u with y a Gumbel-softmax sample, the mean over the batch."""
-        draws = self._draws(x, seed)
         relaxed = RelaxedCategorical(self.num_classes, self.options.gumbel_temperature)
         distribution = relaxed.distribution(log_q_y)
         log_y = draws("y", relaxed, distribution)
