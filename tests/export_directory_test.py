@@ -49,33 +49,52 @@ def vae(base):
 def test_signatures_have_the_documented_keys_and_unknown_batches(adgm, vae):
     x = ("uint8", (None, 4, 4, 1))
     found = export.signatures(adgm)
+    y, scalar, strings = ("int64", (None,)), ("int32", ()), {"inputs": ("string", (None,))}
     assert {name: s["inputs"] for name, s in found.items()} == {
         "serving_default": {"x": x},
-        "classify": {"inputs": ("string", (None,))},
+        "predict": {"x": x},
+        "predict_float": {"x": ("float32", (None, 4, 4, 1))},
+        "predict_bytes": strings,
+        "classify": strings,
+        "regress": strings,
         "encode": {"x": x},
-        "generate": {"y": ("int64", (None,)), "seed": ("int32", ())},
-        "log_density": {"x": x, "samples": ("int32", ())},
+        "generate": {"y": y, "count": scalar, "seed": scalar},
+        "log_density": {"x": x, "samples": scalar},
+        "uncertainty": {"x": x},
     }
+    row = ("float32", (None,))
+    predicted = {"classes": ("string", (None,)), "probabilities": ("float32", (None, 3))}
     assert {name: s["outputs"] for name, s in found.items()} == {
-        "serving_default": {"classes": ("string", (None,)), "probabilities": ("float32", (None, 3))},
+        **dict.fromkeys(("serving_default", "predict", "predict_float", "predict_bytes"), predicted),
         "classify": {"classes": ("string", (None, 3)), "scores": ("float32", (None, 3))},
+        "regress": {"outputs": row},
         "encode": {"a": ("float32", (None, 2)), "z": ("float32", (None, 3))},
         "generate": {"x": ("float32", (None, 4, 4, 1))},
-        "log_density": {"log_density": ("float32", (None,))},
+        "log_density": {"log_density": row},
+        "uncertainty": dict.fromkeys(("entropy", "expected_entropy", "mutual_information"), row),
     }
     methods = {name: s["method"].removeprefix("tensorflow/serving/") for name, s in found.items()}
-    assert methods == dict.fromkeys(found, "predict") | {"classify": "classify"}
+    assert methods == dict.fromkeys(found, "predict") | {"classify": "classify", "regress": "regress"}
     found = export.signatures(vae[1])
-    assert set(found) == {"serving_default", "encode", "generate", "log_density"}
+    assert set(found) == {"serving_default", "encode", "generate", "log_density", "regress"}
     assert found["serving_default"]["outputs"] == found["encode"]["outputs"] == {"z": ("float32", (None, 3))}
-    assert set(found["generate"]["inputs"]) == {"n", "seed"}
+    assert set(found["generate"]["inputs"]) == {"count", "seed"}
     assert "log_density      samples int32 [], x float32 [N, 2] -> log_density" in export_cli.signature_table(found)
 
 
 def test_versions_increase_and_nothing_else_is_left(vae, base):
     (base / "vae" / "notes").mkdir()
     assert export.save(vae[0], None, base / "vae") == base / "vae" / "2"
-    assert sorted(path.name for path in (base / "vae").iterdir()) == ["1", "2", "notes"]
+    assert sorted(path.name for path in (base / "vae").iterdir()) == ["1", "2", "index.json", "notes"]
+
+
+def test_keep_removes_the_oldest_and_the_index_says_what_is_there(tmp_path):
+    for number in range(4):
+        export.save(make_vae(), None, tmp_path / "m", description={"number": number}, keep=2)
+    assert sorted(path.name for path in (tmp_path / "m").iterdir()) == ["3", "4", "index.json"]
+    index = json.loads((tmp_path / "m" / "index.json").read_text())
+    assert {version: about["description"]["number"] for version, about in index.items()} == {"3": 2, "4": 3}
+    assert index["4"]["model"] == "VAE" and index["4"]["model_name"] == "m"
 
 
 def test_a_version_taken_meanwhile_is_passed_over(tmp_path, monkeypatch):
@@ -108,6 +127,10 @@ def test_wrong_arguments_are_refused_before_anything_is_written(tmp_path):
             export.save(model, names, tmp_path / "new")
     with pytest.raises(ValueError, match="samples: got 0; allowed: at least 1"):
         export.save(model, NAMES, tmp_path / "new", samples=0)
+    with pytest.raises(ValueError, match="keep: got 0; allowed: at least 1"):
+        export.save(model, NAMES, tmp_path / "new", keep=0)
+    with pytest.raises(ValueError, match="model_name: got 'a/b'; allowed: letters"):
+        export.save(model, NAMES, tmp_path / "new", model_name="a/b")
     assert not (tmp_path / "new").exists()
 
 
@@ -142,11 +165,13 @@ import numpy as np
 import tensorflow as tf
 path, given, out = sys.argv[1:]
 given = dict(np.load(given))
+files = given.pop("files")
 signatures = tf.saved_model.load(path).signatures
 answers = {}
 for name, function in signatures.items():
     keys = function.structured_input_signature[1]
-    for key, value in function(**{key: tf.constant(given[key], spec.dtype) for key, spec in keys.items()}).items():
+    own = {**given, "inputs": files} if name == "predict_bytes" else given
+    for key, value in function(**{key: tf.constant(own[key], spec.dtype) for key, spec in keys.items()}).items():
         value = value.numpy()
         answers[f"{name}.{key}"] = value.astype("S") if value.dtype == object else value
 loaded = {name.split(".")[0] for name in sys.modules}
@@ -162,7 +187,8 @@ def example(raw):
 
 def test_a_process_with_tensorflow_alone_gives_the_same_answers(adgm, tmp_path):
     loaded, raw = tf.saved_model.load(str(adgm)), np.random.default_rng(0).integers(0, 256, (3, 4, 4, 1)).astype("uint8")
-    given = dict(x=raw, samples=2, y=[0, 2], seed=3, inputs=np.array([example(row) for row in raw]))
+    given = dict(x=raw, samples=2, y=[0, 2], count=2, seed=3, inputs=np.array([example(row) for row in raw]))
+    given["files"] = np.array([tf.io.encode_png(row).numpy() for row in raw])
     np.savez(tmp_path / "given.npz", **given)
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     command = [sys.executable, "-c", FRESH, str(adgm), str(tmp_path / "given.npz"), str(tmp_path / "out.npz")]
@@ -171,7 +197,8 @@ def test_a_process_with_tensorflow_alone_gives_the_same_answers(adgm, tmp_path):
     answers = dict(np.load(tmp_path / "out.npz"))
     for name, function in loaded.signatures.items():
         keys = function.structured_input_signature[1]
-        for key, value in function(**{k: tf.constant(given[k], spec.dtype) for k, spec in keys.items()}).items():
+        own = {**given, "inputs": given["files"]} if name == "predict_bytes" else given
+        for key, value in function(**{k: tf.constant(own[k], spec.dtype) for k, spec in keys.items()}).items():
             got = answers.pop(f"{name}.{key}")
             if value.dtype == tf.string:
                 assert (got == value.numpy().astype("S")).all()

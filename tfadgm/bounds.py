@@ -98,9 +98,9 @@ def average_class(log_q_y):
 
 
 def cascade_class(p, q, values, log_q_y, draws):
-    """log p(y|x) ~ log E_{q(a|x) q(y'|a,x) q(z|x,y',a)} p(y|z), [B, K], for a p whose class has parents (CaGeM).
+    """log p(y | a_s, x) ~ log E_{q(y'|a_s,x) q(z|x,y',a_s)} p(y|z), [S, B, K], for a p whose class has parents (CaGeM).
 
-    y' is enumerated. Gradients reach the parameters of p(y|.) alone.
+    y' is enumerated. Gradients reach the parameters of p(y|.) alone. See `average_class`.
 
     Args:
       p, q: the model.
@@ -113,9 +113,7 @@ def cascade_class(p, q, values, log_q_y, draws):
     with batch_norm.weighted_moments(weights):
         values, _ = follow(after, {**values, "y": enumerated}, draws)
         log_p_y = p["y"].log_probs({name: tf.stop_gradient(value) for name, value in values.items()})  # [K, S, B, K]
-    joint = log_p_y + tf.stop_gradient(tf.transpose(log_q_y, [2, 0, 1]))[..., tf.newaxis]
-    samples = tf.cast(tf.shape(joint)[1], joint.dtype)
-    return tf.reduce_logsumexp(joint, [0, 1]) - tf.math.log(samples)
+    return tf.reduce_logsumexp(log_p_y + tf.stop_gradient(tf.transpose(log_q_y, [2, 0, 1]))[..., tf.newaxis], 0)
 
 
 def classification_bound(log_q_y, y):

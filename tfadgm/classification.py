@@ -45,6 +45,7 @@ class Classifier:
       path: a SavedModel, or a directory of versions (see `find`).
 
     Attributes:
+      at_once: how many batches are asked for at once.
       path: the SavedModel that was loaded.
       class_names: K strings, in the order of the probabilities.
       raw_shape, raw_dtype: of one raw example.
@@ -52,6 +53,8 @@ class Classifier:
     Raises:
       ValueError: if there is no SavedModel, or it lacks a signature of `NEEDED`.
     """
+
+    at_once = 1
 
     def __init__(self, path):
         self.path = find(path)
@@ -172,11 +175,11 @@ def read_rows(files, shape, dtype):
     return rows
 
 
-def records(classifier, files, batch=100, log_density_samples=0):
+def records(classifier, files, batch=100, log_density_samples=0, progress=None):
     """Yields one dict of JSON types per example, in the order of `files`; all files are read and checked first.
 
     Keys: file, row, class, probability (of that class), probabilities (of every class by name), and log_density (nats;
-    None if it is not finite) if `log_density_samples` is not 0.
+    None if it is not finite) if `log_density_samples` is not 0. `progress(done, total)` is called now and then.
 
     Raises:
       ValueError: for a file that is missing, unreadable or does not fit the model; for `batch` or samples out of range.
@@ -184,7 +187,8 @@ def records(classifier, files, batch=100, log_density_samples=0):
     if batch < 1 or log_density_samples < 0:
         raise ValueError(f"got batch={batch}, log_density_samples={log_density_samples}; allowed: at least 1, at least 0")
     rows = read_rows(files, classifier.raw_shape, classifier.raw_dtype)
-    for part in _batches(rows, batch):
+    done = 0
+    for part in _batches(rows, batch * classifier.at_once):
         x = np.stack([row.x for row in part])
         densities = classifier.log_density(x, log_density_samples, batch) if log_density_samples else [None] * len(part)
         for row, probabilities, density in zip(part, classifier.probabilities(x, batch), densities, strict=True):
@@ -192,6 +196,9 @@ def records(classifier, files, batch=100, log_density_samples=0):
             if density is not None:
                 record["log_density"] = float(density) if np.isfinite(density) else None
             yield record
+        done += len(part)
+        if progress:
+            progress(done, len(rows))
 
 
 def _record(row, class_names, probabilities):

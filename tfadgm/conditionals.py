@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfadgm import bijectors, networks
+from tfadgm import bijectors, networks, noise
 
 tfd, tfb = tfp.distributions, tfp.bijectors
 
@@ -123,9 +123,8 @@ class Gaussian(Conditional):
         Each class's draw has the right law and the sum over classes is linear in them, so the bound stays unbiased;
         the difference between two classes' bounds, which trains q(y|.), gets a smaller variance, at 1/K of the noise.
         """
-        noise = tf.random.stateless_normal(tf.stack([samples, batch, self.units]), seed)
         normal = distribution.distribution
-        sample = normal.loc + normal.scale * noise
+        sample = normal.loc + normal.scale * noise.normal([samples, batch, self.units], seed)
         if isinstance(samples, int) and isinstance(batch, int):
             shape = tf.broadcast_static_shape(distribution.batch_shape, tf.TensorShape([samples, batch]))
             sample = tf.ensure_shape(sample, [*shape, self.units])
@@ -170,7 +169,7 @@ class Uniform(Conditional):
         return tfd.Independent(tfd.Uniform(low, high), 1)
 
     def sample(self, distribution, samples, batch, seed):
-        return tf.random.stateless_uniform(tf.stack([samples, batch, self.units]), seed, self.low, self.high)
+        return noise.uniform([samples, batch, self.units], seed, self.low, self.high)
 
     def log_prob(self, values, value):
         """-units log(high - low), [...], also at the border, which a squashed Gaussian reaches by rounding."""
@@ -286,7 +285,7 @@ class RelaxedCategorical(Conditional):
         return tfd.ExpRelaxedOneHotCategorical(self.temperature, logits=log_q_y)
 
     def sample(self, distribution, samples, batch, seed):
-        uniform = tf.random.stateless_uniform(tf.stack([samples, batch, self.units]), seed, minval=1e-20)
+        uniform = noise.uniform([samples, batch, self.units], seed, low=1e-20)
         gumbel = -tf.math.log(-tf.math.log(uniform))
         return tf.nn.log_softmax((distribution.logits + gumbel) / self.temperature)
 

@@ -7,6 +7,7 @@ same noise, n replicas draw n different streams, and nothing has to be saved but
 
 import zlib
 
+import numpy as np
 import tensorflow as tf
 
 
@@ -21,7 +22,32 @@ def step_seed(base_seed, step):
 def fold(seed, name):
     """Returns a seed of its own for `name` (a string or an integer), derived from `seed`."""
     salt = zlib.crc32(name.encode()) if isinstance(name, str) else name
-    return tf.random.experimental.stateless_fold_in(seed, tf.cast(tf.bitcast(tf.cast(salt, tf.uint32), tf.int32), tf.int32))
+    salt = tf.cast(salt, tf.int32) if tf.is_tensor(salt) else tf.constant(np.uint32(salt).view(np.int32))
+    return _once(tf.random.experimental.stateless_fold_in, seed, salt)
+
+
+def normal(shape, seed):
+    """Returns numbers from N(0, 1), float32 of `shape`."""
+    return _once(tf.random.stateless_normal, tf.stack(shape), seed)
+
+
+def uniform(shape, seed, low=0.0, high=1.0):
+    """Returns numbers from U(low, high), float32 of `shape`."""
+    return _once(lambda shape, seed: tf.random.stateless_uniform(shape, seed, low, high), tf.stack(shape), seed)
+
+
+def _once(draw, *arguments):
+    """draw(*arguments); a constant of the graph that is being built if the arguments are known by then.
+
+    So an exported classifier carries its noise, rather than a generator of it: the same numbers on every device and in
+    every format.
+    """
+    known = [None] if tf.executing_eagerly() else [tf.get_static_value(argument) for argument in arguments]
+    if any(argument is None for argument in known):
+        return draw(*arguments)
+    with tf.init_scope():
+        value = draw(*known).numpy()
+    return tf.constant(value)
 
 
 class Draws:

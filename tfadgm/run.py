@@ -59,7 +59,8 @@ def train(settings, directory, quiet=False):
     results, y, probabilities = evaluate(model, settings, data, split)
     results.update(_costs(state, rows, split, settings))
     if not (directory / "export" / "1").exists():
-        export.save(model, names, directory / "export", samples=settings.test_samples)
+        exported = Run(directory, read_json(directory / "config.json"), settings, model, names)
+        exported.export(samples=settings.test_samples, examples=_held_out(data, split)[1][:32], results=results)
     figures.all_figures(directory / "figures", model, data, split, rows, y, probabilities, names)
     write_json(directory / "results.json", results)
     return results
@@ -297,3 +298,22 @@ class Run:
     def data(self):
         """Returns (data, split) as the run had them."""
         return training.load_data(self.settings)
+
+    def held_out(self):
+        """Returns (x, y) of the examples that the results are of: the test set, if there is one."""
+        _, x, y = _held_out(*self.data())
+        return x, y
+
+    def export(self, to=None, examples=None, results=None, **options):
+        """Writes the next version of the export of the run, into its own directory or `to`; returns its path.
+
+        Args:
+          to: a directory of versions.
+          examples: raw examples for the warm-up requests.
+          results: what is said of the run in the index of versions.
+          **options: see `export.save`.
+        """
+        about = dict(run=str(self.path.absolute()), git_revision=self.config["git_revision"], results=results)
+        if to is None:
+            to, options["model_name"] = self.path / "export", options.get("model_name") or export.RUN_NAME
+        return export.save(self.model, self.class_names, to, description=about, examples=examples, **options)

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfadgm import export, networks
+from tfadgm import networks
 from tfadgm.cli import sample
 from tfadgm.data.preprocess import Preprocess
 from tfadgm.models.adgm import ADGM
 from tfadgm.models.vae import VAE
+from tfadgm.serving import signatures
 
 NAMES, NETWORK = ["cat", "dog", "owl"], networks.Network(hidden=(4,))
 
@@ -18,7 +19,7 @@ def test_samples_are_those_of_the_export_and_are_written(tmp_path):
 
     model = ADGM(Preprocess((4, 4, 1), "uint8", 1 / 255), 3, network=NETWORK)
     x, y = sample.draw(model, [2, 0], n=3, seed=4)
-    assert (x == export.generate(model, tf.constant(4), y=tf.constant([2, 2, 2, 0, 0, 0])).numpy()).all()
+    assert (x == signatures.generate(model, tf.constant(4), y=tf.constant([2, 2, 2, 0, 0, 0])).numpy()).all()
     paths = sample.write(model, x, y, tmp_path / "sub" / "drawn")
     assert [path.name for path in paths] == ["drawn.npz", "drawn.png"]
     with np.load(paths[0], allow_pickle=False) as arrays:

@@ -2,6 +2,7 @@
 
   bin/classify --run=DIR FILE...
   bin/classify --saved_model=DIR --log_density_samples=100 FILE...
+  bin/classify --server=localhost:8500 FILE...
 
 FILE is an .npz with an array x, a .csv with a header (a column label is ignored), or a picture.
 """
@@ -17,20 +18,46 @@ def define_flags():
     """Defines the flags; not at import, so that the verbs can be imported together."""
     flags.DEFINE_string("run", None, "Directory of a run of bin/train; its newest export is used.")
     flags.DEFINE_string("saved_model", None, "Directory of an exported model: a version, or a base with versions.")
+    flags.DEFINE_string("server", None, "HOST:PORT of TensorFlow Serving's gRPC port, in place of a directory.")
+    flags.DEFINE_string("model_name", "tfadgm", "The model's name at the server.")
+    flags.DEFINE_integer("version", None, "The model's version at the server; default: the newest.", lower_bound=1)
+    flags.DEFINE_float(
+        "deadline", 30.0, "Seconds that each call to the server may take, retries included.", lower_bound=0.001
+    )
     flags.DEFINE_integer("batch", 100, "Examples that are computed at once.", lower_bound=1)
     flags.DEFINE_integer("log_density_samples", 0, "Importance samples of log p(x); 0 leaves it out.", lower_bound=0)
 
 
 def main(argv):
     """Flags to one call of `classification.records`."""
+    import tqdm
+
     from tfadgm import classification
 
     values = flags.FLAGS
-    path = classification.choose(values.run, values.saved_model)
     classification.check_files(argv[1:])  # before the model is loaded
-    classifier = classification.Classifier(path)
-    for record in classification.records(classifier, argv[1:], values.batch, values.log_density_samples):
-        print(json.dumps(record, allow_nan=False), flush=True)
+    classifier = _classifier(values)
+    with tqdm.tqdm(unit="example", disable=None) as bar:  # None: only on a terminal
+
+        def progress(done, total):
+            bar.total = total
+            bar.update(done - bar.n)
+
+        found = classification.records(classifier, argv[1:], values.batch, values.log_density_samples, progress)
+        for record in found:
+            print(json.dumps(record, allow_nan=False), flush=True)
+
+
+def _classifier(values):
+    from tfadgm import classification
+
+    if not values.server:
+        return classification.Classifier(classification.choose(values.run, values.saved_model))
+    if values.run or values.saved_model:
+        raise ValueError("got --server beside --run or --saved_model; allowed: exactly one of them")
+    from tfadgm.serving import client
+
+    return client.RemoteClassifier(values.server, values.model_name, values.version, values.deadline)
 
 
 main.takes_files = True

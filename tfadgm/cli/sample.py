@@ -69,12 +69,12 @@ def draw(model, classes, n, seed):
     import numpy as np
     import tensorflow as tf
 
-    from tfadgm import export
+    from tfadgm.serving import signatures
 
     if classes is None:
-        return export.generate(model, tf.constant(seed), n=tf.constant(n)).numpy(), None
+        return signatures.generate(model, tf.constant(seed), n=tf.constant(n)).numpy(), None
     y = np.repeat(np.asarray(classes, "int64"), n)
-    return export.generate(model, tf.constant(seed), y=tf.constant(y)).numpy(), y
+    return signatures.generate(model, tf.constant(seed), y=tf.constant(y)).numpy(), y
 
 
 def write(model, x, y, out):

@@ -73,13 +73,13 @@ class CaGeM(DeepGenerativeModel):
 
     def _labelled_terms(self, y, inferred, log_q_y, draws, temperature):
         terms = super()._labelled_terms(y, inferred, log_q_y, draws, temperature)
-        log_p_y = bounds.cascade_class(self.p, self.q, inferred[0], log_q_y, draws)
+        log_p_y = bounds.average_class(bounds.cascade_class(self.p, self.q, inferred[0], log_q_y, draws))[0]
         return {**terms, "cascade_bound": tf.reduce_mean(tf.reduce_sum(log_p_y * y, -1))}
 
-    def classify(self, x, draws):
-        """log p(y|x) by the cascade, or log q(y|x), [B, K]."""
+    def classify_by_sample(self, x, draws):
+        """log p(y | z1_s, x) by the cascade, or log q(y | z1_s, x), [S, B, K]."""
         if self.classifier == "q":
-            return super().classify(x, draws)
+            return super().classify_by_sample(x, draws)
         values, _, log_q_y = bounds.infer_class(self.q, x, draws)
         return bounds.cascade_class(self.p, self.q, values, log_q_y, draws)
 

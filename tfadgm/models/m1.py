@@ -105,12 +105,12 @@ class M1(VAE):
         """log p(y|x), [B, K], without noise: `seed` and `samples` are those of other models, and have no effect."""
         return self.machine(self.features(raw))
 
-    def classify(self, x, draws):
-        """log p(y|x), [B, K], for x [1, B, D]."""
+    def classify_by_sample(self, x, draws):
+        """log p(y|x), [1, B, K], for x [1, B, D]."""
         values = {"x": x}
         for name, factor in self.q.items():
             values[name] = factor.point(factor.distribution(values))
-        return self.machine(tf.concat([values[name][0] for name in self.q], -1))
+        return self.machine(tf.concat([values[name][0] for name in self.q], -1))[tf.newaxis]
 
     def get_config(self):
         return {**super().get_config(), "feature_classifier": self.feature_classifier, "anchors": self.anchors}

@@ -59,12 +59,12 @@ class M1M2(DeepGenerativeModel):
                 raise ValueError(f"m1: its networks have weights {shapes[1]}; allowed: {shapes[0]}")
             own.set_weights(other.get_weights())
 
-    def classify(self, x, draws):
-        """log q(y | E_{q(z1|x)} z1), [B, K]; no noise, unless all is trained end to end, on samples."""
+    def classify_by_sample(self, x, draws):
+        """log q(y | E_{q(z1|x)} z1), [1, B, K]; no noise, unless all is trained end to end, on samples."""
         if self.end_to_end:
-            return super().classify(x, draws)
+            return super().classify_by_sample(x, draws)
         factor = self.q["z1"]
-        return self.q["y"].log_probs({"z1": factor.point(factor.distribution({"x": x}))})[0]
+        return self.q["y"].log_probs({"z1": factor.point(factor.distribution({"x": x}))})
 
     def get_config(self):
         return {**super().get_config(), "dim_z": self.dim_z, "end_to_end": self.end_to_end}

@@ -21,9 +21,13 @@ class Questions:
         return self.classify(x, self._draws(x, seed, samples=samples))
 
     def classify(self, x, draws):
-        """log q(y|x), [B, K], for x [1, B, D]: its logarithmic mean over the draws of what comes before y."""
+        """log q(y|x), [B, K], for x [1, B, D]: the logarithm of its mean over the draws of what comes before y."""
+        return bounds.average_class(self.classify_by_sample(x, draws))[0]
+
+    def classify_by_sample(self, x, draws):
+        """log q(y | a_s, x), [S, B, K] (S is 1 where nothing is drawn before y), for x [1, B, D]."""
         _, _, log_q_y = bounds.infer_class(self.q, x, draws)
-        return bounds.average_class(log_q_y)[0]
+        return log_q_y
 
     def elbo(self, raw, seed, observation_seed=None):
         """-U(x) <= log p(x) with one sample and y enumerated, [B]: the paper's bound at temperature 1."""

@@ -1,0 +1,155 @@
+"""Classification by a server: TF Serving's PredictionService over gRPC, through the official stubs."""
+
+import collections
+import json
+
+import numpy as np
+import tensorflow as tf
+
+from tfadgm import classification
+from tfadgm.serving import warmup
+
+# gRPC's own retries: of calls that no server has begun to answer.
+_SERVICE = {
+    "methodConfig": [
+        {
+            "name": [{"service": "tensorflow.serving.PredictionService"}],
+            "retryPolicy": {
+                "maxAttempts": 5,
+                "initialBackoff": "0.2s",
+                "maxBackoff": "3s",
+                "backoffMultiplier": 2,
+                "retryableStatusCodes": ["UNAVAILABLE"],
+            },
+        }
+    ]
+}
+IN_FLIGHT = 4
+
+
+class RemoteClassifier:
+    """A classifier behind a server, with the interface of `classification.Classifier`.
+
+    Args:
+      address: HOST:PORT of the server's gRPC port.
+      model_name: the name under which the server offers the model.
+      version: the version to ask; None for the server's own choice.
+      deadline: seconds that each call may take, retries included.
+
+    Attributes:
+      at_once: how many batches are asked for at once.
+      path: what errors call this classifier.
+      class_names: K strings, in the order of the probabilities.
+      raw_shape, raw_dtype: of one raw example.
+
+    Raises:
+      ValueError: if the protocol's package is missing, or the server's model is no classifier that tfadgm exported.
+      OSError: if there is no answer, or an error; it says the status and the server's own message.
+    """
+
+    at_once = 16
+
+    def __init__(self, address, model_name="tfadgm", version=None, deadline=30.0):
+        if not warmup.available():
+            raise ValueError(f"server: needs {warmup.PACKAGE}; allowed: after pip install 'tfadgm[serving]'")
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdigit():
+            raise ValueError(f"server: got {address!r}; allowed: HOST:PORT, such as localhost:8500")
+        import grpc
+        from tensorflow_serving.apis import prediction_service_pb2_grpc
+
+        self.path, self.model_name, self.version, self.deadline = address, model_name, version, deadline
+        options = [("grpc.service_config", json.dumps(_SERVICE)), ("grpc.enable_retries", 1)]
+        options += [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+        self._channel = grpc.insecure_channel(address, options)
+        self._service = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
+        self._read_metadata()
+        self.class_names = self._class_names()
+
+    def _read_metadata(self):
+        from tensorflow_serving.apis import get_model_metadata_pb2
+
+        request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
+        answer = self._result(self._call("GetModelMetadata", request))
+        found = get_model_metadata_pb2.SignatureDefMap()
+        answer.metadata["signature_def"].Unpack(found)
+        missing = [name for name in classification.NEEDED if name not in found.signature_def]
+        if missing:
+            had = ", ".join(sorted(found.signature_def)) or "none"
+            raise ValueError(
+                f"{self.path}: {self.model_name} has signatures {had}; allowed: {', '.join(classification.NEEDED)}"
+            )
+        x = found.signature_def["serving_default"].inputs["x"]
+        self.raw_shape = tuple(dim.size for dim in x.tensor_shape.dim[1:])
+        self.raw_dtype = np.dtype(tf.as_dtype(x.dtype).as_numpy_dtype)
+
+    def _class_names(self):
+        answer = self._result(self._classify(np.zeros((1, *self.raw_shape), self.raw_dtype)))
+        return [one.label for one in answer.result.classifications[0].classes]
+
+    def probabilities(self, x, batch=100):
+        """Returns q(y|x), float32 [N, K], for raw examples x [N, *raw_shape]; up to `IN_FLIGHT` batches are under way."""
+        x = classification.as_raw(x, self.raw_shape, self.raw_dtype)
+        return self._gather(self._classify, self._scores, x, batch, np.zeros((0, len(self.class_names)), "float32"))
+
+    def log_density(self, x, samples, batch=100):
+        """Returns the importance-weighted bound of log p(x) with `samples` samples, float32 [N], in nats."""
+        x = classification.as_raw(x, self.raw_shape, self.raw_dtype)
+
+        def ask(rows):
+            return self._predict("log_density", x=rows, samples=np.int32(samples))
+
+        return self._gather(
+            ask, lambda answer: tf.make_ndarray(answer.outputs["log_density"]), x, batch, np.zeros(0, "float32")
+        )
+
+    def _gather(self, ask, read, x, batch, nothing):
+        """Asks for all batches of x, a few at a time, and returns the answers in order."""
+        waiting, parts = collections.deque(), [nothing]
+        for start in range(0, len(x), batch):
+            waiting.append(ask(x[start : start + batch]))
+            if len(waiting) == IN_FLIGHT:
+                parts.append(read(self._result(waiting.popleft())))
+        parts += [read(self._result(one)) for one in waiting]
+        return np.concatenate(parts)
+
+    def _scores(self, answer):
+        rows = answer.result.classifications
+        return np.array([[one.score for one in row.classes] for row in rows], "float32").reshape(len(rows), -1)
+
+    def _classify(self, rows):
+        from tensorflow_serving.apis import classification_pb2
+
+        request = classification_pb2.ClassificationRequest()
+        request.model_spec.signature_name = "classify"
+        request.input.example_list.examples.extend(warmup.memory_example(row) for row in rows)
+        return self._call("Classify", request)
+
+    def _predict(self, signature, **inputs):
+        from tensorflow_serving.apis import predict_pb2
+
+        request = predict_pb2.PredictRequest()
+        request.model_spec.signature_name = signature
+        for key, value in inputs.items():
+            request.inputs[key].CopyFrom(tf.make_tensor_proto(value))
+        return self._call("Predict", request)
+
+    def _call(self, method, request):
+        """Begins a call and returns its future."""
+        request.model_spec.name = self.model_name
+        if self.version is not None:
+            request.model_spec.version.value = self.version
+        return getattr(self._service, method).future(request, timeout=self.deadline)
+
+    def _result(self, call):
+        import grpc
+
+        try:
+            return call.result()
+        except grpc.RpcError as error:
+            reason = (error.details() or "no reason given").strip().splitlines()[0]
+            raise OSError(f"server {self.path}: {error.code().name}: {reason}") from None
+
+    def close(self):
+        """Closes the connection."""
+        self._channel.close()

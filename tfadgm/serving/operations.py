@@ -1,0 +1,86 @@
+"""What an operator of a server needs: its configuration and its command, beside the directory of versions.
+
+    BASE/../serving/model.config        every exported model beside BASE
+    BASE/../serving/batching.config     for --enable_batching
+    BASE/../serving/monitoring.config   Prometheus metrics at /monitoring/prometheus/metrics of the REST port
+    BASE/../serving/serve.sh            the container that serves them all
+
+All four are written anew by every export.
+"""
+
+import json
+import pathlib
+
+IMAGE = "tensorflow/serving:latest"
+GRPC_PORT, REST_PORT, MOUNT = 8500, 8501, "/models"
+
+MODEL = """  config {{
+    name: "{name}"
+    base_path: "{mount}/{directory}"
+    model_platform: "tensorflow"
+    model_version_policy {{ latest {{ num_versions: 1 }} }}
+  }}
+"""
+
+# 128 rows are where throughput levels off; 2 ms is what a row may wait for others.
+BATCHING = """# --enable_batching --batching_parameters_file={mount}/serving/batching.config
+# generate and log_density have a scalar input, which cannot be batched: a server that batches refuses these two.
+max_batch_size {{ value: 128 }}
+batch_timeout_micros {{ value: 2000 }}
+max_enqueued_batches {{ value: 100 }}
+num_batch_threads {{ value: 2 }}
+"""
+
+MONITORING = """prometheus_config {
+  enable: true
+  path: "/monitoring/prometheus/metrics"
+}
+"""
+
+COMMAND = """#!/bin/sh
+# Serves the models of model.config: gRPC on port {grpc}, REST on port {rest}. More flags of the server may follow, such as
+#   --enable_batching --batching_parameters_file={mount}/serving/batching.config
+set -eu
+models=$(cd "$(dirname "$0")/.." && pwd)
+exec docker run --rm -p {grpc}:{grpc} -p {rest}:{rest} -v "$models:{mount}:ro" "${{TF_SERVING_IMAGE:-{image}}}" \\
+  --model_config_file={mount}/serving/model.config \\
+  --model_config_file_poll_wait_seconds=60 \\
+  --file_system_poll_wait_seconds=1 \\
+  --monitoring_config_file={mount}/serving/monitoring.config \\
+  --enable_signature_method_name_check \\
+  "$@"
+"""
+
+
+def write(base, model_name):
+    """Writes the four files for the versions in `base` and for the other exports beside it; returns their directory."""
+    base = pathlib.Path(base).absolute()
+    directory = base.parent / "serving"
+    directory.mkdir(exist_ok=True)
+    names = beside(base) | {base.name: model_name}
+    models = "".join(MODEL.format(name=name, directory=own, mount=MOUNT) for own, name in sorted(names.items()))
+    (directory / "model.config").write_text(f"model_config_list {{\n{models}}}\n")
+    (directory / "batching.config").write_text(BATCHING.format(mount=MOUNT))
+    (directory / "monitoring.config").write_text(MONITORING)
+    command = directory / "serve.sh"
+    command.write_text(COMMAND.format(grpc=GRPC_PORT, rest=REST_PORT, mount=MOUNT, image=IMAGE))
+    command.chmod(0o755)
+    return directory
+
+
+def beside(base):
+    """Returns {directory: model name} of the other exports in the parent of `base`."""
+    found = {}
+    for index in base.parent.glob("*/index.json"):
+        versions = json.loads(index.read_text())
+        names = [about["model_name"] for _, about in sorted(versions.items(), key=lambda item: int(item[0])) if about]
+        if index.parent.name != base.name and names:
+            found[index.parent.name] = names[-1]
+    return found
+
+
+def check_name(base, model_name):
+    """Raises a ValueError if another export beside `base` is already offered as `model_name`."""
+    for directory, name in beside(pathlib.Path(base).absolute()).items():
+        if name == model_name:
+            raise ValueError(f"model_name: got {name!r}, which {directory} beside {base} has; allowed: another name")

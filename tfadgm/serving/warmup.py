@@ -1,0 +1,86 @@
+"""Warm-up requests: a server replays them before it offers a version, so that no client waits for the first call.
+
+`assets.extra/tf_serving_warmup_requests` is a TFRecord of `PredictionLog`, one for every signature and batch size.
+"""
+
+import importlib.util
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+
+FILE = "assets.extra/tf_serving_warmup_requests"
+BATCHES = (1, 32)
+PACKAGE = "tensorflow-serving-api"
+
+
+def available():
+    """Whether the package with TF Serving's protocol is installed."""
+    return importlib.util.find_spec("tensorflow_serving") is not None
+
+
+def write(path, signatures, model_name, examples=None):
+    """Writes the requests of the SavedModel at `path` and returns their number; 0 without `PACKAGE`.
+
+    Args:
+      path: the SavedModel.
+      signatures: of `export.signatures`.
+      model_name: the name under which a server offers it.
+      examples: raw examples, repeated as needed; None takes zeros.
+    """
+    if not available():
+        return 0
+    dtype, shape = signatures["encode"]["inputs"]["x"]
+    if examples is None or not len(examples):
+        examples = np.zeros((1, *shape[1:]), dtype)
+    file = pathlib.Path(path) / FILE
+    file.parent.mkdir(exist_ok=True)
+    logs = [
+        _log(model_name, name, signature, np.asarray(examples, dtype)[np.arange(batch) % len(examples)])
+        for name, signature in signatures.items()
+        for batch in BATCHES
+    ]
+    with tf.io.TFRecordWriter(str(file)) as writer:
+        for log in logs:
+            writer.write(log.SerializeToString())
+    return len(logs)
+
+
+def _log(model_name, name, signature, x):
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    log = prediction_log_pb2.PredictionLog()
+    kind = signature["method"].rsplit("/", 1)[-1]
+    request = getattr(log, f"{kind}_log").request
+    request.model_spec.name, request.model_spec.signature_name = model_name, name
+    if kind == "predict":
+        for key, (dtype, shape) in signature["inputs"].items():
+            request.inputs[key].CopyFrom(tf.make_tensor_proto(_value(key, dtype, shape, x)))
+    else:
+        request.input.example_list.examples.extend(example(row) for row in x)
+    return log
+
+
+def _value(key, dtype, shape, x):
+    """A value for the input `key` of a signature that reads the raw examples x."""
+    if key == "x":
+        return x.astype(dtype)
+    if dtype == "string":
+        return np.array([tf.io.encode_png(picture).numpy() for picture in x], object)
+    return np.ones([len(x)] * len(shape), dtype) * (key != "y")
+
+
+def example(x, name="x"):
+    """Returns a raw example as a tf.Example whose feature `name` holds its numbers."""
+    values = np.ravel(x)
+    if values.dtype.kind == "f":
+        feature = tf.train.Feature(float_list=tf.train.FloatList(value=values))
+    else:
+        feature = tf.train.Feature(int64_list=tf.train.Int64List(value=values.astype("int64")))
+    return tf.train.Example(features=tf.train.Features(feature={name: feature}))
+
+
+def memory_example(x):
+    """Returns a raw example as a tf.Example whose feature `x_bytes` holds its memory."""
+    feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[np.ascontiguousarray(x).tobytes()]))
+    return tf.train.Example(features=tf.train.Features(feature={"x_bytes": feature}))
