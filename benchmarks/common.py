@@ -5,6 +5,7 @@ write the records in `benchmarks/results/`, and `benchmarks/RESULTS.md` is gener
 """
 
 import json
+import math
 import os
 import pathlib
 import platform
@@ -38,6 +39,21 @@ def hardware():
         python=platform.python_version(),
         tensorflow=importlib.metadata.version("tensorflow"),
     )
+
+
+def flops(op):
+    """Returns the additions and multiplications of an operation of a graph, if it is a matrix product or a convolution."""
+    if op.type in ("MatMul", "BatchMatMulV2"):
+        a, out = op.inputs[0].shape, op.outputs[0].shape
+        transposed = op.get_attr("transpose_a" if op.type == "MatMul" else "adj_x")
+        return 2 * out.num_elements() * a[-2 if transposed else -1]
+    if op.type == "Conv2D":
+        return 2 * op.outputs[0].shape.num_elements() * math.prod(op.inputs[1].shape[:3])
+    if op.type == "Conv2DBackpropInput":
+        return 2 * op.inputs[2].shape.num_elements() * math.prod(op.inputs[1].shape[i] for i in (0, 1, 2))
+    if op.type == "Conv2DBackpropFilter":
+        return 2 * op.inputs[2].shape.num_elements() * math.prod(op.outputs[0].shape[:3])
+    return 0
 
 
 def record(name, title, command, rows):

@@ -14,7 +14,6 @@ ceiling is what the ratio would be if the step were nothing but its own products
 
 import itertools
 import json
-import math
 import os
 import pathlib
 import resource
@@ -24,6 +23,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
+import common  # noqa: E402
 from absl import app, flags  # noqa: E402
 
 FLAGS = flags.FLAGS
@@ -87,7 +87,7 @@ def step_operations(model, batch):
 
 def count_flops(model, batch):
     """Returns the floating-point operations of all matrix products and convolutions of the loss and its gradients."""
-    return sum(_flops(op) for op in step_operations(model, batch))
+    return sum(common.flops(op) for op in step_operations(model, batch))
 
 
 def products_alone(model, batch):
@@ -110,20 +110,6 @@ def products_alone(model, batch):
         return total
 
     return run
-
-
-def _flops(op):
-    if op.type in ("MatMul", "BatchMatMulV2"):
-        a, out = op.inputs[0].shape, op.outputs[0].shape
-        transposed = op.get_attr("transpose_a" if op.type == "MatMul" else "adj_x")
-        return 2 * out.num_elements() * a[-2 if transposed else -1]
-    if op.type == "Conv2D":
-        return 2 * op.outputs[0].shape.num_elements() * math.prod(op.inputs[1].shape[:3])
-    if op.type == "Conv2DBackpropInput":
-        return 2 * op.inputs[2].shape.num_elements() * math.prod(op.inputs[1].shape[i] for i in (0, 1, 2))
-    if op.type == "Conv2DBackpropFilter":
-        return 2 * op.inputs[2].shape.num_elements() * math.prod(op.outputs[0].shape[:3])
-    return 0
 
 
 def measure(variant):

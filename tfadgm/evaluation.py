@@ -7,6 +7,7 @@ import scipy.optimize
 import tensorflow as tf
 
 from tfadgm import noise
+from tfadgm.serving import signatures
 
 # All evaluation noise comes from this seed: results depend on the model alone.
 SEED = (0, 2016)
@@ -14,10 +15,13 @@ MEMORY_VALUES = 40_000_000  # values of the widest layer that are evaluated at o
 
 
 def class_probabilities(model, x, samples=100, chunk=500):
-    """Returns q(y|x) = mean over `samples` draws of a of q(y|a, x), float64 [N, K], for raw examples x."""
+    """Returns q(y|x) = mean over `samples` draws of a of q(y|a, x), float64 [N, K], for raw examples x.
+
+    It is the classifier that is served, its noise included: a service makes the errors that are reported.
+    """
 
     def log_probs(raw, seed):
-        return model.log_class_probs(raw, seed, samples)
+        return signatures.log_class_probs(model, raw, samples)
 
     probabilities = np.exp(_in_chunks(log_probs, ("class", samples), model, x, chunk).astype("float64"))
     return probabilities / probabilities.sum(1, keepdims=True)

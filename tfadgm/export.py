@@ -16,6 +16,7 @@ import re
 import shutil
 import uuid
 
+import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
@@ -36,7 +37,7 @@ def save(model, class_names, base, samples=100, description=None, examples=None,
       samples: draws of the latents before y that the class probabilities are averaged over.
       description: anything in JSON types, kept beside the model's name and factorisation in `assets.extra/tfadgm.json`
         and in the index of versions.
-      examples: raw examples [N, ...] for the warm-up requests; None takes zeros.
+      examples: raw examples [N, ...] for the warm-up requests and the request to try; None takes zeros.
       keep: how many versions are kept, the newest; None keeps all.
       model_name: the name under which a server offers the model; None takes that of the directory `base`.
 
@@ -54,13 +55,14 @@ def save(model, class_names, base, samples=100, description=None, examples=None,
     try:
         _write(model, class_names, unfinished, samples)
         _describe(model, class_names, unfinished, samples, description, model_name)
+        examples = _examples(model, examples)
         warmup.write(unfinished, signatures(unfinished), model_name, examples)
         path = _publish(unfinished, base)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     _forget(base, keep)
     write_index(base)
-    operations.write(base, model_name)
+    operations.write(base, model_name, examples[0])
     return path
 
 
@@ -72,6 +74,13 @@ def _check(model, names, samples, keep, model_name):
             raise ValueError(f"{name}: got {value}; allowed: at least 1")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", model_name):
         raise ValueError(f"model_name: got {model_name!r}; allowed: letters, digits, '.', '_' and '-', as in a URL")
+
+
+def _examples(model, examples):
+    preprocess = model.preprocess
+    if examples is None or not len(examples):
+        examples = np.zeros((1, *preprocess.raw_shape))
+    return np.asarray(examples, preprocess.raw_dtype)
 
 
 def _write(model, class_names, path, samples):

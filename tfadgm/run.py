@@ -56,6 +56,7 @@ def train(settings, directory, quiet=False):
     if model_probe.first_stage is not None and given is None:
         start, own = _first_stage(model_probe.first_stage, settings, directory, quiet)
     model, state, rows = training.train(own, data, split, directory, quiet, start)
+    model = model.with_precision("float32")
     results, y, probabilities = evaluate(model, settings, data, split)
     results.update(_costs(state, rows, split, settings))
     if not (directory / "export" / "1").exists():
@@ -270,7 +271,7 @@ class Run:
       path: its directory.
       config: the content of config.json.
       settings: its `Settings`.
-      model: the model with its best (averaged) weights.
+      model: the model with its best (averaged) weights; it computes in float32, whatever it was trained in.
       class_names: K strings.
     """
 
@@ -291,7 +292,7 @@ class Run:
         weights = path / "model.weights.h5"
         if not weights.exists():
             raise ValueError(f"run: {path} has not finished training; run the same bin/train again to go on")
-        model = model_class(settings.model).from_config(config["model_config"])
+        model = model_class(settings.model).from_config({**config["model_config"], "precision": "float32"})
         model.load_weights(weights)
         return cls(path, config, settings, model, config["class_names"])
 

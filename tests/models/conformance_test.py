@@ -353,6 +353,10 @@ def test_options_survive_the_configuration(name):
     assert dataclasses.asdict(rebuilt.objective) == dataclasses.asdict(model.objective)
     assert rebuilt.network == model.network
     assert (rebuilt.likelihood, rebuilt.seed, rebuilt.precision) == (likelihood, 7, "bfloat16")
+    other = model.with_precision("float32")
+    assert other.with_precision("float32") is other and other.precision == "float32" and other.formula == model.formula
+    for ours, theirs in zip(other.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
     _same(rebuilt.get_weights(), model.get_weights(), 0)  # by the seed
 
 

@@ -7,6 +7,7 @@
 FILE is an .npz with an array x, a .csv with a header (a column label is ignored), or a picture.
 """
 
+import functools
 import json
 
 from absl import flags
@@ -35,8 +36,9 @@ def main(argv):
     from tfadgm import classification
 
     values = flags.FLAGS
+    open_classifier = _source(values)
     classification.check_files(argv[1:])  # before the model is loaded
-    classifier = _classifier(values)
+    classifier = open_classifier()
     with tqdm.tqdm(unit="example", disable=None) as bar:  # None: only on a terminal
 
         def progress(done, total):
@@ -48,16 +50,17 @@ def main(argv):
             print(json.dumps(record, allow_nan=False), flush=True)
 
 
-def _classifier(values):
+def _source(values):
+    """Returns the function that opens the classifier that the flags name."""
     from tfadgm import classification
 
     if not values.server:
-        return classification.Classifier(classification.choose(values.run, values.saved_model))
+        return functools.partial(classification.Classifier, classification.choose(values.run, values.saved_model))
     if values.run or values.saved_model:
         raise ValueError("got --server beside --run or --saved_model; allowed: exactly one of them")
     from tfadgm.serving import client
 
-    return client.RemoteClassifier(values.server, values.model_name, values.version, values.deadline)
+    return functools.partial(client.RemoteClassifier, values.server, values.model_name, values.version, values.deadline)
 
 
 main.takes_files = True

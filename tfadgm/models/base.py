@@ -174,6 +174,17 @@ class DeepGenerativeModel(Terms, Questions, keras.Model):
 
     # --------------------------------------------------------------------------------------------------------- config
 
+    def with_precision(self, precision):
+        """Returns this model, or a copy of it that computes in `precision`.
+
+        Low precision is for training: rounded to bfloat16, an answer would depend on the batch that it is computed in.
+        """
+        if precision == self.precision:
+            return self
+        other = type(self).from_config({**self.get_config(), "precision": precision})
+        other.set_weights(self.get_weights())
+        return other
+
     def get_config(self):
         """The constructor's arguments in JSON types; not `xla`, which is a choice of the device."""
         return {

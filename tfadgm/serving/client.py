@@ -16,8 +16,8 @@ _SERVICE = {
             "name": [{"service": "tensorflow.serving.PredictionService"}],
             "retryPolicy": {
                 "maxAttempts": 5,
-                "initialBackoff": "0.2s",
-                "maxBackoff": "3s",
+                "initialBackoff": "0.5s",
+                "maxBackoff": "4s",
                 "backoffMultiplier": 2,
                 "retryableStatusCodes": ["UNAVAILABLE"],
             },

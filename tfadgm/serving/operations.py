@@ -4,8 +4,9 @@
     BASE/../serving/batching.config     for --enable_batching
     BASE/../serving/monitoring.config   Prometheus metrics at /monitoring/prometheus/metrics of the REST port
     BASE/../serving/serve.sh            the container that serves them all
+    BASE/../serving/NAME.json           a request to the model NAME, for `curl -d @NAME.json .../v1/models/NAME:predict`
 
-All four are written anew by every export.
+All are written anew by every export.
 """
 
 import json
@@ -52,8 +53,14 @@ exec docker run --rm -p {grpc}:{grpc} -p {rest}:{rest} -v "$models:{mount}:ro" "
 """
 
 
-def write(base, model_name):
-    """Writes the four files for the versions in `base` and for the other exports beside it; returns their directory."""
+def write(base, model_name, example):
+    """Writes the files for the versions in `base` and for the other exports beside it; returns their directory.
+
+    Args:
+      base: the directory of versions.
+      model_name: the name that a server offers them under.
+      example: one raw example, an array.
+    """
     base = pathlib.Path(base).absolute()
     directory = base.parent / "serving"
     directory.mkdir(exist_ok=True)
@@ -65,6 +72,7 @@ def write(base, model_name):
     command = directory / "serve.sh"
     command.write_text(COMMAND.format(grpc=GRPC_PORT, rest=REST_PORT, mount=MOUNT, image=IMAGE))
     command.chmod(0o755)
+    (directory / f"{model_name}.json").write_text(json.dumps({"instances": [example.tolist()]}) + "\n")
     return directory
 
 

@@ -127,13 +127,13 @@ def _of_any_model(model):
     x, examples, scalar = _raw(model), tf.TensorSpec([None], tf.string, "inputs"), _scalar
 
     def encode(x):
-        return model.encode(inputs.checked(x, model.preprocess, "x"))
+        return model.encode(inputs.read(x, model.preprocess))
 
     def density(x, samples):
-        return {"log_density": log_density(model, inputs.checked(x, model.preprocess, "x"), samples)}
+        return {"log_density": log_density(model, inputs.read(x, model.preprocess), samples)}
 
-    def regress(inputs_):
-        raw = inputs.parse_examples(inputs_, model.preprocess)
+    def regress(serialised):
+        raw = inputs.parse_examples(serialised, model.preprocess)
         return {"outputs": log_density(model, raw, tf.constant(REGRESS_SAMPLES))}
 
     def of_class(y, count, seed):
@@ -157,7 +157,7 @@ def _of_classifiers(model, class_names, samples):
         return {"classes": tf.gather(names, tf.argmax(probabilities, -1)), "probabilities": probabilities}
 
     def predict(x):
-        return answer(inputs.checked(x, preprocess, "x"))
+        return answer(inputs.read(x, preprocess))
 
     def classify(serialised):
         scores = tf.exp(log_class_probs(model, inputs.parse_examples(serialised, preprocess), samples))
@@ -168,7 +168,7 @@ def _of_classifiers(model, class_names, samples):
         "predict": (predict, x),
         "predict_float": (predict, tf.TensorSpec(x.shape, tf.float32, "x")),
         "classify": (classify, strings),
-        "uncertainty": (lambda x: uncertainty(model, inputs.checked(x, preprocess, "x"), samples), x),
+        "uncertainty": (lambda x: uncertainty(model, inputs.read(x, preprocess), samples), x),
     }
     if inputs.reads_pictures(preprocess):
         table["predict_bytes"] = (lambda files: answer(inputs.decode_pictures(files, preprocess, "inputs")), strings)

@@ -19,24 +19,21 @@ def available():
     return importlib.util.find_spec("tensorflow_serving") is not None
 
 
-def write(path, signatures, model_name, examples=None):
+def write(path, signatures, model_name, examples):
     """Writes the requests of the SavedModel at `path` and returns their number; 0 without `PACKAGE`.
 
     Args:
       path: the SavedModel.
       signatures: of `export.signatures`.
       model_name: the name under which a server offers it.
-      examples: raw examples, repeated as needed; None takes zeros.
+      examples: raw examples, repeated as needed.
     """
     if not available():
         return 0
-    dtype, shape = signatures["encode"]["inputs"]["x"]
-    if examples is None or not len(examples):
-        examples = np.zeros((1, *shape[1:]), dtype)
     file = pathlib.Path(path) / FILE
     file.parent.mkdir(exist_ok=True)
     logs = [
-        _log(model_name, name, signature, np.asarray(examples, dtype)[np.arange(batch) % len(examples)])
+        _log(model_name, name, signature, examples[np.arange(batch) % len(examples)])
         for name, signature in signatures.items()
         for batch in BATCHES
     ]
