@@ -1,7 +1,8 @@
 """What the accuracy benchmarks share: run `bin/train` per method and seed, record its results, write one table.
 
 A benchmark can be interrupted and started again: finished runs are kept, an unfinished one goes on. Only the programs
-write the records in `benchmarks/results/`, and `benchmarks/RESULTS.md` is generated from them.
+write the records in `benchmarks/results/`, and `benchmarks/RESULTS.md` is generated from them: by every benchmark, and by
+`python benchmarks/common.py`.
 """
 
 import json
@@ -81,7 +82,19 @@ def write_table():
     ]
     for path in sorted(RESULTS.glob("*.json")):
         parts += [*_section(json.loads(path.read_text())), ""]
+    parts += [*_cells(), ""]
     (ROOT / "benchmarks" / "RESULTS.md").write_text("\n".join(parts))
+
+
+def _cells():
+    """The papers' cells that were run; `bin/reproduce --list` prints the others too."""
+    from tfadgm.experiments import CELLS, runner
+
+    found = [cell for cell in CELLS.values() if runner.rows_of(cell, RESULTS / "cells")]
+    if not found:
+        return []
+    title = ["## The papers' tables and figures", "", "`bin/reproduce NAME...`; the records say on what machine.", ""]
+    return title + runner.table(found, RESULTS / "cells")
 
 
 def _section(content):
@@ -118,3 +131,7 @@ def with_baseline(rows, of):
         if row["method"] == of
     ]
     return rows + baseline
+
+
+if __name__ == "__main__":
+    write_table()

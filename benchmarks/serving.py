@@ -47,13 +47,13 @@ def paper_sized():
 
 def open_export(directory):
     """Returns (model, samples, base of versions)."""
-    from tfadgm import export, run
+    from tfadgm import export, run_directory
 
     if FLAGS.run:
         base = pathlib.Path(FLAGS.run) / "export"
         version = max(export.versions(base))
         about = json.loads((base / str(version) / export.DESCRIPTION_FILE).read_text())
-        return run.Run.open(FLAGS.run).model, about["samples"], base
+        return run_directory.Run.open(FLAGS.run).model, about["samples"], base
     model, base = paper_sized(), pathlib.Path(directory) / NAME
     export.save(model, [str(k) for k in range(10)], base, FLAGS.samples)
     return model, FLAGS.samples, base

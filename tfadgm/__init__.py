@@ -13,7 +13,7 @@ _NAMES = {
     "Preprocess": "tfadgm.data.preprocess",
     "Dataset": "tfadgm.data.dataset",
     "Settings": "tfadgm.settings",
-    "Run": "tfadgm.run",
+    "Run": "tfadgm.run_directory",
 }
 __all__ = sorted(_NAMES)
 __version__ = "0.1.0"

@@ -24,7 +24,7 @@ import tensors
 from serving_client import Client, refused
 from tensorflow_serving.apis import classification_pb2, get_model_metadata_pb2, inference_pb2, input_pb2
 
-from tfadgm import classification, export, recipes, run
+from tfadgm import classification, export, recipes, run, run_directory
 from tfadgm.serving import client, warmup
 
 Code = grpc.StatusCode
@@ -50,7 +50,7 @@ def trained(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def x(trained):
-    return run.Run.open(trained).held_out()[0]
+    return run_directory.Run.open(trained).held_out()[0]
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ def test_the_test_set_over_grpc_is_classified_as_here_and_as_the_report_says(tra
     own, found = local.probabilities(x), remote.probabilities(x)
     same(found, own)
     assert remote.class_names == local.class_names and remote.raw_shape == local.raw_shape
-    results, y = json.loads((trained / "results.json").read_text()), run.Run.open(trained).held_out()[1]
+    results, y = json.loads((trained / "results.json").read_text()), run_directory.Run.open(trained).held_out()[1]
     assert np.mean(found.argmax(1) != y) == results["test_error"]
 
 
@@ -303,7 +303,7 @@ def _length(n):
 
 @ours_only
 def test_a_hot_swap_under_load_fails_no_request_and_mixes_no_answers(trained, x, tmp_path):
-    opened = run.Run.open(trained)
+    opened = run_directory.Run.open(trained)
     shutil.copytree(trained / "export" / "1", tmp_path / "base" / "1")
     right = {1: classification.Classifier(trained / "export" / "1").probabilities(x[:20])}
     other = opened.model

@@ -31,20 +31,13 @@ def define_flags():
 
 def main(argv):
     """Flags to one call of `classification.records`."""
-    import tqdm
-
     from tfadgm import classification
 
     values = flags.FLAGS
     open_classifier = _source(values)
     classification.check_files(argv[1:])  # before the model is loaded
     classifier = open_classifier()
-    with tqdm.tqdm(unit="example", disable=None) as bar:  # None: only on a terminal
-
-        def progress(done, total):
-            bar.total = total
-            bar.update(done - bar.n)
-
+    with common.progress_bar("example") as progress:
         found = classification.records(classifier, argv[1:], values.batch, values.log_density_samples, progress)
         for record in found:
             print(json.dumps(record, allow_nan=False), flush=True)

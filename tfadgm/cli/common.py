@@ -1,5 +1,6 @@
 """What every binary shares: errors in one line, and the table at the end."""
 
+import contextlib
 import os
 import sys
 
@@ -78,6 +79,20 @@ def parse(argv):
         sys.exit(1)
 
 
+@contextlib.contextmanager
+def progress_bar(unit):
+    """Yields a function of (done, total) that draws a bar on stderr, if that is a terminal."""
+    import tqdm
+
+    with tqdm.tqdm(unit=unit, disable=None) as bar:
+
+        def progress(done, total):
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield progress
+
+
 def table(pairs):
     """Returns a table of two columns as text."""
     width = max(len(name) for name, _ in pairs)
@@ -113,7 +128,7 @@ def results_table(results):
 
 
 def diagnostics_table(found):
-    """Returns the diagnostics of `run.diagnose` as text: nats per example of each factor, and what each latent carries."""
+    """Returns the diagnostics of `report.diagnose` as text: nats per example of each factor, what each latent carries."""
     rows = [(name, f"{value:10.3f} nats") for name, value in found["terms"].items()]
     rows.append(("sum (the ELBO)", f"{sum(found['terms'].values()):10.3f} nats, {found['examples']} examples"))
     for name, active in found["active_units"].items():

@@ -29,22 +29,23 @@ def define_flags():
 
 
 def main(argv):
-    """Flags to one call of `run.evaluate`."""
-    from tfadgm import run
+    """Flags to one call of `report.evaluate`."""
+    from tfadgm import report, run_directory
 
     values = flags.FLAGS
     if not values.run:
         raise ValueError("run: got none; allowed: --run=DIR, a directory that bin/train made")
-    opened = run.Run.open(values.run)
+    opened = run_directory.Run.open(values.run)
     samples = {name: values[name].value for name in ("test_samples", "density_samples", "density_examples")}
     settings = dataclasses.replace(opened.settings, **samples)
     data, split = opened.data()
-    results, _, _ = run.evaluate(opened.model, settings, data, split)
+    with common.progress_bar("example") as progress:
+        results, _, _ = report.evaluate(opened.model, settings, data, split, progress)
     if values.bayes_samples:
-        results.update(run.bayes(opened.model, data, split, values.bayes_samples, values.bayes_examples))
+        results.update(report.bayes(opened.model, data, split, values.bayes_samples, values.bayes_examples))
     if values.diagnostics:
-        results["diagnostics"] = run.diagnose(opened.model, data, split, values.density_examples)
-    run.write_json(opened.path / "evaluation.json", results)
+        results["diagnostics"] = report.diagnose(opened.model, data, split, values.density_examples)
+    run_directory.write_json(opened.path / "evaluation.json", results)
     print(common.results_table(results))
     if values.diagnostics:
         print(common.diagnostics_table(results["diagnostics"]))

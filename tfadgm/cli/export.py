@@ -40,10 +40,10 @@ def main(argv):
         return _other_format(values)
     if values.quantise != "none":
         raise ValueError(f"quantise: got {values.quantise}; allowed: none, unless --format=litert")
-    from tfadgm import export, run
+    from tfadgm import export, run_directory
     from tfadgm.serving import warmup
 
-    opened = run.Run.open(values.run)
+    opened = run_directory.Run.open(values.run)
     options = dict(samples=values.samples, keep=values.keep, model_name=values.model_name)
     path = opened.export(values.to, **_found(opened), **options)
     print(path)
@@ -55,23 +55,23 @@ def main(argv):
 
 def _found(opened):
     """What there is of the run's held-out examples and results; a run may be exported where its data are not."""
-    from tfadgm import run
+    from tfadgm import run_directory
 
     try:
         examples = opened.held_out()[0][:32]
     except (ValueError, OSError):
         examples = None
     results = opened.path / "results.json"
-    return dict(examples=examples, results=run.read_json(results) if results.exists() else None)
+    return dict(examples=examples, results=run_directory.read_json(results) if results.exists() else None)
 
 
 def _other_format(values):
-    from tfadgm import run
+    from tfadgm import run_directory
     from tfadgm.serving import formats
 
     if values.keep is not None or values.model_name is not None:
         raise ValueError(f"keep, model_name: allowed: not given for --format={values.format}, which has no versions")
-    opened = run.Run.open(values.run)
+    opened = run_directory.Run.open(values.run)
     directory = values.to or opened.path / values.format
     examples, _ = opened.held_out()
     path, found = formats.save(opened.model, directory, values.format, examples, values.samples, values.quantise)

@@ -32,7 +32,7 @@ def define_flags():
 
 def main(argv):
     """Flags to one call of `experiment` per seed, and files."""
-    from tfadgm import run
+    from tfadgm import run_directory
     from tfadgm.experiments import energies
     from tfadgm.models import potential
 
@@ -45,7 +45,7 @@ def main(argv):
         results, models = energies.experiment(values.energy, settings, seed, values.xla)
         directory.mkdir(parents=True, exist_ok=True)
         energies.draw(values.energy, *models, results, directory / "density.png")
-        run.write_json(directory / "results.json", results)
+        run_directory.write_json(directory / "results.json", results)
         print(energies.summary(results), flush=True)
 
 

@@ -30,9 +30,9 @@ def main(argv):
     if not values.run:
         raise ValueError("run: got none; allowed: --run=DIR, a directory that bin/train made")
     check_out(values.out, values.overwrite)
-    from tfadgm import run
+    from tfadgm import run_directory
 
-    opened = run.Run.open(values.run)
+    opened = run_directory.Run.open(values.run)
     classes = class_numbers(values.classes, opened.class_names, opened.model.has_class)
     for path in write(opened.model, *draw(opened.model, classes, values.n, values.seed), values.out):
         print(path)

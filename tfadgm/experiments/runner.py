@@ -12,7 +12,7 @@ import pathlib
 import platform
 import statistics
 
-from tfadgm import callbacks, figures, recipes, run
+from tfadgm import callbacks, figures, recipes, report, run, run_directory
 from tfadgm.experiments import pictures
 from tfadgm.experiments.cell import MEASURES
 
@@ -49,7 +49,7 @@ def run_cell(cell, seed, minutes, out, records, **data):
     else:
         results = run.train(settings_of(cell, seed, minutes, **data), directory)
     if (directory / "model.weights.h5").exists():
-        draw(run.Run.open(directory))
+        draw(run_directory.Run.open(directory))
     row = dict(seed=seed, minutes=minutes, value=cell.value(results), **hardware())
     row |= {name: results[name] for name in KEPT if name in results}
     row["command"] = f"bin/reproduce {cell.name} --seeds={seed} --budget_minutes={minutes:g}"
@@ -61,7 +61,7 @@ def draw(opened):
     """Draws the papers' figures of a run beside its own: KL per unit, and the planes of latents of two units."""
     data, split = opened.data()
     directory, model = opened.path / "figures", opened.model
-    units = run.diagnose(model, data, split, examples=1000)["kl_per_unit"]
+    units = report.diagnose(model, data, split, examples=1000)["kl_per_unit"]
     if units:
         pictures.kl_per_unit(units, directory / "kl_per_unit.png")
     if figures.is_image(data.raw_shape):
@@ -92,7 +92,7 @@ def hardware():
         processor=names[0] if names else platform.processor(),
         cores=os.cpu_count(),
         tensorflow=importlib.metadata.version("tensorflow"),
-        git_revision=run.git_revision(),
+        git_revision=run_directory.git_revision(),
     )
 
 
@@ -102,7 +102,7 @@ def record(cell, row, records):
     rows.sort(key=lambda r: (r["minutes"], r["seed"]))
     pathlib.Path(records).mkdir(parents=True, exist_ok=True)
     content = dict(cell=cell.name, source=cell.source, measure=cell.measure, paper=cell.paper, rows=rows)
-    run.write_json(pathlib.Path(records) / f"{cell.name}.json", content)
+    run_directory.write_json(pathlib.Path(records) / f"{cell.name}.json", content)
 
 
 def rows_of(cell, records):

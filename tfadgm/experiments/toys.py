@@ -5,7 +5,7 @@ Each is a function of (cell, seed, minutes, directory, data) that returns a dict
 
 import numpy as np
 
-from tfadgm import evaluation, figures, run, training
+from tfadgm import evaluation, figures, run, run_directory, training
 from tfadgm.experiments import runner
 
 
@@ -38,7 +38,7 @@ def potential(cell, seed, minutes, directory, data):
     results, models = energies.experiment("U1", Settings(), seed)
     (directory / "figures").mkdir(parents=True, exist_ok=True)
     energies.draw("U1", *models, results, directory / "figures" / "density.png")
-    run.write_json(directory / "results.json", results)
+    run_directory.write_json(directory / "results.json", results)
     return {**results, "train_seconds": results["seconds"]}
 
 
@@ -52,7 +52,7 @@ def digit_extraction(cell, seed, minutes, directory, data):
 
     settings = runner.settings_of(cell, seed, minutes, **data)
     results = run.train(settings, directory)
-    opened = run.Run.open(directory)
+    opened = run_directory.Run.open(directory)
     loaded, _ = opened.data()
     whole, _ = training.load_data(run.recipes_of(settings, dataset="mnist", labels=None))
     x = whole.x_train.reshape(len(whole.x_train), -1) / 255.0
