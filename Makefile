@@ -1,9 +1,14 @@
 # make demo: environment, then the whole path on handwritten digits.   make test: environment, then the tests.
+# make results DATA=DIR: every number of benchmarks/RESULTS.md, on 2 cores in about 9 hours; interrupted, it goes on.
 PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python
+DATA ?= $(HOME)/tensorflow_datasets
+CELLS = maaloe2016-table1-vae maaloe2016-table1-avae-1 maaloe2016-table1-avae-2 \
+  cagem2017-table1-0-10 cagem2017-table1-100
+MORE_CELLS = untapped2017-section3-untapped untapped2017-section3-m2
 
-.PHONY: demo test install clean
+.PHONY: demo test results install clean
 .DEFAULT_GOAL := demo
 
 install: $(VENV)/installed
@@ -22,6 +27,19 @@ test: install
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m pytest
+
+results: install
+	$(RUN) benchmarks/digits.py
+	$(RUN) benchmarks/half_moons.py
+	$(RUN) benchmarks/mnist.py --data_dir=$(DATA) --models=sdgm --seeds=0,1,2
+	$(RUN) benchmarks/mnist.py --data_dir=$(DATA) --models=adgm,m2 --seeds=0
+	$(RUN) benchmarks/mnist.py --data_dir=$(DATA) --minutes=15 --models=m1+svm,m1+tsvm,m2,m1m2,adgm,sdgm,cagem --seeds=0
+	$(RUN) bin/reproduce maaloe2016-figure2-potential --seeds=0,1,2,3,4
+	$(RUN) bin/reproduce $(CELLS) --data_dir=$(DATA)
+	$(RUN) bin/reproduce $(MORE_CELLS) --seeds=0,1,2,3,4 --data_dir=$(DATA)
+	$(RUN) benchmarks/step_time.py --json=benchmarks/results/speed/step_time.json
+	$(RUN) benchmarks/serving.py
+	$(RUN) benchmarks/common.py
 
 clean:
 	rm -rf $(VENV) runs build dist *.egg-info

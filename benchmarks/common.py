@@ -26,7 +26,8 @@ def train(label, flags, runs):
     command = [sys.executable, str(ROOT / "bin" / "train"), *arguments, f"--out={directory}"]
     subprocess.run(command, check=True)
     results = json.loads((directory / "results.json").read_text())
-    return {**results, "method": label, "command": " ".join(["bin/train", *arguments])}
+    named = [f"--{name}={'DIR' if name == 'data_dir' else value}" for name, value in flags.items()]
+    return {**results, "method": label, "command": " ".join(["bin/train", *named])}
 
 
 def hardware():
@@ -82,7 +83,7 @@ def write_table():
     ]
     for path in sorted(RESULTS.glob("*.json")):
         parts += [*_section(json.loads(path.read_text())), ""]
-    parts += [*_cells(), ""]
+    parts += [*_cells(), "", *_speed("step_time", STEP), "", *_speed("serving", SERVED), ""]
     (ROOT / "benchmarks" / "RESULTS.md").write_text("\n".join(parts))
 
 
@@ -95,6 +96,45 @@ def _cells():
         return []
     title = ["## The papers' tables and figures", "", "`bin/reproduce NAME...`; the records say on what machine.", ""]
     return title + runner.table(found, RESULTS / "cells")
+
+
+# Title, key of the rows, and the columns: head, format of a row.
+STEP = (
+    "Training step at the paper's MNIST size",
+    "rows",
+    {
+        "variant": lambda r: f"{r['model']}, exact classes: {r['exact_classes']}, XLA {r['xla']}, {r['precision']}",
+        "ms": lambda r: f"{r['milliseconds']:.1f}",
+        "GFLOP": lambda r: f"{r['gflop_per_step']:.2f}",
+        "share of the machine's product rate": lambda r: f"{r['ratio']:.2f}",
+        "of it by its products alone": lambda r: f"{r['ceiling']:.2f}",
+        "MB": lambda r: f"{r['peak_memory_mb']:.0f}",
+    },
+)
+SERVED = (
+    "Classify calls to the conformance server, an ADGM of the paper's MNIST size, 100 samples of a",
+    "served",
+    {
+        "images": lambda r: str(r["batch"]),
+        "client ms, median (99%)": lambda r: f"{r['client']['p50_ms']:.2f} ({r['client']['p99_ms']:.2f})",
+        "server ms": lambda r: f"{r['server']['p50_ms']:.2f} ({r['server']['p99_ms']:.2f})",
+        "model ms": lambda r: f"{r['model']['p50_ms']:.2f} ({r['model']['p99_ms']:.2f})",
+        "outside the model": lambda r: f"{r['share_outside_the_model']:.0%}",
+        "images/s": lambda r: f"{r['images_per_second']:.0f}",
+    },
+)
+
+
+def _speed(name, layout):
+    """The table of results/speed/NAME.json, if it was measured."""
+    path, (title, key, columns) = RESULTS / "speed" / f"{name}.json", layout
+    if not path.exists():
+        return []
+    content = json.loads(path.read_text())
+    machine = content["hardware"]
+    lines = [f"## {title}", "", f"`benchmarks/{name}.py`, on {machine['cores']} cores of {machine['processor']}.", ""]
+    lines += [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    return lines + [f"| {' | '.join(show(row) for show in columns.values())} |" for row in content[key]]
 
 
 def _section(content):

@@ -188,7 +188,9 @@ def main(argv):
             flush=True,
         )
     if FLAGS.json:
-        pathlib.Path(FLAGS.json).write_text(json.dumps(results, indent=2) + "\n")
+        path = pathlib.Path(FLAGS.json)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(dict(rows=results, hardware=common.hardware()), indent=2) + "\n")
 
 
 if __name__ == "__main__":
