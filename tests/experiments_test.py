@@ -7,6 +7,7 @@ import pytest
 import scipy.stats
 
 from tfadgm import registry, training
+from tfadgm.data import tfds_source
 from tfadgm.experiments import CELLS, pictures, runner, toys
 from tfadgm.experiments.cell import MEASURES, Cell
 
@@ -89,6 +90,29 @@ def test_data_that_are_not_there_are_told(tmp_path):
     norb, mnist = CELLS["maaloe2016-table2-norb-sdgm"], CELLS["maaloe2016-table2-mnist-sdgm"]
     assert runner.status(norb, [], tmp_path) == "data not available"
     assert runner.status(mnist, [], tmp_path) == runner.status(norb, []) == "not run"
+
+
+def _read_noise(name, splits, data_dir=None):
+    rng = np.random.default_rng(len(splits[0]))
+    return rng.integers(0, 256, (200, 28, 28, 1)).astype("uint8"), np.arange(200) % 10, [str(k) for k in range(10)]
+
+
+def test_the_digits_of_dimensions_without_labels_are_judged(tmp_path, monkeypatch):
+    monkeypatch.setattr(tfds_source, "read", _read_noise)
+    cell = CELLS["untapped2017-section3-untapped"]
+    small = dict(hidden=(8,), hidden_y=(8,), hidden_z=(8,), epochs=1, batch=50, labelled_batch=20, density_examples=20)
+    cell = dataclasses.replace(cell, settings={**cell.settings, **small})
+    results = toys.digit_extraction(cell, 0, 1.0, tmp_path / "run", {})
+    assert sorted(results["digits"]) == list(range(10)) and results["digits"][:5] == [0, 1, 2, 3, 4]
+    assert 0 <= results["digits_found"] <= 5 and results["cross_entropy"] > 0
+    assert (tmp_path / "run" / "figures" / "digit_extraction.png").exists()
+
+
+@pytest.mark.parametrize("method", ["nn", "svm"])
+def test_the_methods_of_scikit_learn_are_cells(method, tmp_path, monkeypatch):
+    monkeypatch.setattr(tfds_source, "read", _read_noise)
+    row = runner.run_cell(CELLS[f"kingma2014-table1-{method}-100"], 0, None, tmp_path, tmp_path / "records")
+    assert 50 < row["value"] <= 100  # noise
 
 
 def test_the_permutation_gives_each_found_digit_its_dimension():

@@ -3,6 +3,8 @@
 Each is a function of (cell, seed, minutes, directory, data) that returns a dict of results.
 """
 
+import dataclasses
+
 import numpy as np
 
 from tfadgm import evaluation, figures, run, run_directory, training
@@ -54,9 +56,9 @@ def digit_extraction(cell, seed, minutes, directory, data):
     results = run.train(settings, directory)
     opened = run_directory.Run.open(directory)
     loaded, _ = opened.data()
-    whole, _ = training.load_data(run.recipes_of(settings, dataset="mnist", labels=None))
+    whole, _ = training.load_data(dataclasses.replace(settings, dataset="mnist", labels=None))
     x = whole.x_train.reshape(len(whole.x_train), -1) / 255.0
-    judge = LogisticRegression(max_iter=100, C=0.1).fit(x[:20_000], whole.y_train[:20_000])
+    judge = LogisticRegression(max_iter=1000, tol=1e-3, C=0.1).fit(x[:20_000], whole.y_train[:20_000])
     drawn = canonical(opened.model, loaded)
     digits, unique = permutation(judge.predict_proba(drawn), sorted(loaded.labelled_classes))
     tiles = drawn.reshape(1, len(drawn), *loaded.raw_shape[:2])
