@@ -4,42 +4,16 @@ import base64
 import http.client
 import json
 
-import conformance_server
 import json_answers
 import json_requests
 import numpy as np
 import pytest
 import requests
-import small_models
 import statuses
-from serving_client import Client
+from small_models import GOOD
 from tensorflow_serving.apis import input_pb2
 
 POINTS = [[0.25, 1.0], [0.5, 0.0]]
-GOOD = 3  # the version of the good model, and the factor in its numbers
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    base = tmp_path_factory.mktemp("models")
-    for name in ("good", "bad"):
-        (base / name).mkdir()
-    small_models.publish_good(base / "good", GOOD)
-    small_models.publish_bad(base / "bad", 7)
-    with conformance_server.Server({name: base / name for name in ("good", "bad")}, poll_seconds=60) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def good(server):
-    with Client(server, "good") as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def bad(server):
-    with Client(server, "bad") as client:
-        yield client
 
 
 def b64(content):

@@ -8,11 +8,10 @@ import conformance_server
 import grpc
 import numpy as np
 import pytest
-import small_models
 import tensorflow as tf
 import tensors
 from serving_client import Client, listed, refused
-from small_models import CLASSIFY, REGRESS
+from small_models import CLASSIFY, GOOD, REGRESS
 from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
@@ -25,32 +24,6 @@ from tensorflow_serving.apis import (
 
 Code, State = grpc.StatusCode, get_model_status_pb2.ModelVersionStatus.State
 POINTS = np.array([[0.25, 1.0], [0.5, 0.0]], "float32")
-GOOD = 3  # the version of the good model, and the factor in its numbers
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    base = tmp_path_factory.mktemp("models")
-    for name in ("good", "bad"):
-        (base / name).mkdir()
-    small_models.publish_good(base / "good", GOOD)
-    small_models.publish_bad(base / "bad", 7)
-    (base / "good" / "notes").mkdir()
-    with conformance_server.Server({name: base / name for name in ("good", "bad")}, poll_seconds=60) as server:
-        server.base = base
-        yield server
-
-
-@pytest.fixture(scope="module")
-def good(server):
-    with Client(server, "good") as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def bad(server):
-    with Client(server, "bad") as client:
-        yield client
 
 
 # ---------------------------------------------------------------------------------------------------------------- Predict

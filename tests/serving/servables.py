@@ -126,17 +126,15 @@ class Servable:
 
     def classify(self, request):
         """Returns a `ClassificationResponse`."""
-        response = classification_pb2.ClassificationResponse()
-        self._describe(request.model_spec, response.model_spec)
-        task = (request.model_spec, examples.CLASSIFY, "No signature was found with the name: ")
-        response.result.CopyFrom(self._infer(*task, request.input))
-        return response
+        return self._answer(request, examples.CLASSIFY, classification_pb2.ClassificationResponse())
 
     def regress(self, request):
         """Returns a `RegressionResponse`."""
-        response = regression_pb2.RegressionResponse()
+        return self._answer(request, examples.REGRESS, regression_pb2.RegressionResponse())
+
+    def _answer(self, request, method, response):
         self._describe(request.model_spec, response.model_spec)
-        task = (request.model_spec, examples.REGRESS, "No signature was found with the name: ")
+        task = (request.model_spec, method, "No signature was found with the name: ")
         response.result.CopyFrom(self._infer(*task, request.input))
         return response
 
