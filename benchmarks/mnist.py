@@ -42,7 +42,9 @@ def main(argv):
             rows[model, seed] = train(model, {**options, "data_dir": FLAGS.data_dir}, FLAGS.runs)
             title = f"MNIST, {FLAGS.labels} labels, {FLAGS.minutes:g} minutes of training"
             found = sorted(rows.values(), key=lambda row: (row["method"], row["seed"]))
-            record(name, title, "benchmarks/mnist.py", with_baseline(found, FLAGS.models[0]))
+            methods = [row["method"] for row in found]
+            most = max(dict.fromkeys(methods), key=methods.count)  # the baseline is that of the seed, whatever the model
+            record(name, title, "benchmarks/mnist.py", with_baseline(found, most))
 
 
 if __name__ == "__main__":
