@@ -1,5 +1,5 @@
 # make demo: environment, then the whole path on handwritten digits.   make test: environment, then the tests.
-# make results DATA=DIR: every number of benchmarks/RESULTS.md, on 2 cores in about 9 hours; interrupted, it goes on.
+# make results DATA=DIR: every number of benchmarks/RESULTS.md, many hours on 2 cores; interrupted, it goes on.
 PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python

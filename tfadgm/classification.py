@@ -45,7 +45,7 @@ class Classifier:
       path: a SavedModel, or a directory of versions (see `find`).
 
     Attributes:
-      at_once: how many batches are asked for at once.
+      at_once: how many batches `records` hands over together.
       path: the SavedModel that was loaded.
       class_names: K strings, in the order of the probabilities.
       raw_shape, raw_dtype: of one raw example.

@@ -61,6 +61,17 @@ def test_a_file_that_does_not_agree_is_not_kept(model, examples, tmp_path, monke
     assert not list(tmp_path.iterdir())
 
 
+def test_a_converter_that_fails_is_told_and_leaves_nothing(model, examples, tmp_path, monkeypatch):
+    def fail(self, path, **options):
+        path.write_bytes(b"half")
+        raise RuntimeError("no such op\nand more")
+
+    monkeypatch.setattr(formats.Probabilities, "export", fail)
+    with pytest.raises(ValueError, match="format: onnx cannot hold this model: no such op; allowed: tf_saved_model"):
+        formats.save(model, tmp_path, "onnx", examples, SAMPLES)
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_cannot_be_written_is_refused(model, tmp_path, monkeypatch):
     x = np.zeros((1, 2), "float32")
     with pytest.raises(ValueError, match="format: got onnx for a model without classes; allowed: tf_saved_model"):

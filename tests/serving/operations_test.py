@@ -92,6 +92,13 @@ def test_a_name_that_is_taken_is_refused_before_anything_is_written(parent):
     assert not (parent / "third").exists()
 
 
+def test_an_index_of_another_program_is_left_alone(tmp_path):
+    for name, text in (("list", "[1]"), ("words", '{"a": 1}'), ("broken", "{"), ("empty", "{}")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "index.json").write_text(text)
+    assert operations.beside(tmp_path / "own") == {}
+
+
 def requests(path):
     return [prediction_log_pb2.PredictionLog.FromString(r.numpy()) for r in tf.data.TFRecordDataset(str(path / warmup.FILE))]
 

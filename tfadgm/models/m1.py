@@ -101,10 +101,6 @@ class M1(VAE):
         known, pool, y = features(split.labelled), features(split.unlabelled), data.y_train[split.labelled]
         self.machine.assign(svm.fit(self.feature_classifier, known, y, self.num_classes, pool, seed, **options))
 
-    def log_class_probs(self, raw, seed=None, samples=1):
-        """log p(y|x), [B, K], without noise: `seed` and `samples` are those of other models, and have no effect."""
-        return self.machine(self.features(raw))
-
     def classify_by_sample(self, x, draws):
         """log p(y|x), [1, B, K], for x [1, B, D]."""
         values = {"x": x}

@@ -37,7 +37,7 @@ class RemoteClassifier:
       deadline: seconds that each call may take, retries included.
 
     Attributes:
-      at_once: how many batches are asked for at once.
+      at_once: how many batches `classification.records` hands over together; `IN_FLIGHT` of them are under way.
       path: what errors call this classifier.
       class_names: K strings, in the order of the probabilities.
       raw_shape, raw_dtype: of one raw example.

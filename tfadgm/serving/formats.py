@@ -46,7 +46,8 @@ def save(model, directory, kind, examples, samples=100, quantise="none"):
       (path, {"examples", "agreement": share of equal classes, "largest_difference": of a probability, "bytes"}).
 
     Raises:
-      ValueError: if the model does not classify, a package is missing, or the file agrees on less than `AGREEMENT`.
+      ValueError: if the model does not classify, a package is missing, the converter fails, or the file agrees on
+        less than `AGREEMENT`.
     """
     _check(model, kind, quantise)
     path = pathlib.Path(directory) / FILES[kind]
@@ -54,18 +55,29 @@ def save(model, directory, kind, examples, samples=100, quantise="none"):
     unfinished = path.with_name(f"unfinished-{path.name}")
     classifier = Probabilities(model, samples)
     spec = tf.TensorSpec([None, *model.preprocess.raw_shape], model.preprocess.raw_dtype, "x")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the converters, about their own dependencies
-        classifier.export(unfinished, format=kind, input_signature=[spec], verbose=False, **_options(kind, quantise))
-    found = compare(unfinished, classifier, examples)
-    if found["agreement"] < AGREEMENT:
-        unfinished.unlink()
-        raise ValueError(
-            f"format: {kind} (quantise: {quantise}) agrees with the model on {found['agreement']:.2%} of "
-            f"{found['examples']} examples; allowed: at least {AGREEMENT:.1%}"
-        )
-    unfinished.replace(path)
+    try:
+        found = _convert(classifier, unfinished, kind, spec, examples, quantise)
+        if found["agreement"] < AGREEMENT:
+            raise ValueError(
+                f"format: {kind} (quantise: {quantise}) agrees with the model on {found['agreement']:.2%} of "
+                f"{found['examples']} examples; allowed: at least {AGREEMENT:.1%}"
+            )
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
     return path, found
+
+
+def _convert(classifier, path, kind, spec, examples, quantise):
+    """Writes the file and returns how it compares; what a converter or an interpreter cannot do is a ValueError."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the converters, about their own dependencies
+            classifier.export(path, format=kind, input_signature=[spec], verbose=False, **_options(kind, quantise))
+        return compare(path, classifier, examples)
+    except Exception as error:  # each library raises kinds of its own
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(f"format: {kind} cannot hold this model: {reason}; allowed: tf_saved_model") from error
 
 
 def _check(model, kind, quantise):

@@ -67,14 +67,14 @@ def _value(key, dtype, shape, x):
     return np.ones([len(x)] * len(shape), dtype) * (key != "y")
 
 
-def example(x, name="x"):
-    """Returns a raw example as a tf.Example whose feature `name` holds its numbers."""
+def example(x):
+    """Returns a raw example as a tf.Example whose feature `x` holds its numbers."""
     values = np.ravel(x)
     if values.dtype.kind == "f":
         feature = tf.train.Feature(float_list=tf.train.FloatList(value=values))
     else:
         feature = tf.train.Feature(int64_list=tf.train.Int64List(value=values.astype("int64")))
-    return tf.train.Example(features=tf.train.Features(feature={name: feature}))
+    return tf.train.Example(features=tf.train.Features(feature={"x": feature}))
 
 
 def memory_example(x):
