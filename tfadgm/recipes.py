@@ -70,7 +70,7 @@ MODELS = {
     "m2": NO_A,
     "m1m2": NO_A | dict(dim_z=(50, 50)),
     "untapped": NO_CLASS | NO_A | dict(dim_z=(2,), labelled_weight=1.0, likelihood="bernoulli"),
-    "cagem": NO_CLASS | NO_A | dict(dim_z=(64, 32), beta=0.1),
+    "cagem": NO_A | dict(classifier_samples=None, dim_z=(64, 32), beta=0.1),
 }
 
 

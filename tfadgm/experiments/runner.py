@@ -24,7 +24,11 @@ KEPT = (
     "peak_memory_mb",
     "elbo",
     "log_density_samples",
+    "log_density_examples",
+    "log_density_stderr",
+    "effective_samples",
     "labels",
+    "test_error",
     "ece",
     "nll",
 )
