@@ -19,6 +19,7 @@ setup(
         "numpy>=1.26",
         "pillow>=10",
         "scikit-learn>=1.4",
+        "scipy>=1.11",
         "tensorboard>=2.18",
         "tensorflow>=2.18",
         "tensorflow-datasets>=4.9.6",
@@ -29,7 +30,7 @@ setup(
         "serving": ["grpcio>=1.60", "tensorflow-serving-api>=2.18"],
         "litert": ["ai-edge-litert>=1.2"],
         "onnx": ["onnxruntime>=1.20", "tf2onnx>=1.16"],
-        "test": ["importlib_resources>=6", "pytest>=8", "requests>=2.31", "ruff>=0.9", "scipy>=1.11"],
+        "test": ["importlib_resources>=6", "pytest>=8", "requests>=2.31", "ruff>=0.9"],
     },
     entry_points={"console_scripts": [f"tfadgm-{verb} = tfadgm.cli.{verb}:entry" for verb in VERBS]},
 )

@@ -7,9 +7,7 @@ write the records in `benchmarks/results/`, and `benchmarks/RESULTS.md` is gener
 
 import json
 import math
-import os
 import pathlib
-import platform
 import statistics
 import subprocess
 import sys
@@ -32,15 +30,9 @@ def train(label, flags, runs):
 
 def hardware():
     """Returns what the numbers were measured on: processor, cores, Python, TensorFlow."""
-    import importlib.metadata
+    from tfadgm import run_directory
 
-    names = [line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")]
-    return dict(
-        processor=names[0] if names else platform.processor(),
-        cores=os.cpu_count(),
-        python=platform.python_version(),
-        tensorflow=importlib.metadata.version("tensorflow"),
-    )
+    return run_directory.hardware()
 
 
 def flops(op):
@@ -89,13 +81,13 @@ def write_table():
 
 def _cells():
     """The papers' cells that were run; `bin/reproduce --list` prints the others too."""
-    from tfadgm.experiments import CELLS, runner
+    from tfadgm.experiments import CELLS, listing, runner
 
-    found = [cell for cell in CELLS.values() if runner.rows_of(cell, RESULTS / "cells")]
+    found = {name: cell for name, cell in CELLS.items() if runner.rows_of(cell, RESULTS / "cells")}
     if not found:
         return []
     title = ["## The papers' tables and figures", "", "`bin/reproduce NAME...`; the records say on what machine.", ""]
-    return title + runner.table(found, RESULTS / "cells")
+    return title + listing.table(found, RESULTS / "cells")
 
 
 # Title, key of the rows, and the columns: head, format of a row.

@@ -39,7 +39,7 @@ def main(argv):
             options = dict(
                 METHODS.get(model, dict(model=model)), dataset="mnist", labels=FLAGS.labels, seed=seed, minutes=FLAGS.minutes
             )
-            rows[model, seed] = train(model, {**options, "data_dir": FLAGS.data_dir}, FLAGS.runs)
+            rows[model, seed] = train(model, {**options, "data_dir": FLAGS.data_dir}, f"{FLAGS.runs}/{name}")
             title = f"MNIST, {FLAGS.labels} labels, {FLAGS.minutes:g} minutes of training"
             found = sorted(rows.values(), key=lambda row: (row["method"], row["seed"]))
             methods = [row["method"] for row in found]

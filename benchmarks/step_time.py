@@ -58,7 +58,9 @@ def make_step(variant):
     objective = Objective(num_labelled=100, num_unlabelled=60_000, **{name: parse(name, variant[name]) for name in names})
     network = Network(hidden=parse("hidden", FLAGS.hidden), batch_norm=parse("batch_norm", variant["batch_norm"]))
     model_class = registry.model_class(variant["model"])
-    sizes = {"dim_z": FLAGS.latents} | ({"dim_a": FLAGS.latents} if variant["model"] in ("adgm", "sdgm") else {})
+    layers = 2 if variant["model"] in ("cagem", "lvae", "m1m2") else 1
+    sizes = {"dim_z": (FLAGS.latents,) * layers}
+    sizes |= {"dim_a": (FLAGS.latents,)} if variant["model"] in ("adgm", "avae", "sdgm") else {}
     model = model_class(
         Preprocess([FLAGS.inputs], "uint8", scale=1 / 255, noise="binarise"),
         10,

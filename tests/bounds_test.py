@@ -13,7 +13,7 @@ import scipy.stats
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfadgm import bounds, conditionals, likelihoods, networks, noise
+from tfadgm import bounds, class_weights, conditionals, likelihoods, networks, noise
 
 tfd = tfp.distributions
 SEED = tf.constant([3, 4])
@@ -196,7 +196,7 @@ def _draws(batch, samples=1, **options):
 def _unlabelled(p, q, x, draws, average=False, **options):
     values, log_q, log_q_y = bounds.infer_class(q, x, draws)
     if average:
-        log_q_y = bounds.average_class(log_q_y)
+        log_q_y = class_weights.average_class(log_q_y)
     return bounds.unlabelled_bound(p, q, (values, log_q), log_q_y, draws, **options)
 
 
@@ -314,14 +314,15 @@ def test_averaging_the_classifier_over_samples_keeps_a_lower_bound(make, reduce_
     log_p, p, q, x, draws = _copies(make, samples=5, shift=0.0)
     log_p_x = scipy.special.logsumexp(log_p)
     values, log_q, log_q_y = bounds.infer_class(q, x, draws)
-    averaged = bounds.average_class(log_q_y)
+    averaged = class_weights.average_class(log_q_y)
     inferred = bounds.first_samples(values, 2), {"a": log_q["a"][:2]}  # fewer samples in the bound than in q(y|x)
     bound = bounds.unlabelled_bound(p, q, inferred, averaged, draws.replace(samples=2), reduce_samples=reduce_samples)
     bound = np.asarray(bound, "float64")
     assert bound.mean() < log_p_x + 4 * bound.std() / np.sqrt(bound.size)
     # No slack hides a mistake: the classes of each sample with the entropy of the average would exceed log p(x).
-    mixed = bounds.unlabelled_bound(p, q, (values, log_q), log_q_y, draws) - tf.reduce_mean(bounds.entropy(log_q_y), 0)
-    assert np.mean(mixed + bounds.entropy(averaged)[0]) > log_p_x + 1e-3
+    of_samples = tf.reduce_mean(class_weights.entropy(log_q_y), 0)
+    mixed = bounds.unlabelled_bound(p, q, (values, log_q), log_q_y, draws) - of_samples
+    assert np.mean(mixed + class_weights.entropy(averaged)[0]) > log_p_x + 1e-3
 
 
 # ------------------------------------------------------------------------------------------- enumeration against a loop
@@ -391,7 +392,7 @@ def test_enumeration_equals_a_loop_over_the_classes_with_one_distribution_for_al
     a, z = _latents()
     draws = _draws(6, 3, pinned={"a": a, "z": z})
     values, log_q, log_q_y = bounds.infer_class(q, x, draws)
-    log_q_y = bounds.average_class(log_q_y)
+    log_q_y = class_weights.average_class(log_q_y)
     assert log_q_y.shape == (1, 6, 4)
     bound = bounds.unlabelled_bound(p, q, (values, log_q), log_q_y, draws, temperature, reduce_samples)
     expected = 0.0
@@ -447,54 +448,8 @@ def test_enumeration_draws_z_from_each_class_of_its_own():
 # ------------------------------------------------------------------------------------------ sampling some of the classes
 
 
-def _choose(monkeypatch, log_q_y, exact, rank):
-    """Makes the sampled class the one of rank `rank` among those outside the exact ones, in every row."""
-    order = np.argsort(-np.asarray(log_q_y), -1)
-    chosen = order[..., exact + rank]
-    uniform = np.where(np.arange(order.shape[-1]) == chosen[..., None], 1 - 1e-7, 0.1).astype("float32")
-    monkeypatch.setattr(tf.random, "stateless_uniform", lambda shape, seed, minval=0.0: tf.constant(uniform))
-    rest = np.take_along_axis(np.exp(np.asarray(log_q_y, "float64")), order[..., exact:], -1)
-    return chosen, (rest / rest.sum(-1, keepdims=True))[..., rank]
-
-
-def _logits(classes, samples=2, batch=3):
-    return tf.constant(_rng(8, classes).normal(size=(samples, batch, classes)), tf.float32)
-
-
-@pytest.mark.parametrize(("classes", "exact"), [(4, 1), (4, 2), (6, 1), (6, 3)])
-def test_class_sampling_is_unbiased_in_value_and_gradient_exactly(monkeypatch, classes, exact):
-    # The expectation over the sampled class is written out: every choice, weighted by its probability.
-    logits, theta = _logits(classes), tf.constant(_rng(9).normal(size=(classes, 2)), tf.float32)
-    cotangent = _rng(10).normal(size=(2, 3))
-
-    def estimate(exact, r=1.0):
-        with tf.GradientTape() as tape:
-            tape.watch([logits, theta])
-            log_q_y = tf.nn.log_softmax(logits)
-            if exact is None:
-                y, weights = bounds.enumerate_classes(log_q_y)
-            else:
-                y, weights = bounds.most_probable_classes(log_q_y, exact, SEED)
-            f = tf.reduce_prod(tf.sin(y @ theta), -1) * tf.constant([[1.0, -2.0, 5.0]]) - 30.0  # far from zero: a baseline
-            value = bounds.class_average(weights, f, log_q_y)
-            loss = tf.reduce_sum(value * tf.constant(r * cotangent, tf.float32))
-        return [r * value.numpy(), *(g.numpy() for g in tape.gradient(loss, [logits, theta]))]
-
-    enumerated, expectation, values = estimate(None), [0.0] * 3, []
-    for rank in range(classes - exact):
-        chosen, r = _choose(monkeypatch, tf.nn.log_softmax(logits), exact, rank)
-        y, _ = bounds.most_probable_classes(tf.nn.log_softmax(logits), exact, SEED)
-        np.testing.assert_array_equal(np.argmax(y[-1], -1), chosen)
-        terms = estimate(exact, r)
-        values.append(terms[0] / r)
-        expectation = [mean + term for mean, term in zip(expectation, terms, strict=True)]
-    assert np.std(values, 0).min() > 1e-4  # it is an estimate, in every row
-    for ours, theirs in zip(expectation, enumerated, strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=2e-5)
-
-
 @pytest.mark.parametrize("average", [False, True])
-def test_the_bound_with_sampled_classes_is_unbiased_for_every_weight_of_the_model(monkeypatch, average):
+def test_the_bound_with_sampled_classes_is_unbiased_for_every_weight_of_the_model(choose_class, average):
     p, q, x = _network_model()
     samples = 3 if average else 1  # with one sample there is one choice per example, whose probability weighs its bound
     a, z = _latents(samples=samples)
@@ -504,7 +459,7 @@ def test_the_bound_with_sampled_classes_is_unbiased_for_every_weight_of_the_mode
 
     def infer():
         values, log_q, log_q_y = bounds.infer_class(q, x, draws)
-        return (values, log_q), bounds.average_class(log_q_y)
+        return (values, log_q), class_weights.average_class(log_q_y)
 
     def estimate(exact, r):
         with tf.GradientTape() as tape:
@@ -513,81 +468,22 @@ def test_the_bound_with_sampled_classes_is_unbiased_for_every_weight_of_the_mode
 
     log_q_y, expectation = infer()[1], [0.0] * (1 + len(weights))
     for rank in range(3):
-        _, r = _choose(monkeypatch, log_q_y, 1, rank)
+        _, r = choose_class(log_q_y, 1, rank)
         terms = estimate(1, r[0].astype("float32"))
         expectation = [mean + term for mean, term in zip(expectation, terms, strict=True)]
     for ours, theirs in zip(expectation, estimate(None, 1.0), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
-def test_the_exact_classes_are_the_most_probable_and_the_sampled_one_is_another():
-    log_q_y = tf.nn.log_softmax(_logits(6))
-    y, weights = bounds.most_probable_classes(log_q_y, 2, SEED)
-    assert y.shape == (3, 2, 3, 6) and weights.shape == (3, 2, 3)
-    classes = np.argmax(y, -1)
-    order = np.argsort(-log_q_y.numpy(), -1)
-    np.testing.assert_array_equal(np.moveaxis(classes[:2], 0, -1), order[..., :2])
-    assert np.all((classes[2] != classes[0]) & (classes[2] != classes[1]))
-    probabilities = np.take_along_axis(np.exp(log_q_y), np.moveaxis(classes, 0, -1), -1)
-    np.testing.assert_allclose(np.moveaxis(weights[:2], 0, -1), probabilities[..., :2], rtol=1e-5)
-    np.testing.assert_allclose(weights[2], 1 - probabilities[..., :2].sum(-1), rtol=1e-4)  # q / r = 1 - q(T)
-
-
-def test_the_sampled_class_has_the_frequencies_of_the_rest():
-    q_y = np.array([0.4, 0.05, 0.25, 0.2, 0.1])
-    log_q_y = tf.constant(np.broadcast_to(np.log(q_y), (2, 10_000, 5)), tf.float32)
-    y, _ = bounds.most_probable_classes(log_q_y, 2, SEED)
-    counts = np.sum(y[-1], (0, 1))
-    assert counts[0] == counts[2] == 0
-    r = q_y[[1, 3, 4]] / q_y[[1, 3, 4]].sum()
-    assert scipy.stats.chisquare(counts[[1, 3, 4]], r * 20_000).pvalue > 1e-3
-    other, _ = bounds.most_probable_classes(log_q_y, 2, SEED + 1)
-    assert np.any(other[-1] != y[-1])
-
-
-def test_class_sampling_is_finite_when_one_class_has_all_the_probability():
-    logits = tf.constant([[[1e4, 0.0, -1e4, 0.0, 5.0]]])
-    with tf.GradientTape() as tape:
-        tape.watch(logits)
-        log_q_y = tf.nn.log_softmax(logits)
-        y, weights = bounds.most_probable_classes(log_q_y, 2, SEED)
-        f = tf.linalg.matvec(y, tf.constant([1.0, 2.0, 3.0, 4.0, 5.0]))
-        value = bounds.class_average(weights, f, log_q_y) + bounds.entropy(log_q_y)
-    np.testing.assert_allclose(value, [[1.0]], rtol=1e-5)
-    assert np.isfinite(tape.gradient(value, logits)).all()
-
-
 # ------------------------------------------------------------------------------------------------------- small functions
 
 
-def test_enumerate_classes_puts_the_classes_first():
-    log_q_y = tf.nn.log_softmax(_logits(4))
-    y, weights = bounds.enumerate_classes(log_q_y)
-    assert y.shape == (4, 1, 1, 4)
-    np.testing.assert_array_equal(y[:, 0, 0], np.eye(4))
-    np.testing.assert_allclose(weights, np.moveaxis(np.exp(log_q_y), -1, 0), rtol=1e-6)
-    f = tf.constant(_rng(1).normal(size=(4, 2, 3)), tf.float32)
-    expected = np.einsum("sbk,ksb->sb", np.exp(log_q_y), f)
-    np.testing.assert_allclose(bounds.class_average(weights, f, log_q_y), expected, rtol=1e-5, atol=1e-6)
-
-
-def test_averages_over_samples_and_entropy_are_those_of_numpy():
-    log_q_y = tf.nn.log_softmax(3 * _logits(4, samples=5))
+def test_the_classification_bound_is_the_log_of_the_average_over_samples():
+    log_q_y = tf.nn.log_softmax(tf.constant(3 * _rng(8, 4).normal(size=(5, 3, 4)), tf.float32))
     q_y = np.exp(log_q_y.numpy().astype("float64"))
-    averaged = bounds.average_class(log_q_y)
-    assert averaged.shape == (1, 3, 4)
-    np.testing.assert_allclose(averaged[0], np.log(q_y.mean(0)), rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(bounds.entropy(log_q_y), scipy.stats.entropy(q_y, axis=-1), rtol=1e-4, atol=1e-6)
     y = np.array([1, 3, 0])
     classification = bounds.classification_bound(log_q_y, tf.one_hot(y, 4))
     np.testing.assert_allclose(classification, np.log(q_y.mean(0))[np.arange(3), y], rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(bounds.average_class(log_q_y[:1]), log_q_y[:1], atol=1e-6)
-
-
-def test_averages_stay_finite_where_probabilities_underflow():
-    log_q_y = tf.constant([[[0.0, -500.0]], [[0.0, -400.0]]])
-    np.testing.assert_allclose(bounds.average_class(log_q_y), [[[0.0, -400 - np.log(2)]]], rtol=1e-6)
-    np.testing.assert_allclose(bounds.importance_bound(tf.constant([[-1e4], [-1e4]])), [-1e4])
 
 
 def test_sample_reductions_are_those_of_numpy_on_the_axis_before_the_last():
@@ -595,6 +491,7 @@ def test_sample_reductions_are_those_of_numpy_on_the_axis_before_the_last():
     np.testing.assert_allclose(bounds.mean_bound(log_w), log_w.numpy().mean(1), rtol=1e-5, atol=1e-6)
     expected = scipy.special.logsumexp(log_w, axis=1) - np.log(3)
     np.testing.assert_allclose(bounds.importance_bound(log_w), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(bounds.importance_bound(tf.constant([[-1e4], [-1e4]])), [-1e4])  # no underflow
 
 
 def test_follow_scores_what_it_draws_or_is_pinned_but_not_what_is_given_or_deterministic():

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from absl import flags
 
-from tfadgm.cli import common
+from tfadgm import recipes
+from tfadgm.cli import common, train
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 VERBS = ("train", "evaluate", "export", "classify", "sample", "reproduce", "potential")
@@ -43,6 +44,11 @@ BAD = {
     "zero width": (["train", "--dataset=digits", "--hidden=0"], "hidden: got"),
     "bad choice": (["train", "--activation=sine"], "activation: got 'sine'; allowed: relu"),
     "fewer labels than classes": (["train", "--dataset=digits", "--labels=9"], "labels: got 9; allowed: 0, or 10"),
+    "not finite": (["train", "--dataset=digits", "--warmup_epochs=inf"], "warmup_epochs: got inf; allowed: finite numbers"),
+    "no label of the paper": (
+        ["train", "--dataset=half_moons", "--labels=20"],
+        "label_draw: got 'paper' for half_moons with labels 20; allowed: labels=6, or label_draw=random",
+    ),
     "negative labels": (["train", "--dataset=digits", "--labels=-1"], "labels: got -1"),
     "clusters with labels": (["train", "--dataset=digits", "--clusters=5"], "clusters: got 5 with labels 100"),
     "one cluster": (["train", "--dataset=digits", "--model=cagem", "--labels=0", "--clusters=1"], "for 1 classes"),
@@ -82,8 +88,12 @@ BAD = {
     "classify no server": (["classify", "--server=localhost:1", "--deadline=1", "{tmp}/nan.npz"], ":1: (UNAV|DEAD)"),
     "classify no port": (["classify", "--server=localhost", "{tmp}/nan.npz"], "allowed: HOST:PORT"),
     "export two formats": (["export", "--run={tmp}", "--quantise=dynamic"], "quantise: got dynamic; allowed: none"),
-    "export kept onnx": (["export", "--run={tmp}", "--format=onnx", "--keep=2"], "allowed: not given for --format=onnx"),
-    "classify no model": (["classify", "--saved_model={tmp}", "{tmp}/nan.npz"], "."),
+    "export kept onnx": (["export", "--run={tmp}", "--format=onnx", "--keep=2"], "keep: got 2; allowed: not given for --f"),
+    "export named litert": (["export", "--run={tmp}", "--format=litert", "--model_name=a"], "model_name: got a; allowed"),
+    "classify no model": (
+        ["classify", "--saved_model={tmp}", "{tmp}/nan.npz"],
+        "bad[0-9]+: holds no SavedModel; allowed: a ",
+    ),
     "reproduce nothing": (["reproduce"], "got no cell"),
     "reproduce the unknown": (["reproduce", "table9"], "unknown cell: got 'table9'"),
     "reproduce with bad seeds": (["reproduce", "maaloe2016-figure2-half-moons", "--seeds=a"], "seeds: got 'a'"),
@@ -98,8 +108,6 @@ def bad_files(tmp_path_factory):
     import dataclasses
     import json
 
-    from tfadgm import recipes
-
     tmp = tmp_path_factory.mktemp("bad")
     (tmp / "corrupt.npz").write_bytes(b"PK\x03\x04 cut off")
     np.savez(tmp / "pickle.npz", x=np.array([{}, {}], dtype=object), y=np.array([0, 1]))
@@ -110,8 +118,8 @@ def bad_files(tmp_path_factory):
     (tmp / "corrupt").mkdir()
     (tmp / "corrupt" / "config.json").write_text("{")
     (tmp / "unfinished").mkdir()
-    settings = dataclasses.asdict(recipes.resolve("adgm", "digits"))
-    (tmp / "unfinished" / "config.json").write_text(json.dumps({"settings": settings}))
+    config = dict(settings=dataclasses.asdict(recipes.resolve("adgm", "digits")), model_config={}, class_names=[])
+    (tmp / "unfinished" / "config.json").write_text(json.dumps(config | {"git_revision": None}))
     return tmp
 
 
@@ -129,8 +137,30 @@ def test_bad_input_ends_in_one_line(kind, bad_files, capsys, monkeypatch, tmp_pa
     assert sorted(bad_files.rglob("*")) == before and not list(tmp_path.iterdir())
 
 
-def test_there_are_at_least_25_kinds():
-    assert len(BAD) >= 25
+def test_a_directory_that_cannot_be_made_is_told_before_the_fit(tmp_path, capsys, monkeypatch):
+    from tfadgm.experiments import energies
+
+    monkeypatch.setattr(energies, "experiment", lambda *arguments: pytest.fail("the fit has begun"))
+    (tmp_path / "file").write_text("")
+    assert call("potential", f"--out={tmp_path}/file") == 1
+    assert "File exists" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_what_goes_on_where_it_was_interrupted_says_so(verb, capsys):
+    def interrupted(argv):
+        raise KeyboardInterrupt
+
+    vars(interrupted).update(vars(importlib.import_module(f"tfadgm.cli.{verb}").main))
+    assert common.guard(interrupted, [verb]) == 130
+    further = "; the same command goes on from the last checkpoint" if verb in ("train", "reproduce") else ""
+    assert capsys.readouterr().err == f"interrupted{further}\n"
+
+
+@pytest.mark.parametrize("labels, name", [(None, "m2-npz_own-all-3"), (0, "m2-npz_own-0-3"), (20, "m2-npz_own-20-3")])
+def test_runs_of_other_settings_have_other_default_directories(labels, name):
+    settings = recipes.resolve("m2", "npz:data/own.npz", labels=labels, seed=3)
+    assert train.default_directory(settings) == pathlib.Path("runs") / name
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -1,7 +1,8 @@
-"""What all tests share: quick XLA compilation, and latents that are pinned to their means."""
+"""What tests share: quick XLA compilation, latents that are pinned to their means, and a sampled class that is chosen."""
 
 import os
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -22,3 +23,19 @@ def _mean(draws, name, conditional, distribution):
 def mean_latents(monkeypatch):
     """Every draw is its distribution's mean, of a draw's shape: the same eagerly, compiled and in every replica."""
     monkeypatch.setattr(noise.Draws, "__call__", _mean)
+
+
+@pytest.fixture
+def choose_class(monkeypatch):
+    """Decides which class `class_weights.most_probable_classes` samples; returns it and its probability r(y)."""
+
+    def choose(log_q_y, exact, rank):
+        """Makes the sampled class the one of rank `rank` among those outside the exact ones, in every row."""
+        order = np.argsort(-np.asarray(log_q_y), -1)
+        chosen = order[..., exact + rank]
+        uniform = np.where(np.arange(order.shape[-1]) == chosen[..., None], 1 - 1e-7, 0.1).astype("float32")
+        monkeypatch.setattr(tf.random, "stateless_uniform", lambda shape, seed, minval=0.0: tf.constant(uniform))
+        rest = np.take_along_axis(np.exp(np.asarray(log_q_y, "float64")), order[..., exact:], -1)
+        return chosen, (rest / rest.sum(-1, keepdims=True))[..., rank]
+
+    return choose

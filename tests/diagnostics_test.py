@@ -55,16 +55,29 @@ def test_a_unit_that_ignores_x_is_not_active():
 def test_bayes_rule_is_that_of_the_importance_weights(monkeypatch):
     model, raw = _make("sdgm"), _raw(7)
     seed = tf.constant(evaluation.SEED)
-    draws_seed, observation = noise.fold(seed, 0), noise.fold(seed, "observation")
-    log_w = np.asarray(model.class_log_weights(raw, draws_seed, 5, observation), "float64")
+    draws_seed, observed = noise.fold(seed, 0), model.preprocess.observation(raw, noise.fold(seed, "observation"))
+    log_w = np.asarray(model.class_log_weights(raw, draws_seed, 5, observed), "float64")
     joint = np.exp(log_w).mean(1).T
     ours = evaluation.bayes_class_probabilities(model, raw, samples=5)
     np.testing.assert_allclose(ours, joint / joint.sum(1, keepdims=True), rtol=1e-3)
     bound, effective = evaluation.importance(model, raw, samples=5)
-    w = np.exp(np.asarray(model.log_weights(raw, draws_seed, 5, observation), "float64"))
+    w = np.exp(np.asarray(model.log_weights(raw, draws_seed, 5, observed), "float64"))
     np.testing.assert_allclose(bound, np.log(w.mean(0)), rtol=1e-4)
     np.testing.assert_allclose(effective, w.sum(0) ** 2 / (w**2).sum(0), rtol=1e-3)
     assert ((1 <= effective) & (effective <= 5)).all()
+
+
+def test_what_is_observed_does_not_depend_on_how_the_examples_are_cut(monkeypatch):
+    preprocess = Preprocess([D], noise="binarise")
+    model = registry.model_class("vae")(preprocess, K, network=networks.Network(hidden=(8,)), dim_z=3)
+    raw = np.full([700, D], 0.5, "float32")
+    seen = []
+    monkeypatch.setattr(type(model), "log_weights", lambda self, raw, seed, samples, x: seen.append(x) or x[None, :, 0])
+    whole = evaluation.log_density(model, raw, samples=3)
+    monkeypatch.setattr(evaluation, "MEMORY_VALUES", 8 * 20 * 7)
+    model._evaluators.clear()
+    np.testing.assert_array_equal(evaluation.log_density(model, raw, samples=3), whole)
+    assert len(set(np.round(whole, 3))) == 2 and len(seen) > 1
 
 
 def test_importance_weights_in_parts_are_those_of_many_samples(monkeypatch):

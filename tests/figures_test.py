@@ -12,7 +12,7 @@ from PIL import Image
 from sklearn.decomposition import PCA
 from sklearn.metrics import confusion_matrix
 
-from tfadgm import evaluation, figures
+from tfadgm import evaluation, figures, plotting
 from tfadgm.data.dataset import Dataset
 from tfadgm.data.pipeline import Split
 from tfadgm.models.objective import Objective
@@ -42,10 +42,10 @@ COLOURED = dict(dtype="uint8", scale="channel", levels=256)
 
 
 @functools.cache
-def make_model(name, shape, classes=3, **options):
+def make_model(name, shape, classes=3, sizes=None, **options):
     """Returns (model, data): untrained, with networks of one small layer."""
     data = make_data(shape, classes, **options)
-    sizes = dict(dim_z=2, dim_a=3) if name in ("adgm", "sdgm") else dict(dim_z=2)
+    sizes = dict(sizes or (dict(dim_z=2, dim_a=3) if name in ("adgm", "sdgm") else dict(dim_z=2)))
     how = dict(likelihood=data.likelihood, levels=data.levels, network=Network(hidden=(4,)), objective=Objective())
     built = model_class(name)(data.make_preprocess(), classes, **how, **sizes)
     return built, data
@@ -110,15 +110,15 @@ def test_reliability_bins_add_up_to_the_expected_calibration_error():
 
 
 def test_columns_are_numbers_or_nan():
-    np.testing.assert_array_equal(figures.column(ROWS, "validation_error"), [np.nan, 0.25, np.nan])
-    np.testing.assert_array_equal(figures.column(ROWS, "objective"), [-300.5, -200, -190])
-    assert np.isnan(figures.column(ROWS, "absent")).all()
+    np.testing.assert_array_equal(plotting.column(ROWS, "validation_error"), [np.nan, 0.25, np.nan])
+    np.testing.assert_array_equal(plotting.column(ROWS, "objective"), [-300.5, -200, -190])
+    assert np.isnan(plotting.column(ROWS, "absent")).all()
 
 
 @pytest.mark.parametrize("colours", [(), (3,)])
 def test_a_mosaic_has_every_tile_in_its_place_and_white_between(colours):
     tiles = np.random.default_rng(0).uniform(0, 0.9, (2, 3, 5, 4, *colours))
-    whole = figures.mosaic(tiles)
+    whole = plotting.mosaic(tiles)
     assert whole.shape == (2 * 6 - 1, 3 * 5 - 1, *colours)
     for i in range(2):
         for j in range(3):
@@ -128,15 +128,15 @@ def test_a_mosaic_has_every_tile_in_its_place_and_white_between(colours):
 
 def test_pixels_are_the_raw_examples_between_black_and_white():
     model, data = make_model("m2", (4, 4, 1), **IMAGE)
-    np.testing.assert_allclose(figures.pixels(model, data.x_train.astype("float32")), data.x_train[..., 0] / 255, rtol=1e-6)
+    np.testing.assert_allclose(plotting.pixels(model, data.x_train.astype("float32")), data.x_train[..., 0] / 255, rtol=1e-6)
     x = model.preprocess(data.x_train).numpy()
-    np.testing.assert_allclose(figures.pixels(model, model.preprocess.picture(x)), data.x_train[..., 0] / 255, rtol=1e-5)
+    np.testing.assert_allclose(plotting.pixels(model, model.preprocess.picture(x)), data.x_train[..., 0] / 255, rtol=1e-5)
     coloured, data = make_model("m2", (4, 4, 3), **COLOURED)
     raw = data.x_train.astype("float32")
-    np.testing.assert_allclose(figures.pixels(coloured, raw), raw / 255, rtol=1e-6)
-    assert (figures.pixels(coloured, raw - 500) == 0).all() and (figures.pixels(coloured, raw + 500) == 1).all()
+    np.testing.assert_allclose(plotting.pixels(coloured, raw), raw / 255, rtol=1e-6)
+    assert (plotting.pixels(coloured, raw - 500) == 0).all() and (plotting.pixels(coloured, raw + 500) == 1).all()
     table, data = make_model("m2", (4, 5))
-    shown = figures.pixels(table, data.x_train)
+    shown = plotting.pixels(table, data.x_train)
     assert shown.shape == data.x_train.shape and shown.min() == 0 and shown.max() == 1
 
 
@@ -204,31 +204,47 @@ def test_analogies_show_the_examples_in_the_left_column(drawn, tmp_path):
     assert [label.get_text() for label in drawn[0].axes[0].get_xticklabels()] == ["x", *data.class_names]
 
 
-def test_the_principal_components_are_of_the_first_latent(drawn, tmp_path):
-    for name, latent in (("adgm", "a"), ("m2", "z"), ("vae", "z")):
-        model, data = make_model(name, (5,))
+def test_each_latent_has_a_panel_of_its_principal_components_or_of_its_two_units(drawn, tmp_path):
+    for name, sizes in (("adgm", {"a": 5, "z": 2}), ("m2", {"z": 5}), ("avae", {"a1": 3, "z1": 2, "a2": 3, "z2": 3})):
+        given = [(f"dim_{k}", tuple(size for latent, size in sizes.items() if latent[0] == k)) for k in "az"]
+        model, data = make_model(name, (5,), sizes=tuple(pair for pair in given if pair[1]))
         y = np.where(np.arange(90) < 6, -1, data.y_train)
         figures.latent_pca(model, data.x_train, y, data.class_names, tmp_path / f"{name}.png")
         picture(tmp_path / f"{name}.png")
-        ax = drawn[-1].axes[0]
-        points = np.concatenate([drawn.get_offsets() for drawn in ax.collections])
-        expected = figures.pca(model.encode(data.x_train)[latent].numpy())[0]
-        np.testing.assert_allclose(np.sort(points, 0), np.sort(expected, 0), atol=1e-6)
-        assert f"q({latent}|x)" in ax.get_title(loc="left") and len(ax.collections[0].get_offsets()) == 6
+        encoded = model.encode(data.x_train)
+        assert list(encoded) == list(sizes) and len(drawn[-1].axes) == len(sizes)
+        for ax, (latent, size) in zip(drawn[-1].axes, sizes.items(), strict=True):
+            points = np.concatenate([drawn.get_offsets() for drawn in ax.collections])
+            expected = encoded[latent].numpy() if size == 2 else figures.pca(encoded[latent].numpy())[0]
+            np.testing.assert_allclose(np.sort(points, 0), np.sort(expected, 0), atol=1e-5)
+            assert f"q({latent}|x)" in ax.get_title(loc="left") and len(ax.collections[0].get_offsets()) == 6
+
+
+def test_reconstructions_lie_under_their_examples_and_over_samples(drawn, tmp_path):
+    model, data = make_model("adgm", (8, 8, 1), **IMAGE)
+    figures.reconstructions(model, data.x_train[:4], tmp_path / "reconstructions.png")
+    whole = drawn[0].axes[0].images[0].get_array()
+    assert whole.shape == (3 * 9 - 1, 4 * 9 - 1)
+    np.testing.assert_allclose(whole[:8, 9:17], data.x_train[1, ..., 0] / 255, rtol=1e-5)
+    y = tf.one_hot(tf.argmax(model.log_class_probs(data.x_train[:4], tf.constant([0, 5]), 100), 1), 3)
+    z = model.encode(data.x_train[:4], y)["z"]
+    expected = model.preprocess.picture(model.generate(tf.constant([0, 0]), 4, y, {"z": z})[0].numpy())
+    np.testing.assert_allclose(whole[9:17, 9:17], expected[1, ..., 0] / 255, atol=1e-3)
 
 
 # ------------------------------------------------------------------------------------------------------- what applies
 
-BASE, ON_PREDICTIONS = {"class_samples", "latent_pca"}, {"confusion_matrix", "reliability_diagram"}
+BASE, PICTURES = {"class_samples", "latent_pca"}, {"reconstructions"}
+ON_PREDICTIONS = {"confusion_matrix", "reliability_diagram"}
 CASES = {
-    "coloured pictures, many classes": ("m2", (8, 6, 3), 30, COLOURED, BASE | {"analogies"}),
-    "pictures without some pixels": ("adgm", (8, 8), 2, dict(min_column_std=0.19), BASE | {"analogies"}),
+    "coloured pictures, many classes": ("m2", (8, 6, 3), 30, COLOURED, BASE | PICTURES | {"analogies"}),
+    "pictures without some pixels": ("adgm", (8, 8), 2, dict(min_column_std=0.19), BASE | PICTURES | {"analogies"}),
     "points": ("adgm", (2,), 2, {}, BASE | {"prediction_map"}),
     "points of many classes": ("m2", (2,), 30, {}, BASE | {"prediction_map"}),
     "points of 0 and 1": ("m2", (2,), 3, dict(likelihood="bernoulli"), BASE | {"prediction_map"}),
     "a table": ("m2", (6,), 3, dict(scale="standardise"), BASE),
     "a table of many classes": ("adgm", (40,), 30, dict(scale="standardise"), BASE),
-    "no classes, pictures": ("vae", (8, 8, 1), 3, IMAGE, BASE),
+    "no classes, pictures": ("vae", (8, 8, 1), 3, IMAGE, BASE | PICTURES),
     "no classes, points": ("vae", (2,), 3, {}, BASE),
     "no classes, a table": ("vae", (6,), 3, {}, BASE),
 }
@@ -254,7 +270,7 @@ def test_a_whole_run_leaves_matplotlib_as_it_was(tmp_path, monkeypatch):
     model, data = make_model("adgm", (8, 8, 1), test=True, **IMAGE)
     probabilities, before = np.random.default_rng(0).dirichlet([0.3, 0.3, 0.3], 30), dict(matplotlib.rcParams)
     names = draw_all(tmp_path / "new" / "figures", model, data, ROWS, data.y_test, probabilities)
-    assert names == BASE | ON_PREDICTIONS | {"training_curves", "analogies"}
+    assert names == BASE | ON_PREDICTIONS | PICTURES | {"training_curves", "analogies"}
     assert dict(matplotlib.rcParams) == before
 
 

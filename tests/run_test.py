@@ -72,7 +72,7 @@ def test_a_complete_run_is_not_trained_again(finished):
 def test_another_configuration_is_refused_and_nothing_is_overwritten(finished):
     directory, _ = finished
     before = {path: path.stat().st_mtime_ns for path in directory.rglob("*") if path.is_file()}
-    with pytest.raises(ValueError, match="another configuration: beta was 0.1, now 3.0|beta was"):
+    with pytest.raises(ValueError, match="another configuration: beta was 1.0, now 3.0; allowed"):
         run.train(tiny(beta=3.0), directory, quiet=True)
     assert before == {path: path.stat().st_mtime_ns for path in directory.rglob("*") if path.is_file()}
 
@@ -147,11 +147,63 @@ def test_a_budget_in_minutes_ends_at_an_epoch(tmp_path):
     assert len(callbacks.read_rows(tmp_path / "run" / "metrics.csv")) == results["epochs"]
 
 
-def test_divergence_stops_with_the_last_good_weights(tmp_path):
-    settings = tiny(learning_rate=1e30, max_norm=None, max_value=None, epochs=5, checkpoint_seconds=0.0)
+def test_divergence_stops_with_the_last_good_weights(tmp_path, monkeypatch):
+    monkeypatch.setattr(callbacks.Clock, "rate", lambda self: 1e-3 if self.state.epoch == 0 else 1e30)
+    settings = tiny(max_norm=None, max_value=None, epochs=5)
     with pytest.raises(callbacks.TrainingDiverged, match="objective became"):
         run.train(settings, tmp_path / "run", quiet=True)
     assert not (tmp_path / "run" / "results.json").exists()
+    kept = tf.train.load_checkpoint(tf.train.latest_checkpoint(str(tmp_path / "run" / "checkpoints")))
+    weights = [kept.get_tensor(name) for name in kept.get_variable_to_shape_map() if name.startswith("weights/")]
+    assert len(weights) > 10 and all(np.isfinite(weight).all() for weight in weights)
+    assert len(callbacks.read_rows(tmp_path / "run" / "metrics.csv")) == 1
+
+
+def test_a_run_of_older_settings_goes_on_and_one_of_unknown_settings_is_refused(finished, tmp_path):
+    directory, results = finished
+    shutil.copytree(directory, tmp_path / "old")
+    path = tmp_path / "old" / "config.json"
+    config = json.loads(path.read_text())
+    del config["settings"]["adam_epsilon"]
+    path.write_text(json.dumps(config))
+    assert run.train(tiny(), tmp_path / "old", quiet=True)["elbo"] == pytest.approx(results["elbo"])
+    assert run_directory.Run.open(tmp_path / "old").settings.adam_epsilon == 1e-7
+    path.write_text(json.dumps({**config, "settings": {**config["settings"], "reverse": True}}))
+    with pytest.raises(ValueError, match="config.json: got the settings reverse; allowed: those that"):
+        run_directory.Run.open(tmp_path / "old")
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", '{"settings": 3}', '{"settings": {}}'])
+def test_a_foreign_config_is_refused(tmp_path, content):
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(ValueError, match=r"config.json: has no .*; allowed: a config.json that bin/train wrote"):
+        run_directory.Run.open(tmp_path)
+    if content != '{"settings": {}}':
+        with pytest.raises(ValueError, match="config.json: has no settings"):
+            run.train(tiny(), tmp_path, quiet=True)
+
+
+def test_a_run_that_was_killed_before_its_config_begins_again(tmp_path):
+    (tmp_path / "split.npz").write_bytes(b"half")
+    assert run.train(tiny(epochs=1), tmp_path, quiet=True)["epochs"] == 1
+    with np.load(tmp_path / "split.npz") as split:
+        assert len(split["labelled"]) == 100
+
+
+def test_data_that_changed_since_the_run_began_are_refused(tmp_path):
+    def write(order):
+        data, _ = training.load_data(tiny())
+        np.savez(tmp_path / "own.npz", x=data.x_train[order], y=data.y_train[order])
+
+    write(np.arange(300))
+    settings = tiny("m2", f"npz:{tmp_path / 'own.npz'}", labels=40, epochs=1, density_examples=5)
+    run.train(settings, tmp_path / "run", quiet=True)
+    write(np.arange(300)[::-1])
+    with pytest.raises(ValueError, match="split.npz: labelled examples are others than when the run began; allowed: "):
+        run_directory.Run.open(tmp_path / "run").data()
+    (tmp_path / "run" / "results.json").unlink()
+    with pytest.raises(ValueError, match="split.npz: labelled examples are others"):
+        run.train(settings, tmp_path / "run", quiet=True)
 
 
 # ----------------------------------------------------------------------------------------------------------- kill -9
@@ -222,6 +274,9 @@ def test_density_in_chunks_equals_density_at_once(finished, monkeypatch):
 # --------------------------------------------------------------------------------------------- every model, to its export
 
 SIZES = {
+    "vae": dict(dim_a=None),
+    "m2": dict(dim_a=None),
+    "sdgm": {},
     "lvae": dict(dim_z=(3, 2), dim_a=None),
     "avae": dict(dim_z=(3, 2), dim_a=(3, 2)),
     "m1": dict(dim_a=None, anchors=50),
@@ -256,13 +311,36 @@ def test_m1m2_trains_an_m1_first_in_half_of_the_budget_or_takes_another_runs(tmp
     settings = tiny("m1m2", **SIZES["m1m2"])
     results = run.train(settings, tmp_path / "both", quiet=True)
     inner = json.loads((tmp_path / "both" / "m1" / "results.json").read_text())
-    assert (inner["model"], inner["epochs"], results["epochs"]) == ("m1", 2, 2)
+    assert (inner["model"], inner["epochs"], results["epochs"]) == ("m1", 2, 4)
+    rows = callbacks.read_rows(tmp_path / "both" / "metrics.csv")
+    assert results["train_seconds"] == pytest.approx(inner["train_seconds"] + float(rows[-1]["seconds"]), abs=0.01)
     first, whole = (run_directory.Run.open(tmp_path / "both" / part).model for part in ("m1", ""))
     for theirs, ours in zip(first.q["z"].weights, whole.q["z1"].weights, strict=True):
         np.testing.assert_array_equal(theirs, ours)
     given = dataclasses.replace(settings, first_run=str(tmp_path / "both" / "m1"))
     assert run.train(given, tmp_path / "second", quiet=True)["epochs"] == 4
     assert not (tmp_path / "second" / "m1").exists()
+    other = dataclasses.replace(settings, first_run=str(tmp_path / "both"))
+    with pytest.raises(ValueError, match="first_run: got a model of y, z2, z1, x; allowed: one of z and x"):
+        run.train(other, tmp_path / "third", quiet=True)
+    assert not (tmp_path / "third").exists()
+
+
+def test_an_m1_of_labels_of_some_classes_alone_is_refused_before_training(tmp_path, monkeypatch):
+    data, split = training.load_data(tiny("m1", dim_a=None))
+    monkeypatch.setattr(training, "load_data", lambda settings: (dataclasses.replace(data, labelled_classes=(0, 1)), split))
+    with pytest.raises(ValueError, match="model: got m1 for digits, which has labels of some classes alone; allowed"):
+        run.train(tiny("m1", dim_a=None), tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_clusters_that_no_training_label_can_name_are_reported_without_an_error(tmp_path):
+    data, _ = training.load_data(tiny())
+    arrays = dict(x=data.x_train[:200], y=np.full(200, -1), x_test=data.x_test[:50], y_test=data.y_test[:50])
+    np.savez(tmp_path / "own.npz", **arrays)
+    settings = tiny("m2", f"npz:{tmp_path / 'own.npz'}", labels=0, epochs=1, clusters=4, density_examples=5)
+    results = run.train(settings, tmp_path / "run", quiet=True)
+    assert "test_error" not in results and np.isfinite(results["elbo"])
 
 
 @pytest.mark.parametrize("clusters", [None, 12])

@@ -1,11 +1,20 @@
 """Settings and recipes: what is resolved, and what is refused with the value that was received and what is allowed."""
 
+import ast
 import dataclasses
+import inspect
+import pathlib
 
 import pytest
 
+import tfadgm
 from tfadgm import recipes, registry
 from tfadgm.settings import Settings, parse
+
+FLOATS = [field.name for field in dataclasses.fields(Settings) if field.metadata["kind"] is float]
+SOURCE = pathlib.Path(tfadgm.__file__).parent
+# Where settings are defined and given; the fit of an energy has settings of its own.
+NO_USE = ("settings.py", "recipes.py", "models/potential.py", "experiments/energies.py", "cli/potential.py")
 
 
 @pytest.mark.parametrize("model", registry.MODELS)
@@ -19,6 +28,19 @@ def test_a_given_setting_wins_over_the_recipe():
     assert recipes.resolve("adgm", "mnist").minutes == 30
     settings = recipes.resolve("adgm", "mnist", epochs=3, beta=7.0)
     assert (settings.epochs, settings.minutes, settings.beta) == (3, None, 7.0)
+
+
+def test_models_of_several_layers_warm_up_unless_the_data_set_has_its_own_or_it_is_given():
+    assert [recipes.resolve(name, "mnist").warmup_epochs for name in ("avae", "cagem", "lvae", "sdgm")] == [10, 10, 10, 0]
+    assert recipes.resolve("cagem", "half_moons").warmup_epochs == 3
+    assert recipes.resolve("avae", "mnist", warmup_epochs=0.0).warmup_epochs == 0
+
+
+def test_cagem_has_no_labelled_bound_and_few_clusters_are_all_visited():
+    for dataset in ("digits", "half_moons", "mnist"):
+        assert recipes.resolve("cagem", dataset).labelled_weight == 0
+    visited = {count: recipes.resolve("cagem", "mnist", labels=0, clusters=count).exact_classes for count in (2, 3, 4, 20)}
+    assert visited == {2: None, 3: None, 4: 2, 20: 2}
 
 
 def test_classifier_samples_of_a_recipe_are_at_least_the_samples():
@@ -81,6 +103,10 @@ def test_parse_refuses(name, text, allowed):
         dict(aux_gradient="some"),
         dict(patience=3),
         dict(seed=-1),
+        *(dict([(name, number)]) for name in FLOATS for number in (float("inf"), float("nan")) if name != "minutes"),
+        dict(epochs=None, minutes=float("inf")),
+        dict(z_range=(0.0, float("inf"))),
+        dict(z_range=(float("nan"), 1.0)),
     ],
     ids=str,
 )
@@ -89,6 +115,37 @@ def test_settings_refuse(bad):
         Settings(**{"epochs": 1, **bad})
 
 
+def test_what_is_parsed_but_not_finite_is_told_in_full():
+    with pytest.raises(ValueError, match="warmup_epochs: got inf; allowed: finite numbers"):
+        Settings(epochs=1, warmup_epochs=parse("warmup_epochs", "inf"))
+    with pytest.raises(ValueError, match=r"z_range: got \(0.0, nan\); allowed: finite numbers"):
+        Settings(epochs=1, z_range=parse("z_range", "0,nan"))
+
+
+def read_from_settings():
+    """Returns the names NAME of every `settings.NAME` and `self.settings.NAME` in the package."""
+    found = set()
+    for path in SOURCE.rglob("*.py"):
+        if path.relative_to(SOURCE).as_posix() not in NO_USE:
+            for node in ast.walk(ast.parse(path.read_text())):
+                of = getattr(node, "value", None)
+                if isinstance(node, ast.Attribute) and "settings" in (getattr(of, "id", None), getattr(of, "attr", None)):
+                    found.add(node.attr)
+    return found
+
+
+def taken_by_models():
+    """Returns the names of all arguments and options of models; `training` gives them the settings of the group model."""
+    found = set()
+    for model in map(registry.model_class, registry.MODELS):
+        options = dataclasses.fields(model.options_class) if model.options_class else ()
+        found |= {option.name for option in options}
+        found |= {name for base in model.__mro__ for name in inspect.signature(base.__init__).parameters}
+    return found
+
+
 def test_every_setting_is_documented_and_used():
+    read, taken = read_from_settings(), taken_by_models()
     for field in dataclasses.fields(Settings):
         assert field.metadata["text"].endswith("."), field.name
+        assert field.name in (read | taken if field.metadata["group"] == "model" else read), field.name

@@ -4,9 +4,15 @@ import importlib
 
 _NAMES = {
     "VAE": "tfadgm.models.vae",
+    "AVAE": "tfadgm.models.avae",
+    "LVAE": "tfadgm.models.lvae",
+    "M1": "tfadgm.models.m1",
     "M2": "tfadgm.models.m2",
+    "M1M2": "tfadgm.models.m1m2",
     "ADGM": "tfadgm.models.adgm",
     "SDGM": "tfadgm.models.sdgm",
+    "CaGeM": "tfadgm.models.cagem",
+    "Untapped": "tfadgm.models.untapped",
     "DeepGenerativeModel": "tfadgm.models.base",
     "Objective": "tfadgm.models.objective",
     "Network": "tfadgm.networks",

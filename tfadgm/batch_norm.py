@@ -35,6 +35,17 @@ def batch_moments(updates=None):
 
 
 @contextlib.contextmanager
+def unrecorded_moments():
+    """Within this scope batch norm works as outside it, but the moving averages do not follow: for x that are no data."""
+    current = _moments.get()
+    token = _moments.set(current and dataclasses.replace(current, updates=None))
+    try:
+        yield
+    finally:
+        _moments.reset(token)
+
+
+@contextlib.contextmanager
 def weighted_moments(weights):
     """Within this scope the moments over an enumerated class axis are weighted by `weights`, [K, S, B].
 

@@ -7,7 +7,7 @@ example. The one shape convention is [K, S, B, event]: class, sample, batch, eve
 
 import tensorflow as tf
 
-from tfadgm import batch_norm, noise
+from tfadgm import batch_norm, class_weights, noise
 
 
 def follow(factors, given, draws):
@@ -91,16 +91,11 @@ def infer_class(q, x, draws, stop_gradient=False):
     return values, log_q, q_y.log_probs(given)
 
 
-def average_class(log_q_y):
-    """log q(y|x) = log (1/S) sum_s q(y|a_s, x): [S, B, K] to [1, B, K]."""
-    samples = tf.cast(tf.shape(log_q_y)[0], log_q_y.dtype)
-    return tf.reduce_logsumexp(log_q_y, axis=0, keepdims=True) - tf.math.log(samples)
-
-
 def cascade_class(p, q, values, log_q_y, draws):
     """log p(y | a_s, x) ~ log E_{q(y'|a_s,x) q(z|x,y',a_s)} p(y|z), [S, B, K], for a p whose class has parents (CaGeM).
 
-    y' is enumerated. Gradients reach the parameters of p(y|.) alone. See `average_class`.
+    y' is enumerated. Gradients reach the parameters of p(y|.), and through the weights q(y'|a_s,x) what `log_q_y` lets
+    through (Maaloe et al. 2017, appendix B: H_p is a function of both). See `class_weights.average_class`.
 
     Args:
       p, q: the model.
@@ -109,11 +104,11 @@ def cascade_class(p, q, values, log_q_y, draws):
       draws: a `noise.Draws`.
     """
     _, _, after = split_at_y(q)
-    enumerated, weights = enumerate_classes(log_q_y)
+    enumerated, weights = class_weights.enumerate_classes(log_q_y)
     with batch_norm.weighted_moments(weights):
         values, _ = follow(after, {**values, "y": enumerated}, draws)
         log_p_y = p["y"].log_probs({name: tf.stop_gradient(value) for name, value in values.items()})  # [K, S, B, K]
-    return tf.reduce_logsumexp(log_p_y + tf.stop_gradient(tf.transpose(log_q_y, [2, 0, 1]))[..., tf.newaxis], 0)
+    return tf.reduce_logsumexp(log_p_y + tf.transpose(log_q_y, [2, 0, 1])[..., tf.newaxis], 0)
 
 
 def classification_bound(log_q_y, y):
@@ -121,70 +116,7 @@ def classification_bound(log_q_y, y):
 
     The papers' code has the logarithm outside the average; eq. 12 of Maaloe et al. 2016 prints it twice.
     """
-    return tf.reduce_sum(average_class(log_q_y)[0] * y, -1)
-
-
-def enumerate_classes(log_q_y):
-    """All classes: one-hot y [K, 1, 1, K] and their weights q(y|.), [K, S, B]."""
-    num_classes = log_q_y.shape[-1]
-    y = tf.eye(num_classes)[:, tf.newaxis, tf.newaxis, :]
-    return y, tf.transpose(tf.exp(log_q_y), [2, 0, 1])
-
-
-def most_probable_classes(log_q_y, exact, seed):
-    """The `exact` most probable classes and one sampled from the rest, with unbiased weights.
-
-    For T the exact set and y' ~ r(y) = q(y) / (1 - q(T)) outside it,
-
-        sum_y q(y) f(y) = sum_{y in T} q(y) f(y) + E_r [q(y') / r(y') f(y')],
-
-    and with the denominator r(y') held constant the gradient is unbiased too: its expectation is
-    sum_y (dq(y) f(y) + q(y) df(y)). (Rao-Blackwellisation: Liu et al. 2019, "Rao-Blackwellized stochastic gradients
-    for discrete distributions".)
-
-    Args:
-      log_q_y: [S, B, K].
-      exact: k, at least 1 and less than K - 1.
-      seed: int32 [2].
-
-    Returns:
-      (y, weights): one-hot [k + 1, S, B, K], the sampled class last, and weights [k + 1, S, B].
-    """
-    num_classes = log_q_y.shape[-1]
-    fixed = tf.stop_gradient(log_q_y)
-    top = tf.math.top_k(fixed, exact).indices
-    in_top = tf.reduce_sum(tf.one_hot(top, num_classes), -2)
-    rest = tf.nn.log_softmax(tf.where(in_top > 0, -float("inf"), fixed))
-    gumbel = -tf.math.log(-tf.math.log(tf.random.stateless_uniform(tf.shape(fixed), seed, minval=1e-20)))
-    sampled = tf.argmax(rest + gumbel, -1, output_type=tf.int32)
-    classes = tf.concat([top, sampled[..., tf.newaxis]], -1)  # [S, B, k + 1]
-    y = tf.one_hot(classes, num_classes)
-    log_r = tf.reduce_sum(y[..., -1, :] * tf.where(in_top > 0, 0.0, rest), -1)
-    log_weights = tf.linalg.matvec(y, log_q_y) - tf.stack([tf.zeros_like(log_r)] * exact + [log_r], -1)
-    return tf.transpose(y, [2, 0, 1, 3]), tf.transpose(tf.exp(log_weights), [2, 0, 1])
-
-
-def class_average(weights, f, log_q_y):
-    """sum_y q(y) f(y), [..., S, B], from the classes that were visited.
-
-    With every class visited it is the plain weighted sum. Otherwise a baseline b, the weighted mean of f over the exact
-    classes, is subtracted where the weight of the sampled class is random and added back where it is known:
-
-        sum_{y in T} q(y) f(y) + w' (f(y') - b) + (1 - q(T)) b,
-
-    which leaves value and gradient unbiased, since E[w'] = 1 - q(T), as does E[dw'].
-    """
-    if weights.shape[0] == log_q_y.shape[-1]:
-        return tf.reduce_sum(weights * f, 0)
-    exact, fixed = weights[:-1], tf.stop_gradient(weights[:-1])
-    baseline = tf.reduce_sum(fixed * tf.stop_gradient(f[:-1]), 0) / tf.reduce_sum(fixed, 0)
-    outside = 1.0 - tf.reduce_sum(exact, 0)
-    return tf.reduce_sum(exact * f[:-1], 0) + weights[-1] * (f[-1] - baseline) + outside * baseline
-
-
-def entropy(log_q_y):
-    """H(q(y|.)) in nats, [..., K] to [...]."""
-    return -tf.reduce_sum(tf.exp(log_q_y) * log_q_y, -1)
+    return tf.reduce_sum(class_weights.average_class(log_q_y)[0] * y, -1)
 
 
 # --------------------------------------------------------------------------------------------------------- the bounds
@@ -227,20 +159,20 @@ def unlabelled_bound(p, q, inferred, log_q_y, draws, temperature=1.0, reduce_sam
       draws: a `noise.Draws`.
       temperature: multiplies the latents' terms and the entropy; 1 is the bound.
       reduce_samples: `mean_bound` or `importance_bound`.
-      exact_classes: None for exact enumeration, or k: see `most_probable_classes`.
+      exact_classes: None for exact enumeration, or k: see `class_weights.most_probable_classes`.
     """
     _, _, after = split_at_y(q)
     values, log_q = inferred
     if exact_classes is None:
-        y, weights = enumerate_classes(log_q_y)
+        y, weights = class_weights.enumerate_classes(log_q_y)
     else:
-        y, weights = most_probable_classes(log_q_y, exact_classes, noise.fold(draws.seed, "y"))
+        y, weights = class_weights.most_probable_classes(log_q_y, exact_classes, noise.fold(draws.seed, "y"))
     with batch_norm.weighted_moments(weights):
         values, log_q_after = follow(after, {**values, "y": y}, draws)
         f = log_weight(p, values, {**log_q, **log_q_after}, temperature)  # [K, S, B]
     if log_q_y.shape[0] == 1:  # one q(y|x) for all samples: reduce them within each class
         f = reduce_samples(f)[:, tf.newaxis]
-    per_sample = class_average(weights, f, log_q_y) + temperature * entropy(log_q_y)
+    per_sample = class_weights.class_average(weights, f, log_q_y) + temperature * class_weights.entropy(log_q_y)
     return tf.reduce_mean(per_sample, 0)
 
 

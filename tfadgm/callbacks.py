@@ -6,7 +6,6 @@ import dataclasses
 import json
 import math
 import os
-import sys
 import time
 
 import keras
@@ -76,7 +75,8 @@ class Clock(keras.callbacks.Callback):
     """Counts training seconds, sets the learning rate for each epoch and ends the run when its budget is used up.
 
     Progress is the share of the epochs, or of the minutes, that is used up. Schedules: "constant"; "linear": constant,
-    then from `decay_from` falling linearly to 0; "steps": 0.75 every 200 epochs, at least a tenth (Maaloe et al.'s code).
+    then from `decay_from` falling linearly to 0; "steps": times `decay` every `decay_epochs` epochs, at least a tenth (0.75
+    and 200 in Maaloe et al.'s code).
     """
 
     def __init__(self, settings, state):
@@ -93,7 +93,7 @@ class Clock(keras.callbacks.Callback):
         if settings.schedule == "linear":
             return settings.learning_rate * min(1.0, (1.0 - self.progress()) / (1.0 - settings.decay_from))
         if settings.schedule == "steps":
-            return settings.learning_rate * max(0.1, 0.75 ** (self.state.epoch // 200))
+            return settings.learning_rate * max(0.1, settings.decay ** (self.state.epoch // settings.decay_epochs))
         return settings.learning_rate
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -189,7 +189,7 @@ def read_rows(path):
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Saves model, optimizer (with its moving average) and `State` at the end of an epoch, at most every `seconds`."""
+    """Saves model, optimizer (with its moving average) and `State` after the first epoch, then at most every `seconds`."""
 
     def __init__(self, model, directory, state, seconds):
         super().__init__()
@@ -197,7 +197,7 @@ class Checkpoint(keras.callbacks.Callback):
         weights, slots = ([v.value for v in part] for part in (model.weights, model.optimizer.variables))
         checkpoint = tf.train.Checkpoint(weights=weights, optimizer=slots, state=_PythonState(state))
         self.manager = tf.train.CheckpointManager(checkpoint, str(directory), max_to_keep=2)
-        self.state, self.seconds, self.saved = state, seconds, time.perf_counter()
+        self.state, self.seconds, self.saved = state, seconds, -math.inf
 
     def restore(self):
         """Restores the latest checkpoint; returns whether there was one."""
@@ -210,51 +210,3 @@ class Checkpoint(keras.callbacks.Callback):
     def save(self):
         self.manager.save(checkpoint_number=self.state.epoch)
         self.saved = time.perf_counter()
-
-
-class Progress(keras.callbacks.Callback):
-    """One line that says how far the run is, how it does and how long it will take; a new line per epoch in a file."""
-
-    def __init__(self, clock, steps, stream=None):
-        super().__init__()
-        self.clock, self.steps, self.stream = clock, steps, stream or sys.stderr
-        self.live = self.stream.isatty()
-        self.drawn, self.epochs_here, self.step_seconds = 0.0, 0, None
-
-    def on_train_begin(self, logs=None):
-        self.begun = time.perf_counter()
-        self.progress_at_begin = self.clock.progress()
-
-    def on_train_batch_end(self, batch, logs=None):
-        if self.live and time.perf_counter() - self.drawn > 0.2:
-            self._draw(self.clock.state.epoch, batch + 1, logs)
-
-    def on_epoch_end(self, epoch, logs=None):
-        self._draw(self.clock.state.epoch, 0, logs)
-        if not self.live or self.model.stop_training:
-            self.stream.write("\n")
-
-    def _draw(self, epoch, step, logs):
-        done = self._done(epoch, step)
-        filled = int(24 * done)
-        bound = f"objective {float(logs['objective']):9.2f}" if logs else ""
-        error = f"  validation {100 * logs['validation_error']:.2f}%" if logs and "validation_error" in logs else ""
-        bar = "=" * filled + "." * (24 - filled)
-        line = f"{100 * done:3.0f}% [{bar}] epoch {epoch + bool(step)}  {bound}{error}  {self._left(done)}"
-        self.stream.write(("\r\x1b[K" if self.live else "") + line)
-        self.stream.flush()
-        self.drawn = time.perf_counter()
-
-    def _done(self, epoch, step):
-        settings = self.clock.settings
-        if settings.epochs is not None:
-            return min(1.0, (epoch + step / self.steps) / settings.epochs)
-        running = time.perf_counter() - self.clock.started if step else 0.0
-        return min(1.0, (self.clock.state.seconds + running) / 60 / settings.minutes)
-
-    def _left(self, done):
-        here = done - self.progress_at_begin
-        if done >= 1.0 or here <= 0:
-            return ""
-        left = (time.perf_counter() - self.begun) * (1.0 - done) / here
-        return f"{int(left) // 60}:{int(left) % 60:02d} left"

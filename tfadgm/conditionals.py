@@ -158,7 +158,13 @@ class SquashedGaussian(Gaussian):
 
 
 class Uniform(Conditional):
-    """A uniform prior on [low, high]^units."""
+    """A uniform prior on [low, high]^units.
+
+    Draws keep `MARGIN` of the width away from the border, where the inverse of a squashed Gaussian is infinite: float32
+    noise is exactly 0 once in 2^23 numbers.
+    """
+
+    MARGIN = 1e-6
 
     def __init__(self, low, high, units=1, **kwargs):
         super().__init__(units=units, **kwargs)
@@ -169,7 +175,8 @@ class Uniform(Conditional):
         return tfd.Independent(tfd.Uniform(low, high), 1)
 
     def sample(self, distribution, samples, batch, seed):
-        return noise.uniform([samples, batch, self.units], seed, self.low, self.high)
+        margin = self.MARGIN * (self.high - self.low)
+        return noise.uniform([samples, batch, self.units], seed, self.low + margin, self.high - margin)
 
     def log_prob(self, values, value):
         """-units log(high - low), [...], also at the border, which a squashed Gaussian reaches by rounding."""

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from tfadgm import bounds, evaluation, noise
+from tfadgm import bounds, class_weights, evaluation, noise
 from tfadgm.conditionals import DiagonalNormal
 
 ACTIVE = 0.01  # variance of a unit's mean over the data above which it is active (Burda et al. 2016, section 5.1)
@@ -75,10 +75,10 @@ def _follow(model, x, draws):
     if not model.has_class:
         return bounds.follow(model.q, {"x": x}, draws)[0], None, {}
     values, _, log_q_y = bounds.infer_class(model.q, x, draws)
-    y, weights = bounds.enumerate_classes(log_q_y)
+    y, weights = class_weights.enumerate_classes(log_q_y)
     values, _ = bounds.follow(bounds.split_at_y(model.q)[2], {**values, "y": y}, draws)
     title = _title(-1.0, "q", "y", model.q["y"])
-    return values, weights, {title: tf.reduce_mean(bounds.entropy(log_q_y))}
+    return values, weights, {title: tf.reduce_mean(class_weights.entropy(log_q_y))}
 
 
 def _title(sign, symbol, name, factor):

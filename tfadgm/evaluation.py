@@ -11,6 +11,7 @@ from tfadgm.serving import signatures
 
 # All evaluation noise comes from this seed: results depend on the model alone.
 SEED = (0, 2016)
+OBSERVED_AT_ONCE = 500  # examples that are binarised (or dequantised) from one seed
 MEMORY_VALUES = 40_000_000  # values of the widest layer that are evaluated at once, 160 MB in float32
 
 
@@ -20,7 +21,10 @@ def class_probabilities(model, x, samples=100, chunk=500):
     It is the classifier that is served, its noise included: a service makes the errors that are reported.
     """
 
-    def log_probs(raw, seed):
+    _, rows = _rows(model)
+    chunk = max(1, min(chunk, rows // (samples * model.classifier_rows)))
+
+    def log_probs(raw, observed, seed):
         return signatures.log_class_probs(model, raw, samples)
 
     probabilities = np.exp(_in_chunks(log_probs, ("class", samples), model, x, chunk).astype("float64"))
@@ -29,18 +33,18 @@ def class_probabilities(model, x, samples=100, chunk=500):
 
 def _rows(model):
     """Returns (classes, rows): how many classes each example is evaluated for, and how many rows fit into memory."""
-    classes = model.num_classes if model.has_class else 1
-    widest = max(model.preprocess.size, *model.network.hidden)
+    classes, network = model.num_classes if model.has_class else 1, model.network
+    widest = max(model.preprocess.size * model.p["x"].parameters_per_unit, *network.hidden, *(network.hidden_above or ()))
     return classes, max(classes, MEMORY_VALUES // widest)
 
 
 def elbo(model, x):
-    """Returns -U(x) <= log p(x) in nats, [N]; binary data are binarised once, from a fixed seed."""
+    """Returns -U(x) <= log p(x) in nats, [N]; binary data are binarised once, the same for every model and bound."""
     classes, rows = _rows(model)
-    chunk = min(500, rows // classes)
+    chunk = max(1, min(OBSERVED_AT_ONCE, rows // classes))
 
-    def bound(raw, seed):
-        return model.elbo(raw, seed, noise.fold(seed, "observation"))
+    def bound(raw, observed, seed):
+        return model.elbo(raw, seed, observed)
 
     return _in_chunks(bound, ("elbo",), model, x, chunk)
 
@@ -72,7 +76,7 @@ def bayes_class_probabilities(model, x, samples=100, progress=None):
 
 
 def _importance(model, x, samples, log_weights, key, progress):
-    """Returns log mean w and effective sample sizes, [N, ...], of log_weights(raw, seed, samples, ...), [..., S, B].
+    """Returns log mean w and effective sample sizes, [N, ...], of log_weights(raw, seed, samples, observed), [..., S, B].
 
     Samples and examples are cut into chunks of at most `MEMORY_VALUES` values.
     """
@@ -80,13 +84,13 @@ def _importance(model, x, samples, log_weights, key, progress):
     at_once = max(1, min(samples, rows // (20 * classes)))
     chunk = max(1, min(len(x), rows // (at_once * classes)))
 
-    def sums(raw, seed):
-        observation, once, twice = noise.fold(seed, "observation"), None, None
+    def sums(raw, observed, seed):
+        once, twice = None, None
         for part, start in enumerate(range(0, samples, at_once)):
             size = min(at_once, samples - start)
             before = [] if once is None else [once, twice]
             with tf.control_dependencies(before):  # one part after the other, so that memory is one part's
-                log_w = log_weights(raw, tf.identity(noise.fold(seed, part)), size, observation)
+                log_w = log_weights(raw, tf.identity(noise.fold(seed, part)), size, observed)
             new = tf.reduce_logsumexp(log_w, -2), tf.reduce_logsumexp(2 * log_w, -2)
             once, twice = new if once is None else map(_logaddexp, (once, twice), new)
         return tf.stack([tf.transpose(once), tf.transpose(twice)], 1)
@@ -100,17 +104,25 @@ def _logaddexp(a, b):
 
 
 def _in_chunks(function, key, model, x, chunk, progress=None):
-    """Concatenates function(raw, seed) over chunks of x; compiled once per model and `key`."""
-    spec = [tf.TensorSpec([None, *model.preprocess.raw_shape], model.preprocess.raw_dtype), tf.TensorSpec([2], tf.int32)]
+    """Concatenates function(raw, observed, seed) over chunks of x; compiled once per model and `key`.
+
+    `observed` is the x whose density is asked for, [B, D]: its noise depends on the row alone, not on the chunks.
+    """
+    preprocess = model.preprocess
+    shapes = [([None, *preprocess.raw_shape], preprocess.raw_dtype), ([None, preprocess.size], tf.float32), ([2], tf.int32)]
+    spec = [tf.TensorSpec(*shape) for shape in shapes]
     compiled = vars(model).setdefault("_evaluators", {})
     if key not in compiled:
         compiled[key] = tf.function(function, input_signature=spec, autograph=False)
     results = []
-    for number, start in enumerate(range(0, len(x), chunk)):
-        raw = np.ascontiguousarray(x[start : start + chunk])
-        results.append(compiled[key](raw, tf.constant([SEED[0] + number, SEED[1]])).numpy())
-        if progress:
-            progress(min(start + chunk, len(x)), len(x))
+    for block in range(0, len(x), OBSERVED_AT_ONCE):
+        raw = np.ascontiguousarray(x[block : block + OBSERVED_AT_ONCE])
+        observed = preprocess.observation(raw, noise.fold(tf.constant([SEED[0] + block, SEED[1]]), "observation"))
+        for start in range(0, len(raw), chunk):
+            part, seed = slice(start, start + chunk), tf.constant([SEED[0] + len(results), SEED[1]])
+            results.append(compiled[key](raw[part], observed[part], seed).numpy())
+            if progress:
+                progress(min(block + start + chunk, len(x)), len(x))
     return np.concatenate(results)
 
 
@@ -160,11 +172,12 @@ def match_clusters(clusters, y, num_clusters, num_classes):
 
 
 def densities(model, x, samples=100, examples=1000, progress=None):
-    """Returns the ELBO over all x and the importance-weighted bound over the first `examples`, with standard errors."""
+    """Returns the ELBO over all x, both bounds over the first `examples`, and standard errors over examples."""
     bound, (weighted, effective) = elbo(model, x), importance(model, x[:examples], samples, progress)
     return dict(
         elbo=float(bound.mean()),
         elbo_stderr=float(bound.std() / math.sqrt(len(bound))),
+        elbo_of_density_examples=float(bound[: len(weighted)].mean()),
         log_density=float(weighted.mean()),
         log_density_stderr=float(weighted.std() / math.sqrt(len(weighted))),
         log_density_samples=samples,

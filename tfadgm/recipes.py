@@ -59,6 +59,9 @@ DATASETS = {
 }
 OWN = dict(COMMON, labels=None, epochs=100, hidden=(200, 200), batch_norm=True)
 
+# Warm-up, without which the upper latents stay unused, where the data set's recipe has none.
+WARM = dict(avae=10.0, lvae=10.0, cagem=10.0)
+
 # Settings of some models alone: what they do not have, sizes of several layers, and what their papers do differently.
 NO_CLASS = dict(classifier_samples=None, exact_classes=None)
 NO_A = dict(dim_a=None)
@@ -70,7 +73,7 @@ MODELS = {
     "m2": NO_A,
     "m1m2": NO_A | dict(dim_z=(50, 50)),
     "untapped": NO_CLASS | NO_A | dict(dim_z=(2,), labelled_weight=1.0, likelihood="bernoulli"),
-    "cagem": NO_A | dict(classifier_samples=None, dim_z=(64, 32), beta=0.1),
+    "cagem": NO_A | dict(classifier_samples=None, dim_z=(64, 32), beta=0.1, labelled_weight=0.0),
 }
 
 
@@ -78,6 +81,9 @@ def resolve(model, dataset, **given):
     """Returns the `Settings` of `model` on `dataset`: defaults, then the recipe, then what was `given`."""
     chosen = dict(DATASETS.get(dataset) or DATASETS.get(dataset.partition(":")[0], OWN))
     chosen.update(MODELS.get(model, {}))
+    chosen.setdefault("warmup_epochs", WARM.get(model, 0.0))
+    if given.get("clusters") and given["clusters"] < (chosen.get("exact_classes") or 0) + 2:
+        chosen["exact_classes"] = None
     if "epochs" in given or "minutes" in given:
         chosen.pop("epochs", None)
         chosen.pop("minutes", None)

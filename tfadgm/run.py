@@ -9,6 +9,7 @@ import numpy as np
 
 from tfadgm import figures, report, run_directory, training
 from tfadgm.data import pipeline
+from tfadgm.progress import progress_bar
 from tfadgm.run_directory import Run
 from tfadgm.settings import Settings
 
@@ -34,18 +35,21 @@ def train(settings, directory, quiet=False):
     run_directory.check_disk(directory, model_probe)
     names = _class_names(settings, data)
     given = Run.open(settings.first_run).model if settings.first_run is not None else None
+    if given is not None:
+        model_probe.start_from(given)
     run_directory.begin(settings, directory, data, split, model_probe, names)
     if not quiet:
         print(
             model_probe.formula, f"{data.name}: {len(split.unlabelled)} unlabelled, {len(split.labelled)} labelled", sep="\n"
         )
-    start, own = given, settings
+    start, own, before = given, settings, {}
     if model_probe.first_stage is not None and given is None:
-        start, own = _first_stage(model_probe.first_stage, settings, directory, quiet)
+        start, own, before = _first_stage(model_probe.first_stage, settings, directory, quiet)
     model, state, rows = training.train(own, data, split, directory, quiet, start)
     model = model.with_precision("float32")
-    results, y, probabilities = report.evaluate(model, settings, data, split)
-    results.update(_costs(state, rows, split, settings))
+    with progress_bar("example", quiet) as progress:
+        results, y, probabilities = report.evaluate(model, settings, data, split, progress)
+    results.update(_costs(state, split, settings, before))
     if not (directory / "export" / "1").exists():
         exported = Run(directory, run_directory.read_json(directory / "config.json"), settings, model, names)
         exported.export(samples=settings.test_samples, examples=report.held_out(data, split)[1][:32], results=results)
@@ -62,24 +66,25 @@ def _class_names(settings, data):
 
 
 def _first_stage(name, settings, directory, quiet):
-    """Trains the model `name` in a run of its own, `directory`/NAME; returns it and the settings of what is left to train.
+    """Trains the model `name` in a run of its own, `directory`/NAME.
 
-    Either takes half of the budget.
+    Returns (that model, the settings of what is left to train, its results). Either takes half of the budget.
     """
     half = {n: getattr(settings, n) and getattr(settings, n) / 2 for n in ("epochs", "minutes")}
     half["epochs"] = half["epochs"] and math.ceil(half["epochs"])
     own = dataclasses.replace(settings, **half)
     given = {field.name: getattr(own, field.name) for field in dataclasses.fields(own) if field.metadata["group"] != "model"}
     dim_z = None if settings.dim_z is None else settings.dim_z[:1]
-    train(Settings(**{**given, "model": name, "dim_z": dim_z}), directory / name, quiet)
-    return Run.open(directory / name).model, own
+    results = train(Settings(**{**given, "model": name, "dim_z": dim_z}), directory / name, quiet)
+    return Run.open(directory / name).model, own, results
 
 
-def _costs(state, rows, split, settings):
+def _costs(state, split, settings, before):
+    """Returns what training took, that of the first stage, whose results are `before`, included."""
     steps = state.epoch * pipeline.steps_per_epoch(split, settings.batch)
     return dict(
-        train_seconds=round(state.seconds, 3),
-        epochs=state.epoch,
+        train_seconds=round(state.seconds + before.get("train_seconds", 0.0), 3),
+        epochs=state.epoch + before.get("epochs", 0),
         steps_per_second=steps / max(state.seconds, 1e-9),
         peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         best_validation_error=state.best if np.isfinite(state.best) else None,

@@ -13,10 +13,13 @@ import time
 import numpy as np
 
 from tfadgm import export, report, training
+from tfadgm.data import npz
 from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.registry import model_class
 from tfadgm.settings import Settings
 
+_DEFAULTS = json.loads(json.dumps({field.name: field.default for field in dataclasses.fields(Settings)}))
+_BEGUN = ("split.npz", "config.writing")  # what `begin` leaves if it is interrupted
 PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "numpy", "tensorflow-datasets", "scikit-learn")
 
 
@@ -45,7 +48,12 @@ class Run:
         if not path.is_dir():
             raise ValueError(f"run: {path} is no directory; allowed: a directory that bin/train made")
         config = read_json(path / "config.json")
-        settings = Settings(**config["settings"])
+        given = _of_config(path / "config.json", config, "settings", "model_config", "class_names", "git_revision")
+        unknown = [name for name in given if name not in _DEFAULTS]
+        if unknown:
+            told = "allowed: those that bin/train --help lists"
+            raise ValueError(f"{path / 'config.json'}: got the settings {', '.join(unknown)}; {told}")
+        settings = Settings(**given)
         weights = path / "model.weights.h5"
         if not weights.exists():
             raise ValueError(f"run: {path} has not finished training; run the same bin/train again to go on")
@@ -54,8 +62,10 @@ class Run:
         return cls(path, config, settings, model, config["class_names"])
 
     def data(self):
-        """Returns (data, split) as the run had them."""
-        return training.load_data(self.settings)
+        """Returns (data, split) as the run had them; raises a ValueError if the data have changed since."""
+        data, split = training.load_data(self.settings)
+        check_split(self.path, split)
+        return data, split
 
     def held_out(self):
         """Returns (x, y) of the examples that the results are of: the test set, if there is one."""
@@ -77,19 +87,28 @@ class Run:
         return export.save(self.model, self.class_names, to, description=about, examples=examples, **options)
 
 
+def _of_config(path, config, *names):
+    """Returns the part names[0] of the content of a config.json; a ValueError if it or another of `names` is missing."""
+    missing = [name for name in names if not isinstance(config, dict) or name not in config]
+    if missing or not isinstance(config[names[0]], dict):
+        raise ValueError(f"{path}: has no {', '.join(missing) or names[0]}; allowed: a config.json that bin/train wrote")
+    return config[names[0]]
+
+
 def existing_results(settings, directory):
     """Returns the results of a finished run of the same settings, None for a new or unfinished one, or raises."""
     if directory.exists() and not directory.is_dir():
         raise ValueError(f"out: {directory} is a file; allowed: a directory")
     path = directory / "config.json"
     if not path.exists():
-        if directory.exists() and any(directory.iterdir()):
+        if directory.exists() and any(entry.name not in _BEGUN for entry in directory.iterdir()):
             raise ValueError(
                 f"out: {directory} is not empty and holds no run; allowed: a new or empty directory, or a run's"
             )
         return None
-    before, now = read_json(path)["settings"], json.loads(json.dumps(dataclasses.asdict(settings)))
-    changed = [f"{name} was {before.get(name)}, now {now[name]}" for name in now if before.get(name) != now[name]]
+    before = {**_DEFAULTS, **_of_config(path, read_json(path), "settings")}  # an older run may lack a setting
+    now = json.loads(json.dumps(dataclasses.asdict(settings)))
+    changed = [f"{name} was {before[name]}, now {now[name]}" for name in now if before[name] != now[name]]
     if changed:
         raise ValueError(
             f"out: {directory} holds a run of another configuration: {'; '.join(changed)}; allowed: another directory"
@@ -98,7 +117,23 @@ def existing_results(settings, directory):
     return read_json(finished) if finished.exists() else None
 
 
+def check_split(directory, split):
+    """Raises a ValueError if the run in `directory` was begun with another split than `split`."""
+    path = directory / "split.npz"
+    if not path.exists():
+        return
+    drawn = dataclasses.asdict(split)
+    before = npz.read_arrays(path, list(drawn))
+    for name, now in drawn.items():
+        if not np.array_equal(before[name], now):
+            raise ValueError(
+                f"{path}: {name} examples are others than when the run began; allowed: the data that it began with, or "
+                "another directory"
+            )
+
+
 def check_disk(directory, model):
+    """Raises a ValueError if `directory` cannot be written, or has too little room for a run of `model`."""
     existing = next(parent for parent in [directory, *directory.absolute().parents] if parent.exists())
     if not os.access(existing, os.W_OK):
         raise ValueError(f"out: {directory} cannot be written; allowed: a directory that you may write")
@@ -110,14 +145,17 @@ def check_disk(directory, model):
 
 
 def begin(settings, directory, data, split, model, class_names):
+    """Writes split.npz and config.json of a new run; for one that was begun, checks that its split is still the same."""
     directory.mkdir(parents=True, exist_ok=True)
     if (directory / "config.json").exists():
+        check_split(directory, split)
         return
     np.savez(directory / "split.npz", **dataclasses.asdict(split))
     write_json(
         directory / "config.json",
         dict(
             settings=dataclasses.asdict(settings),
+            resolved=training.resolved(settings, model),
             split="split.npz",
             class_names=class_names,
             formula=model.formula.splitlines(),
@@ -143,6 +181,21 @@ def git_revision():
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=5).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def hardware():
+    """Returns what numbers are measured on: processor, cores, Python, TensorFlow."""
+    try:
+        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return dict(
+        processor=names[0] if names else platform.processor() or platform.machine(),
+        cores=os.cpu_count(),
+        python=platform.python_version(),
+        tensorflow=_version("tensorflow"),
+    )
 
 
 def read_json(path):

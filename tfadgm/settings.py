@@ -5,6 +5,7 @@ which the binaries start from. `bin/train` makes one flag of each field.
 """
 
 import dataclasses
+import math
 
 from tfadgm import registry
 from tfadgm.likelihoods import LIKELIHOODS
@@ -91,7 +92,9 @@ class Settings:
     hidden_z: tuple | None = _model(None, "Widths of the networks of q(z|x,y) (untapped).", kind=tuple)
     class_draw: str | None = _model(None, "y of unlabelled examples (untapped).", CLASS_DRAWS, kind=str)
     gumbel_temperature: float | None = _model(None, "Temperature of a relaxed y (untapped).", kind=float)
-    reverse: bool | None = _model(None, "Whether the inverse is trained too (untapped).", kind=bool)
+    forward_weight: float | None = _model(None, "alpha_f: weight of the forward bounds (untapped).", kind=float)
+    reverse_weight: float | None = _model(None, "alpha_r: weight of the inverse's bound (untapped).", kind=float)
+    labelled_reverse: bool | None = _model(None, "Whether labelled examples train the inverse too (untapped).", kind=bool)
     class_weight: float | None = _model(None, "Weight of the classification term (untapped).", kind=float)
     x_weight: float | None = _model(None, "Weight of the inverse's squared error (untapped).", kind=float)
     clusters: int | None = _setting(
@@ -113,8 +116,11 @@ class Settings:
     labelled_batch: int = _training(100, "Labelled examples in a batch, at most; over all replicas.")
     labelled_in_unlabelled: bool = _training(True, "Whether labelled examples are in the unlabelled pool too.")
     learning_rate: float = _training(3e-4, "Adam's learning rate.")
+    adam_epsilon: float = _training(1e-7, "Adam's epsilon.")
     schedule: str = _training("constant", "Learning rate over time.", ("constant", "linear", "steps"))
     decay_from: float = _training(0.5, "schedule=linear: share of the training after which it falls to 0.")
+    decay: float = _training(0.75, "schedule=steps: factor by which it falls every decay_epochs, to a tenth at least.")
+    decay_epochs: int = _training(200, "schedule=steps: epochs between two falls.")
     average: float | None = _training(None, "Decay of the moving average of the weights that is evaluated.", kind=float)
     max_norm: float | None = _training(None, "Clip gradients to this total norm.", kind=float)
     max_value: float | None = _training(None, "Then clip each element to this absolute value.", kind=float)
@@ -149,6 +155,11 @@ class Settings:
         self._check_ranges()
 
     def _check_ranges(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            numbers = value if isinstance(value, tuple) else (value,)
+            if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
+                raise ValueError(f"{field.name}: got {value}; allowed: finite numbers")
         positive = ("batch", "labelled_batch", "test_samples", "density_samples", "density_examples", "samples")
         positive += (
             "epochs",
@@ -156,6 +167,9 @@ class Settings:
             "clusters",
             "anchors",
             "learning_rate",
+            "adam_epsilon",
+            "decay",
+            "decay_epochs",
             "max_norm",
             "max_value",
             "patience",

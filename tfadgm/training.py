@@ -7,7 +7,7 @@ import pathlib
 
 import tensorflow as tf
 
-from tfadgm import callbacks, optimizers, registry
+from tfadgm import callbacks, optimizers, progress, registry
 from tfadgm.data import pipeline
 from tfadgm.models.objective import Objective
 from tfadgm.networks import Network
@@ -45,6 +45,19 @@ def resolve_precision(name):
     return "bfloat16" if "avx512_bf16" in flags or "amx_bf16" in flags else "float32"
 
 
+def resolved(settings, model):
+    """Returns what became of the settings that are "auto" or left to the data set, a dict."""
+    return dict(
+        precision=model.precision,
+        xla=model.xla,
+        replicas=make_strategy(settings.strategy).num_replicas_in_sync,
+        likelihood=model.likelihood,
+        inputs=model.preprocess.size,
+        warmup_steps=model.objective.warmup_steps,
+        units={name: size for name, size in model.sizes.items() if name != "x"},
+    )
+
+
 def load_data(settings):
     """Returns (data, split): the `Dataset` that the settings name and its `Split`."""
     name, _, argument = settings.dataset.partition(":")
@@ -68,7 +81,7 @@ def _given_labels(settings, data):
         return None
     count = 0 if data.paper_labels is None else len(data.paper_labels)
     if not count or settings.labels != count:
-        allowed = f"labels={count}" if count else "label_draw random, as its paper draws them"
+        allowed = f"labels={count}, or label_draw=random" if count else "label_draw=random, as its paper draws them"
         raise ValueError(f"label_draw: got 'paper' for {data.name} with labels {settings.labels}; allowed: {allowed}")
     return data.paper_labels
 
@@ -101,6 +114,10 @@ def make_model(settings, data, split):
     )
     model_class = registry.model_class(settings.model)
     classes = settings.clusters or data.num_classes
+    if model_class is registry.model_class("m1") and data.labelled_classes is not None:
+        raise ValueError(
+            f"model: got m1 for {settings.dataset}, which has labels of some classes alone; allowed: any but m1 and m1m2"
+        )
     if model_class.classifies and classes < 2:
         raise ValueError(f"model: got {settings.model} for {classes} classes; allowed: {', '.join(_densities())}")
     model = model_class(
@@ -193,7 +210,7 @@ def _fit(model, stream, settings, data, split, parts, quiet):
     if split.validation.size and model.learns_from_labels:
         held_out = (data.x_train[split.validation], data.y_train[split.validation])
         around.append(callbacks.Validate(*held_out, state, best, patience=settings.patience))
-    around += [log, checkpoint] + ([] if quiet else [callbacks.Progress(clock, steps)])
+    around += [log, checkpoint] + ([] if quiet else [progress.Progress(clock, steps)])
     most = settings.epochs or 1_000_000_000  # with minutes, the clock stops the run
     model.fit(
         stream, epochs=most, initial_epoch=state.epoch, steps_per_epoch=steps, callbacks=around, shuffle=False, verbose=0
@@ -214,6 +231,7 @@ def make_optimizer(settings):
     """Returns the `Adam` that the settings describe."""
     return optimizers.Adam(
         learning_rate=settings.learning_rate,
+        epsilon=settings.adam_epsilon,
         max_norm=settings.max_norm,
         max_value=settings.max_value,
         average=settings.average,

@@ -144,6 +144,28 @@ def test_standardised_features_have_mean_0_and_deviation_1():
     np.testing.assert_allclose(z.std(0), 1, atol=1e-3)
 
 
+def test_a_constant_channel_keeps_its_scale():
+    x = np.random.default_rng(0).integers(0, 256, (50, 4, 4, 3)).astype("uint8")
+    x[..., 1] = 7
+    data = Dataset("t", x, np.arange(50) % 2, None, None, ["a", "b"], "gaussian", levels=256, scale="channel")
+    expected = 1 / x[..., [0, 2]].astype("float64").std((0, 1, 2))
+    scale = data.make_preprocess().scale
+    np.testing.assert_allclose(scale[[0, 2]], expected, rtol=1e-6)
+    assert scale[1] == 1
+
+
+def test_columns_that_are_constant_but_for_rounding_are_not_blown_up():
+    x = np.empty((5000, 4), "float32")
+    x[:, 0], x[:, 1] = 0.1, 1e6
+    x[::2, 1] = np.nextafter(x[0, 1], np.float32(np.inf))  # the next number that a float32 holds
+    x[:, 2], x[:, 3] = 1e-40, np.random.default_rng(0).normal(1e6, 1, 5000)
+    data = Dataset("t", x, np.arange(5000) % 2, None, None, ["a", "b"], likelihood="gaussian", scale="standardise")
+    preprocess = data.make_preprocess()
+    assert preprocess.scale[:3].tolist() == [1, 1, 1]
+    assert preprocess.scale[3] == pytest.approx(1 / x[:, 3].astype("float64").std(), rel=1e-6)
+    assert np.abs(preprocess(x).numpy()[:, :3]).max() < 1
+
+
 # ------------------------------------------------------------------------------------------------- the user's own data
 
 
@@ -164,6 +186,52 @@ def test_npz_of_pictures_is_binarised(tmp_path):
     assert load("npz", str(path)).make_preprocess().noise == "binarise"
 
 
+@pytest.mark.parametrize("dtype", ["int8", "int64", "uint8", "uint16", "uint64"])
+def test_npz_labels_may_be_of_any_whole_number(tmp_path, dtype):
+    y = (np.arange(30) % 3).astype(dtype)
+    data = load("npz", save_npz(tmp_path / "own.npz", x=np.eye(30), y=y, x_test=np.eye(30)[:4], y_test=y[:4]))
+    assert data.num_classes == 3 and data.y_train.dtype == data.y_test.dtype == np.int64
+    assert data.y_train.tolist() == y.tolist()
+
+
+LEVELS = np.random.default_rng(0).integers(0, 256, (30, 8, 8, 3)).astype("uint8")
+INTENSITIES = dict(likelihood="bernoulli", levels=256, scale=1 / 255)
+NUMBERS = dict(likelihood="gaussian", levels=None, scale="standardise")
+KINDS = {
+    "grey": (LEVELS[..., :1], INTENSITIES),
+    "grey without channels": (LEVELS[..., 0], INTENSITIES),
+    "flat": (LEVELS.reshape(30, -1), INTENSITIES),
+    "colour": (LEVELS, dict(likelihood="gaussian", levels=256, scale="channel")),
+    "whole 0 and 1": (LEVELS[:, 0, :, 0].astype("int64") % 2, dict(likelihood="bernoulli", levels=2, scale=1.0)),
+    "bytes 0 and 1": (LEVELS % 2, dict(likelihood="bernoulli", levels=2, scale=1.0)),
+    "true and false": (LEVELS[:, 0, :, 0] > 99, dict(likelihood="bernoulli", levels=2, scale=1.0)),
+    "within [0, 1]": (LEVELS[:, 0, :, 0] / 255, dict(likelihood="bernoulli", levels=None, scale=1.0)),
+    "whole numbers": (LEVELS.reshape(30, -1).astype("int64"), NUMBERS),
+    "real numbers": (LEVELS[:, 0, :, 0] / 100, NUMBERS),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_npz_gets_the_likelihood_that_suits_it(tmp_path, kind):
+    x, expected = KINDS[kind]
+    data = load("npz", save_npz(tmp_path / "own.npz", x=x, y=np.arange(30) % 3))
+    assert {name: getattr(data, name) for name in expected} == expected
+    if expected["likelihood"] == "bernoulli":
+        z = data.make_preprocess()(data.x_train).numpy()
+        assert z.min() >= 0 and 0.9 < z.max() <= 1
+
+
+def test_colour_pictures_are_seen_alike_in_npz_and_in_folders(tmp_path):
+    for k, folder in enumerate(("cat", "dog")):
+        (tmp_path / folder).mkdir()
+        for i in range(3):
+            Image.fromarray(LEVELS[3 * k + i]).save(tmp_path / folder / f"{i}.png")
+    one = load("images", str(tmp_path))
+    other = load("npz", save_npz(tmp_path / "own.npz", x=LEVELS[:6], y=np.arange(6) // 3))
+    np.testing.assert_array_equal(one.x_train, other.x_train)
+    assert one.make_preprocess().get_config() | {"name": ""} == other.make_preprocess().get_config() | {"name": ""}
+
+
 def test_csv(tmp_path):
     path = tmp_path / "own.csv"
     path.write_text("u,label,v\n1,cat,2\n3,,4\n5,dog,6\n")
@@ -171,10 +239,24 @@ def test_csv(tmp_path):
     assert data.class_names == ["cat", "dog"]
     assert data.y_train.tolist() == [0, -1, 1]
     assert data.x_train.tolist() == [[1, 2], [3, 4], [5, 6]]
+    assert data.likelihood == "gaussian" and data.scale == "standardise"
+
+
+def test_csv_of_numbers_within_0_and_1_is_binarised(tmp_path):
+    path = tmp_path / "own.csv"
+    path.write_text("u,label,v\n1,cat,0\n0.5,,1\n0,dog,0\n")
+    assert load("csv", str(path)).make_preprocess().noise == "binarise"
+
+
+def test_csv_may_begin_with_a_byte_order_mark(tmp_path):
+    path = tmp_path / "own.csv"
+    path.write_text("label,u\ncat,1\ndog,6\n", encoding="utf-8-sig")
+    assert path.read_bytes().startswith(b"\xef\xbb\xbf")
+    assert load("csv", str(path)).class_names == ["cat", "dog"]
 
 
 def test_images(tmp_path):
-    for folder, value in (("cat", 10), ("dog", 200), ("unlabelled", 90)):
+    for folder, value in (("cat", 10), ("dog", 200), ("unlabelled", 90), (".thumbnails", 0)):
         (tmp_path / folder).mkdir()
         for i in range(3):
             Image.fromarray(np.full((8, 6), value + i, "uint8")).save(tmp_path / folder / f"{i}.png")
@@ -196,6 +278,9 @@ BAD_NPZ = {
     "infinite": (dict(x=np.full((6, 3), np.inf), y=GOOD_Y), "NaN or infinite"),
     "too few y": (dict(x=GOOD_X, y=GOOD_Y[:4]), r"y has shape \(4,\)"),
     "label below -1": (dict(x=GOOD_X, y=GOOD_Y - 1 + 2 * (GOOD_Y > 0)), "labels lie in -2"),
+    "label of 64 bits": (dict(x=GOOD_X, y=GOOD_Y.astype("uint64")), r"y has the label 18446744073709551615; allowed: -1 "),
+    "label too large": (dict(x=GOOD_X, y=GOOD_Y * 2**40), "y has the label 1099511627776; allowed: -1 .* to 65535"),
+    "test label too large": (dict(x=GOOD_X, y=GOOD_Y, x_test=GOOD_X[:1], y_test=[2**40]), "y_test has the label 1099"),
     "labels not whole": (dict(x=GOOD_X, y=GOOD_Y * 0.5), "whole numbers"),
     "one class": (dict(x=GOOD_X, y=GOOD_Y * 0), "1 classes"),
     "text": (dict(x=np.full((6, 3), "a"), y=GOOD_Y), "dtype"),

@@ -351,6 +351,8 @@ def test_mnist_low_hides_the_training_labels_of_5_to_9_alone(fake_mnist):
         ("norb", "nearest,", "dataset norb: got ''; allowed"),
         ("freyface", None, "dataset freyface: got no file; allowed: freyface:FILE"),
         ("freyface", "frey.txt", r"dataset freyface: got 'frey.txt'; allowed: .*ending in .mat, .npy, .npz"),
+        ("digits", "low", "dataset digits: got 'low'; allowed: digits"),
+        ("half_moons", "0.2", "dataset half_moons: got '0.2'; allowed: half_moons"),
         ("mnist", "high", "dataset mnist: got 'high'; allowed: mnist, mnist:low"),
     ],
 )

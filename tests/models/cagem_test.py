@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfadgm import batch_norm, bounds, networks, noise
+from tfadgm import batch_norm, bounds, class_weights, networks, noise
 from tfadgm.data.preprocess import Preprocess
 from tfadgm.models.cagem import CaGeM
 from tfadgm.models.objective import Objective
@@ -27,11 +27,11 @@ def _batch(labelled=True):
 @pytest.mark.parametrize("normalised", [False, True])
 def test_labels_train_the_two_classifiers_and_nothing_else(normalised):
     model = _make(normalised)
-    reached = {"classification_bound": model.q["y"], "cascade_bound": model.p["y"]}
-    for term, only in reached.items():
+    q_y, p_y = model.q["y"].trainable_variables, model.p["y"].trainable_variables
+    for term, reached in {"classification_bound": q_y, "cascade_bound": q_y + p_y}.items():
         with tf.GradientTape() as tape, batch_norm.batch_moments():
             value = model.terms(_batch(), SEED)[term]
-        own = {id(w) for w in only.trainable_variables}
+        own = {id(w) for w in reached}
         variables = model.trainable_variables
         for w, gradient in zip(variables, tape.gradient(value, [w.value for w in variables]), strict=True):
             if id(w) in own:
@@ -67,7 +67,7 @@ def test_the_cascade_classifies_by_default_and_q_if_asked():
     raw = _batch()["unlabelled"]
     ours, theirs = (np.exp(m.log_class_probs(raw, SEED, samples=50)) for m in (cascade, q))
     _, _, log_q_y = bounds.infer_class(q.q, q.observe(raw), noise.Draws(SEED, B, samples=50))
-    np.testing.assert_allclose(theirs, np.exp(bounds.average_class(log_q_y)[0]), rtol=1e-5)
+    np.testing.assert_allclose(theirs, np.exp(class_weights.average_class(log_q_y)[0]), rtol=1e-5)
     assert np.abs(ours - theirs).max() > 1e-3
 
 

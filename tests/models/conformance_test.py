@@ -25,7 +25,7 @@ VARIANTS = {
     "avae, a sees x": dict(a_sees_x=True),
     "m1, logistic": dict(feature_classifier="logistic"),
     "m1m2, end to end": dict(dim_z=(3, 3), end_to_end=True),
-    "untapped, enumerated": dict(options=UntappedOptions(class_draw="enumerate", reverse=False)),
+    "untapped, enumerated": dict(options=UntappedOptions(class_draw="enumerate", reverse_weight=0.0)),
     "cagem, no skip": dict(dim_z=(3, 3), skip=False, classifier="q"),
 }
 NAMES = [*registry.MODELS, *VARIANTS]
@@ -81,6 +81,7 @@ def _same(ours, theirs, tolerance):
 @pytest.mark.parametrize("name", NAMES)
 def test_constructs_and_prints_its_formula(name):
     model = _make(name)
+    assert str(model) == model.formula
     p, q = model.formula.split("\n")
     assert p.startswith("p(x,") and q.startswith("q(") and "|x) = " in q
     for symbol, factors in (("p", model.p), ("q", model.q)):

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfadgm import conditionals, networks
+from tfadgm import batch_norm, conditionals, networks, noise
 from tfadgm.data.preprocess import Preprocess
 from tfadgm.models.objective import Objective
 from tfadgm.models.untapped import Untapped, UntappedOptions
@@ -42,6 +42,30 @@ def test_the_reverse_bound_is_the_sum_over_every_x_and_lies_below_the_evidence()
     assert bound < np.log(evidence)
 
 
+def test_the_labelled_reverse_bound_lies_below_the_evidence_of_x_and_y_and_meets_it_where_z_is_integrated():
+    """E_{p(z)} of the weight that the bound takes the logarithm of is q(x, y), by quadrature over the square of z."""
+    model = _make()
+    x, y = tf.constant([[[1.0, 0.0, 1.0]]]), tf.one_hot([[2]], K)
+    ticks = -1.5 + 3 * (np.arange(400) + 0.5) / 400
+    z = tf.constant(np.stack(np.meshgrid(ticks, ticks), -1).reshape(1, -1, 2), tf.float32)
+    many = z.shape[1]
+    values = {"x": tf.tile(x, [1, many, 1]), "y": tf.tile(y, [1, many, 1]), "z": z}
+    log_w = model.labelled_reverse_bound(values).numpy()[0]
+    evidence = float(model.q["y"].log_prob({"x": x}, y)[0, 0]) - D * np.log(2)
+    np.testing.assert_allclose(np.log(np.mean(np.exp(log_w))), evidence, atol=1e-3)
+    assert np.mean(log_w) < evidence
+
+
+def test_all_weights_of_equation_8_reach_the_objective():
+    options = dict(forward_weight=2.0, reverse_weight=3.0, class_weight=5.0, x_weight=7.0, labelled_reverse=True)
+    model = _make(Objective(labelled_weight=0.5, num_labelled=B, num_unlabelled=B), **options)
+    terms = {name: float(value) for name, value in model.terms(_batch(), SEED).items()}
+    by_hand = 2 * (0.5 * terms["labelled_bound"] + terms["unlabelled_bound"])
+    by_hand += 3 * (terms["reverse_bound"] + terms["labelled_reverse_bound"])
+    by_hand += 5 * terms["classification_bound"] + 7 * terms["x_bound"]
+    np.testing.assert_allclose(terms["objective"], by_hand, rtol=1e-6)
+
+
 @pytest.mark.parametrize("term", ["x_bound", "reverse_bound"])
 def test_drawn_pictures_carry_a_gradient_to_the_decoder(term):
     model = _make()
@@ -66,6 +90,31 @@ def test_unfeatured_labels_are_spread_over_the_classes_and_z_over_its_range():
     assert -1 <= np.min(drawn["z"]) < -0.99 and 2.99 < np.max(drawn["z"]) <= 3
 
 
+def test_the_inverse_is_finite_at_the_border_of_what_z_is_drawn_from(monkeypatch):
+    """Float32 noise is exactly 0 or nearly 1 once in 2^23 numbers: once in some thousand steps."""
+    for end in (0, 1):
+        monkeypatch.setattr(noise, "uniform", lambda shape, seed, *ends, end=end: tf.fill(shape, ends[end]))
+        model = _make()
+        values = model.unfeatured(K, SEED)
+        monkeypatch.undo()
+        assert np.isfinite(model.reverse_bound(values, SEED)).all()
+
+
+def test_the_moving_averages_of_batch_norm_follow_real_examples_and_not_drawn_ones():
+    network = networks.Network(hidden=(8,), batch_norm=True)
+    model = Untapped(Preprocess([D]), K, network=network)
+    both, forward = [], []
+    with batch_norm.batch_moments(both):
+        assert "reverse_bound" in model.terms(_batch(), SEED)
+    model.options = UntappedOptions(reverse_weight=0.0)
+    with batch_norm.batch_moments(forward):
+        assert "reverse_bound" not in model.terms(_batch(), SEED)
+    assert len(forward) > 0
+    for ours, theirs in zip(both, forward, strict=True):
+        assert ours[0] is theirs[0]
+        np.testing.assert_array_equal(ours[1], theirs[1])
+
+
 def test_the_relaxed_class_has_tfps_density_and_hardens_when_it_is_cold():
     log_q = tf.nn.log_softmax(tf.constant([[[0.5, -1.0, 0.2, 0.0]]]))
     warm, cold = (conditionals.RelaxedCategorical(K, t) for t in (0.7, 1e-3))
@@ -79,7 +128,7 @@ def test_the_relaxed_class_has_tfps_density_and_hardens_when_it_is_cold():
 
 
 def test_a_cold_relaxed_bound_is_near_the_enumerated_one():
-    options = dict(reverse=False, gumbel_temperature=1e-2)
+    options = dict(reverse_weight=0.0, gumbel_temperature=1e-2)
     relaxed, exact = _make(Objective(samples=4000), **options), _make(Objective(samples=4000), class_draw="enumerate")
     exact.set_weights(relaxed.get_weights())
     ours, theirs = (float(model.terms(_batch(), SEED)["unlabelled_bound"]) for model in (relaxed, exact))
@@ -87,7 +136,7 @@ def test_a_cold_relaxed_bound_is_near_the_enumerated_one():
 
 
 def test_without_the_inverse_it_is_m2():
-    terms = _make(reverse=False, x_weight=0.0).term_weights
+    terms = _make(reverse_weight=0.0, x_weight=0.0).term_weights
     assert "reverse_bound" not in terms and terms["x_bound"] == 0.0
 
 

@@ -68,7 +68,7 @@ def test_a_converter_that_fails_is_told_and_leaves_nothing(model, examples, tmp_
 
     monkeypatch.setattr(formats.Probabilities, "export", fail)
     with pytest.raises(ValueError, match="format: onnx cannot hold this model: no such op; allowed: tf_saved_model"):
-        formats.save(model, tmp_path, "onnx", examples, SAMPLES)
+        formats.save(model, tmp_path / "exports" / "onnx", "onnx", examples, SAMPLES)
     assert not list(tmp_path.iterdir())
 
 

@@ -1,6 +1,7 @@
 """What an operator gets: configuration that the official protos can read, warm-up requests of every signature, a command."""
 
 import os
+import pathlib
 import subprocess
 
 import numpy as np
@@ -84,6 +85,24 @@ def test_the_command_gives_the_server_these_files(parent, tmp_path):
         if argument.startswith("--") and "=/models/" in argument:
             assert (parent / argument.split("=/models/")[1]).is_file()
     assert {"8500:8500", "8501:8501"} <= set(given)
+
+
+def test_an_export_that_is_cut_off_leaves_the_configuration_whole(tmp_path, monkeypatch):
+    example = np.zeros((4, 4, 1))
+    written = operations.write(tmp_path / "first", "first", example)
+    names = ["batching.config", "first.json", "model.config", "monitoring.config", "serve.sh"]
+    before = (written / "model.config").read_text()
+    assert sorted(path.name for path in written.iterdir()) == names and '"first"' in before
+    write_text = pathlib.Path.write_text
+
+    def write_half(path, text):
+        write_text(path, text[: len(text) // 2])
+        raise OSError("no space left")
+
+    monkeypatch.setattr(pathlib.Path, "write_text", write_half)
+    with pytest.raises(OSError, match="no space left"):
+        operations.write(tmp_path / "second", "second", example)
+    assert (written / "model.config").read_text() == before
 
 
 def test_a_name_that_is_taken_is_refused_before_anything_is_written(parent):

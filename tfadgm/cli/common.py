@@ -1,6 +1,5 @@
 """What every binary shares: errors in one line, and the table at the end."""
 
-import contextlib
 import os
 import sys
 
@@ -23,6 +22,9 @@ def run(main, define_flags):
 def guard(main, argv):
     """Returns the exit code of `main(argv)`: errors that a user can make are told in one line.
 
+    A `main` that reads arguments beside its flags has the attribute `takes_files`; one whose command goes on where it was
+    interrupted, `goes_on`.
+
     Set TFADGM_TRACEBACK=1 to see where an error was raised.
     """
     import tensorflow as tf
@@ -41,7 +43,8 @@ def guard(main, argv):
         print(f"error: {lines[0]}", *lines[1:4], sep="\n", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        further = "; the same command goes on from the last checkpoint" if getattr(main, "goes_on", False) else ""
+        print(f"interrupted{further}", file=sys.stderr)
         return 130
 
 
@@ -79,20 +82,6 @@ def parse(argv):
         sys.exit(1)
 
 
-@contextlib.contextmanager
-def progress_bar(unit):
-    """Yields a function of (done, total) that draws a bar on stderr, if that is a terminal."""
-    import tqdm
-
-    with tqdm.tqdm(unit=unit, disable=None) as bar:
-
-        def progress(done, total):
-            bar.total = total
-            bar.update(done - bar.n)
-
-        yield progress
-
-
 def table(pairs):
     """Returns a table of two columns as text."""
     width = max(len(name) for name, _ in pairs)
@@ -115,16 +104,21 @@ def results_table(results):
     if "bayes_error" in results:
         error, stderr = 100 * results["bayes_error"], 100 * results["bayes_error_stderr"]
         text = f"{error:.2f}% +- {stderr:.2f} ({results['bayes_examples']} examples, {results['bayes_samples']} samples)"
-        rows.append(("Bayes' rule", f"{text}; q(y|x) on the same: {100 * results['bayes_q_error']:.2f}%"))
+        rows.append(("Bayes' rule", f"{text}, {_calibration(results, 'bayes')}"))
+        rows.append(("q(y|x), the same", f"{100 * results['q_error']:.2f}%, {_calibration(results, 'q')}"))
     rows.append(("ELBO", f"{results['elbo']:.2f} +- {results['elbo_stderr']:.2f} nats"))
     weighted = f"{results['log_density']:.2f} +- {results['log_density_stderr']:.2f} nats"
-    rows.append(
-        ("log p(x) >=", f"{weighted} ({results['log_density_samples']} samples, {results['log_density_examples']} examples)")
-    )
+    counts = f"{results['log_density_samples']} samples, {results['effective_samples']:.1f} effective"
+    rows.append(("log p(x) >=", f"{weighted} ({counts}, {results['log_density_examples']} examples)"))
     if "train_seconds" in results:
         rate = f"{results['epochs']} epochs, {results['steps_per_second']:.1f} steps/s"
         rows.append(("training", f"{results['train_seconds']:.0f} s, {rate}, peak {results['peak_memory_mb']:.0f} MB"))
     return table(rows)
+
+
+def _calibration(results, name):
+    ece, nll, seconds = (results[f"{name}_{key}"] for key in ("ece", "nll", "seconds"))
+    return f"ECE {100 * ece:.2f}%, NLL {nll:.4f} nats, {seconds:.1f} s"
 
 
 def diagnostics_table(found):

@@ -31,6 +31,7 @@ def define_flags():
 def main(argv):
     """Flags to one call of `report.evaluate`."""
     from tfadgm import report, run_directory
+    from tfadgm.progress import progress_bar
 
     values = flags.FLAGS
     if not values.run:
@@ -39,10 +40,14 @@ def main(argv):
     samples = {name: values[name].value for name in ("test_samples", "density_samples", "density_examples")}
     settings = dataclasses.replace(opened.settings, **samples)
     data, split = opened.data()
-    with common.progress_bar("example") as progress:
+    if values.bayes_samples:
+        report.check_bayes(opened.model, data, split, values.bayes_samples)
+    with progress_bar("example") as progress:
         results, _, _ = report.evaluate(opened.model, settings, data, split, progress)
     if values.bayes_samples:
-        results.update(report.bayes(opened.model, data, split, values.bayes_samples, values.bayes_examples))
+        results.update(
+            report.bayes(opened.model, data, split, values.bayes_samples, values.bayes_examples, values.test_samples)
+        )
     if values.diagnostics:
         results["diagnostics"] = report.diagnose(opened.model, data, split, values.density_examples)
     run_directory.write_json(opened.path / "evaluation.json", results)

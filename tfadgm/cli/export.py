@@ -69,8 +69,11 @@ def _other_format(values):
     from tfadgm import run_directory
     from tfadgm.serving import formats
 
-    if values.keep is not None or values.model_name is not None:
-        raise ValueError(f"keep, model_name: allowed: not given for --format={values.format}, which has no versions")
+    for name in ("keep", "model_name"):
+        if values[name].value is not None:
+            raise ValueError(
+                f"{name}: got {values[name].value}; allowed: not given for --format={values.format}, which has no versions"
+            )
     opened = run_directory.Run.open(values.run)
     directory = values.to or opened.path / values.format
     examples, _ = opened.held_out()

@@ -42,8 +42,8 @@ def main(argv):
     base = values.out or pathlib.Path("runs", f"potential-{values.energy}")
     one = values.seed if values["seed"].present else None
     for seed, directory in choose_directories(base, one, values.seeds, values.overwrite).items():
+        directory.mkdir(parents=True, exist_ok=True)  # refuse a bad --out before the work
         results, models = energies.experiment(values.energy, settings, seed, values.xla)
-        directory.mkdir(parents=True, exist_ok=True)
         energies.draw(values.energy, *models, results, directory / "density.png")
         run_directory.write_json(directory / "results.json", results)
         print(energies.summary(results), flush=True)

@@ -2,9 +2,10 @@
 
 bin/reproduce --list
 bin/reproduce maaloe2016-table2-mnist-sdgm --seeds=0,1,2 --budget_minutes=30 --data_dir=DIR
-bin/reproduce maaloe2016-table1-vae maaloe2016-table1-avae-1 --data_dir=DIR         and their curves in one figure
+bin/reproduce maaloe2016-figure5 --data_dir=DIR         all cells of that name, and their curves in one figure
 
-A cell goes on where it was interrupted, stops at its budget, and is recorded with what it reached.
+A cell goes on where it was interrupted, stops at its budget, and is recorded with what it reached. OUT/figures/index.html
+shows all figures.
 """
 
 import pathlib
@@ -18,8 +19,10 @@ def define_flags():
     """Defines the flags."""
     flags.DEFINE_bool("list", False, "Whether to print all cells, what was measured and which are reproduced.")
     flags.DEFINE_list("seeds", ["0"], "Seeds of labels, weights and noise.")
-    flags.DEFINE_float("budget_minutes", None, "Training time of each seed; default: the cell's own.", lower_bound=0.01)
-    flags.DEFINE_string("data_dir", None, "TensorFlow Datasets directory.")
+    flags.DEFINE_float(
+        "budget_minutes", None, "Training time of each seed, a run of its own; default: the cell's.", lower_bound=0.01
+    )
+    flags.DEFINE_string("data_dir", None, "TensorFlow Datasets directory (and that of frey_rawface.mat).")
     flags.DEFINE_string("tfds_name", None, "Read SVHN from a TFDS copy of this name.")
     flags.DEFINE_string("out", "runs/reproduce", "Where the runs are kept.")
     flags.DEFINE_string("records", None, "Where the records are kept; default: benchmarks/results/cells, or OUT/records.")
@@ -27,32 +30,48 @@ def define_flags():
 
 def main(argv):
     """Flags to one call of `runner` for each seed."""
-    from tfadgm.experiments import CELLS, pictures, runner
+    from tfadgm.experiments import CELLS, listing, pictures, runner
 
     values = flags.FLAGS
-    records = values.records or _default_records(values.out)
+    records, out = values.records or _default_records(values.out), pathlib.Path(values.out)
+    chosen = {name: CELLS[name] for name in _names(argv[1:], CELLS, values.list)}
     if values.list:
-        print("\n".join(runner.table(CELLS.values(), records, values.data_dir)))
+        print("\n".join(listing.blocks(chosen, records, values.data_dir)))
         return
-    names = argv[1:]
-    if not names:
-        raise ValueError("got no cell; allowed: --list, or names that it prints")
-    for name in names:
-        if name not in CELLS:
-            raise ValueError(f"unknown cell: got {name!r}; allowed: those that --list prints")
     seeds = [_seed(text) for text in values.seeds]
     data = dict(data_dir=values.data_dir, tfds_name=values.tfds_name)
-    for name in names:
+    found = {}
+    for cell in chosen.values():
         for seed in seeds:
-            runner.run_cell(CELLS[name], seed, values.budget_minutes, values.out, records, **data)
-        print("\n".join(runner.table([CELLS[name]], records, values.data_dir)))
-    curves = {f"{n}, seed {s}": rows for n in names for s in seeds if (rows := runner.metrics(CELLS[n], s, values.out))}
-    if len(curves) > 1:
-        pictures.learning_curves(curves, pathlib.Path(values.out) / "learning_curves.png")
-    print(f"all figures: {pictures.index(values.out)}")
+            row = runner.run_cell(cell, seed, values.budget_minutes, out, records, **data)
+            rows = runner.metrics(cell, seed, values.budget_minutes, out)
+            found[f"{cell.name}, seed {seed}"] = (cell, row, rows)
+            _show(cell, runner.directory_of(cell, seed, values.budget_minutes, out))
+        print("\n".join(listing.blocks({cell.name: cell}, records, values.data_dir)))
+    pictures.together(found, out / "figures" / "_".join(argv[1:3]))
+    print(f"all figures: {pictures.index(out)}")
 
 
-main.takes_files = True
+main.takes_files = main.goes_on = True
+
+
+def _names(given, cells, listing):
+    """Returns the names of the cells that are given by name, or by the beginning of their names."""
+    if not given and not listing:
+        raise ValueError("got no cell; allowed: --list, or names that it prints, or beginnings of names")
+    found = []
+    for name in given or [""]:
+        fitting = [name] if name in cells else [cell for cell in cells if not name or cell.startswith(f"{name}-")]
+        if not fitting:
+            raise ValueError(f"unknown cell: got {name!r}; allowed: those that --list prints, or the beginning of names")
+        found += fitting
+    return list(dict.fromkeys(found))
+
+
+def _show(cell, directory):
+    for name in cell.figures:
+        path = directory / "figures" / name
+        print(f"{cell.name}: {path}" if path.exists() else f"{cell.name}: {path} was not drawn")
 
 
 def _seed(text):

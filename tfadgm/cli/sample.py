@@ -1,6 +1,6 @@
 """Draws examples from a trained run: PREFIX.npz with x (raw units) and y (class numbers), and PREFIX.png of pictures.
 
-  bin/sample --run=DIR --out=PREFIX
+  bin/sample --run=DIR
   bin/sample --run=DIR --classes=0,3 --n=16 --seed=0 --out=PREFIX --overwrite
 
 x is E[x | y, latents], as the exported signature `generate` returns it for the same y and seed.
@@ -20,7 +20,7 @@ def define_flags():
     flags.DEFINE_list("classes", None, "Names or numbers of classes, separated by commas; default: all.")
     flags.DEFINE_integer("n", 16, "Examples of each class (in all, for models without classes).", lower_bound=1)
     flags.DEFINE_integer("seed", 0, "Seed of the draws.", lower_bound=0, upper_bound=2**31 - 1)
-    flags.DEFINE_string("out", None, "Path of the files without .png and .npz.")
+    flags.DEFINE_string("out", None, "PREFIX, the path of the files without .png and .npz; default: RUN/samples.")
     flags.DEFINE_bool("overwrite", False, "Whether existing files are replaced.")
 
 
@@ -29,12 +29,15 @@ def main(argv):
     values = flags.FLAGS
     if not values.run:
         raise ValueError("run: got none; allowed: --run=DIR, a directory that bin/train made")
-    check_out(values.out, values.overwrite)
     from tfadgm import run_directory
 
+    if values.out is not None:
+        check_out(values.out, values.overwrite)
     opened = run_directory.Run.open(values.run)
+    out = values.out or str(opened.path / "samples")
+    check_out(out, values.overwrite)
     classes = class_numbers(values.classes, opened.class_names, opened.model.has_class)
-    for path in write(opened.model, *draw(opened.model, classes, values.n, values.seed), values.out):
+    for path in write(opened.model, *draw(opened.model, classes, values.n, values.seed), out):
         print(path)
 
 
@@ -82,19 +85,19 @@ def write(model, x, y, out):
     import numpy as np
     from PIL import Image
 
-    from tfadgm import figures
+    from tfadgm import plotting
 
     arrays, picture = _paths(out)
     arrays.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(arrays, x=x, **({} if y is None else {"y": y}))
-    if not figures.is_image(model.preprocess.raw_shape):
+    if not plotting.is_image(model.preprocess.raw_shape):
         return [arrays]
     rows = math.isqrt(len(x)) if y is None else 1 + int(np.count_nonzero(np.diff(y)))
     columns = -(-len(x) // rows)
-    tiles = figures.pixels(model, x)
+    tiles = plotting.pixels(model, x)
     white = np.ones((rows * columns - len(x), *tiles.shape[1:]), tiles.dtype)
     tiles = np.concatenate([tiles, white]).reshape(rows, columns, *tiles.shape[1:])
-    levels = np.rint(255 * figures.mosaic(tiles)).astype("uint8")
+    levels = np.rint(255 * plotting.mosaic(tiles)).astype("uint8")
     Image.fromarray(levels).save(picture)
     return [arrays, picture]
 

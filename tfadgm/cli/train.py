@@ -43,7 +43,8 @@ def default_directory(settings):
     """Returns the run directory of settings that were given none."""
     dataset = settings.dataset.partition(":")
     name = dataset[0] if not dataset[1] else f"{dataset[0]}_{pathlib.Path(dataset[2]).stem}"
-    return pathlib.Path("runs") / f"{settings.model}-{name}-{settings.labels or 'all'}-{settings.seed}"
+    labels = "all" if settings.labels is None else settings.labels
+    return pathlib.Path("runs") / f"{settings.model}-{name}-{labels}-{settings.seed}"
 
 
 def main(argv):
@@ -58,6 +59,9 @@ def main(argv):
         print(f"{directory} is complete; its results:")
     print(common.results_table(results))
     print(f"  report and figures in {directory}, exported model in {directory / 'export'}")
+
+
+main.goes_on = True
 
 
 def entry():

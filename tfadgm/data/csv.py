@@ -5,6 +5,7 @@ import csv
 import numpy as np
 
 from tfadgm.data.dataset import UNLABELLED, Dataset
+from tfadgm.data.npz import describe
 
 LABEL_COLUMN = "label"
 
@@ -12,7 +13,7 @@ LABEL_COLUMN = "label"
 def read_table(path, label_column=LABEL_COLUMN):
     """Returns (x float32 [N, D], labels: N strings or None, feature names); errors name the file, row and column."""
     try:
-        with open(path, newline="", encoding="utf-8") as file:
+        with open(path, newline="", encoding="utf-8-sig") as file:
             rows = list(csv.reader(file))
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file; allowed: a csv file") from None
@@ -47,4 +48,4 @@ def load(argument=None, **_):
     if len(class_names) < 2:
         raise ValueError(f"{argument}: the labels name {len(class_names)} classes; allowed: at least 2")
     y = [class_names.index(label) if label else UNLABELLED for label in labels]
-    return Dataset(str(argument), x, np.asarray(y), None, None, class_names, likelihood="gaussian", scale="standardise")
+    return Dataset(str(argument), x, np.asarray(y), None, None, class_names, **describe(x))

@@ -97,13 +97,12 @@ class Dataset:
     def _scale_and_shift(self):
         if not isinstance(self.scale, str):
             return self.scale, 0.0
-        mean, std = _moments(_chunks(self.x_train))
         if self.scale == "standardise":
-            return 1.0 / np.where(std > 0, std, 1.0), mean
+            mean, std = _moments(_chunks(self.x_train))
+            return _inverse(std, mean), mean
         # The paper divides each channel by its standard deviation over images and pixels, and subtracts nothing.
-        mean_square = (std**2 + mean**2).reshape(-1, mean.shape[-1]).mean(0)
-        channel_mean = mean.reshape(-1, mean.shape[-1]).mean(0)
-        return 1.0 / np.sqrt(mean_square - channel_mean**2), 0.0
+        mean, std = _moments(chunk.reshape(-1, chunk.shape[-1]) for chunk in _chunks(self.x_train))
+        return _inverse(std, mean), 0.0
 
 
 def _chunks(x, size=4096):
@@ -111,13 +110,23 @@ def _chunks(x, size=4096):
 
 
 def _moments(chunks):
-    """Returns the mean and standard deviation per feature, float64, over an iterable of [n, ...]."""
-    count, total, squares = 0, 0.0, 0.0
+    """Returns the mean and standard deviation per feature, float64, over an iterable of [n, ...].
+
+    Sums are of differences to the first example: constants have a deviation of exactly 0, large means cost no digits.
+    """
+    first, count, total, squares = None, 0, 0.0, 0.0
     for chunk in chunks:
-        chunk = np.asarray(chunk, "float64")
+        first = np.array(chunk[0], "float64") if first is None else first
+        chunk = np.subtract(chunk, first, dtype="float64")
         count, total, squares = count + len(chunk), total + chunk.sum(0), squares + (chunk**2).sum(0)
     mean = total / count
-    return mean, np.sqrt(np.maximum(squares / count - mean**2, 0.0))
+    return first + mean, np.sqrt(np.maximum(squares / count - mean**2, 0.0))
+
+
+def _inverse(std, mean):
+    """Returns 1 / std, or 1 where the spread is below what x, float32, can hold beside the mean."""
+    precision = np.finfo("float32")
+    return 1.0 / np.where(std > np.maximum(precision.eps * np.abs(mean), precision.tiny), std, 1.0)
 
 
 def check(data):

@@ -16,6 +16,8 @@ LABELLED_POINTS = np.array([[[-1.0, 0.0], [0.0, 1.0], [1.0, 0.0]], [[0.0, 0.5], 
 
 def load(argument=None, *, seed=0, **_):
     """Returns 10,000 training and 10,000 test points, from two different generator seeds."""
+    if argument is not None:
+        raise ValueError(f"dataset half_moons: got {argument!r}; allowed: half_moons")
     from sklearn.datasets import make_moons
 
     x_train, y_train = make_moons(EXAMPLES, noise=NOISE, random_state=2 * seed)

@@ -1,4 +1,7 @@
-"""The user's own pictures: `images:DIR`, a folder per class, one named `unlabelled`, all pictures of one size."""
+"""The user's own pictures: `images:DIR`, a folder per class, one named `unlabelled`, all pictures of one size.
+
+Folders whose names begin with a dot are passed over.
+"""
 
 import pathlib
 
@@ -41,7 +44,8 @@ def load(argument=None, **_):
     """Returns the data set in the folder `argument`; it has no test set."""
     if not argument or not pathlib.Path(argument).is_dir():
         raise ValueError(f"dataset images: got {argument!r}; allowed: images:DIR, a directory with a folder per class")
-    folders = sorted(folder for folder in pathlib.Path(argument).iterdir() if folder.is_dir())
+    inside = pathlib.Path(argument).iterdir()
+    folders = sorted(folder for folder in inside if folder.is_dir() and not folder.name.startswith("."))
     class_names = [folder.name for folder in folders if folder.name != UNLABELLED_FOLDER]
     if len(class_names) < 2:
         raise ValueError(f"{argument}: has {len(class_names)} class folders; allowed: at least 2")

@@ -4,6 +4,8 @@ import numpy as np
 
 from tfadgm.data.dataset import Dataset
 
+MOST_CLASSES = 1 << 16
+
 
 def read_arrays(path, required, optional=()):
     """Returns a dict of the named arrays of an npz file, or raises a ValueError that names what is wrong."""
@@ -24,13 +26,25 @@ def read_arrays(path, required, optional=()):
 def describe(x):
     """Returns the likelihood, levels and scale that suit raw examples x.
 
-    uint8 examples are intensities, and Bernoulli; numbers within [0, 1] likewise; others are standardised and Gaussian.
+    Numbers within [0, 1], whole ones too, are Bernoulli. So are other uint8 examples, as intensities, but for pictures of
+    several channels, which are Gaussian, with a scale per channel. All else is standardised and Gaussian.
     """
-    if x.dtype == np.uint8:
-        return dict(likelihood="bernoulli", levels=256, scale=1 / 255)
-    if x.dtype.kind in "fb" and x.size and x.min() >= 0 and x.max() <= 1:
-        return dict(likelihood="bernoulli")
-    return dict(likelihood="gaussian", scale="standardise")
+    if x.dtype.kind in "uifb" and x.size and x.min() >= 0 and x.max() <= 1:
+        return dict(likelihood="bernoulli", levels=None if x.dtype.kind == "f" else 2)
+    if x.dtype != np.uint8:
+        return dict(likelihood="gaussian", scale="standardise")
+    if x.ndim == 4 and x.shape[-1] > 1:
+        return dict(likelihood="gaussian", levels=256, scale="channel")
+    return dict(likelihood="bernoulli", levels=256, scale=1 / 255)
+
+
+def _labels(path, name, y):
+    """Returns class numbers as int64, or raises a ValueError that names the file and the array."""
+    if y.dtype.kind not in "ui":
+        raise ValueError(f"{path}: {name} has dtype {y.dtype}; allowed: whole numbers, -1 is unlabelled")
+    if y.size and y.max() >= MOST_CLASSES:
+        raise ValueError(f"{path}: {name} has the label {y.max()}; allowed: -1 (unlabelled) to {MOST_CLASSES - 1}")
+    return y.astype("int64")
 
 
 def load(argument=None, **_):
@@ -39,8 +53,8 @@ def load(argument=None, **_):
         raise ValueError("dataset npz: got no file; allowed: npz:FILE")
     arrays = read_arrays(argument, ["x", "y"], ["x_test", "y_test"])
     for name in ("y", "y_test"):
-        if name in arrays and arrays[name].dtype.kind not in "ui":
-            raise ValueError(f"{argument}: {name} has dtype {arrays[name].dtype}; allowed: whole numbers, -1 is unlabelled")
+        if name in arrays:
+            arrays[name] = _labels(argument, name, arrays[name])
     if ("x_test" in arrays) != ("y_test" in arrays):
         raise ValueError(f"{argument}: has one of x_test and y_test; allowed: both or none")
     x, y = arrays["x"], arrays["y"]

@@ -3,9 +3,9 @@
 They are converted batch by batch, so that the pictures of the original size are never in memory together.
 """
 
-import os
-
 import numpy as np
+
+from tfadgm.data.tfds_source import prepared
 
 BATCH = 256
 
@@ -29,20 +29,8 @@ def read(name, split, data_dir, pictures, labels, convert):
     Raises:
       ValueError: if the data set cannot be found, downloaded or read, or lacks a split or a feature.
     """
-    import tensorflow_datasets as tfds
-
-    if data_dir is not None and not os.path.isdir(os.path.expanduser(data_dir)):
-        raise ValueError(f"data_dir: got {data_dir!r}, which is no directory; allowed: a TFDS data directory")
-    try:
-        builder = tfds.builder(name, data_dir=data_dir)
-        builder.download_and_prepare()
+    with prepared(name, data_dir) as builder:
         return _read_builder(builder, split, pictures, labels, convert)
-    except Exception as error:  # TFDS raises many kinds: unknown names, network and checksum errors, corrupt records
-        reason = str(error).strip().splitlines()
-        raise ValueError(
-            f"TFDS data set {name!r} in {data_dir or 'the default data directory'} cannot be read: "
-            f"{type(error).__name__}: {reason[0] if reason else ''}"
-        ) from error
 
 
 def _read_builder(builder, split, pictures, labels, convert):

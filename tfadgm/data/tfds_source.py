@@ -1,10 +1,30 @@
 """Image classification sets from TensorFlow Datasets, as arrays."""
 
+import contextlib
 import os
 
 import numpy as np
 
 from tfadgm.data.dataset import allocate
+
+
+@contextlib.contextmanager
+def prepared(name, data_dir):
+    """Gives the builder of the TFDS data set `name`, prepared; all errors, of its readers too, become a ValueError."""
+    import tensorflow_datasets as tfds
+
+    if data_dir is not None and not os.path.isdir(os.path.expanduser(data_dir)):
+        raise ValueError(f"data_dir: got {data_dir!r}, which is no directory; allowed: a TFDS data directory")
+    try:
+        builder = tfds.builder(name, data_dir=data_dir)
+        builder.download_and_prepare()
+        yield builder
+    except Exception as error:  # TFDS raises many kinds: unknown names, network and checksum errors, corrupt records
+        reason = str(error).strip().splitlines()
+        raise ValueError(
+            f"TFDS data set {name!r} in {data_dir or 'the default data directory'} cannot be read: "
+            f"{type(error).__name__}: {reason[0] if reason else ''}"
+        ) from error
 
 
 def read(name, splits, data_dir=None):
@@ -18,20 +38,8 @@ def read(name, splits, data_dir=None):
     Raises:
       ValueError: if the data set cannot be found, downloaded or read.
     """
-    import tensorflow_datasets as tfds
-
-    if data_dir is not None and not os.path.isdir(os.path.expanduser(data_dir)):
-        raise ValueError(f"data_dir: got {data_dir!r}, which is no directory; allowed: a TFDS data directory")
-    try:
-        builder = tfds.builder(name, data_dir=data_dir)
-        builder.download_and_prepare()
+    with prepared(name, data_dir) as builder:
         return read_builder(builder, splits)
-    except Exception as error:  # TFDS raises many kinds: unknown names, network and checksum errors, corrupt records
-        reason = str(error).strip().splitlines()
-        raise ValueError(
-            f"TFDS data set {name!r} in {data_dir or 'the default data directory'} cannot be read: "
-            f"{type(error).__name__}: {reason[0] if reason else ''}"
-        ) from error
 
 
 def read_builder(builder, splits):

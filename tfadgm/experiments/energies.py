@@ -9,7 +9,7 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from tfadgm import figures
+from tfadgm import plotting
 from tfadgm.models import potential
 
 VIEWS = {"U1": (-4, 4, -4, 4), "U2": (-5, 5, -3, 3), "U3": (-5, 5, -4, 3), "U4": (-5, 5, -5, 3)}  # of z1, of z2
@@ -70,13 +70,13 @@ def draw(name, model, control, results, path):
     }
     labels = dict(xlabel="$z_1$", xticks=range(-4, 5, 2), yticks=[tick for tick in range(-4, 5, 2) if low <= tick <= high])
     options = dict(xlim=(left, right), ylim=(low, high), aspect="equal", **labels)
-    with figures.canvas(path, 8.2, 0.95 + 1.95 * (high - low) / (right - left), (1, 3), **options) as axes:
+    with plotting.canvas(path, 8.2, 0.95 + 1.95 * (high - low) / (right - left), (1, 3), **options) as axes:
         for ax, (title, density) in zip(axes, panels.items(), strict=True):
             ax.set_title(title)
             image = ax.imshow(density.T, "Blues", origin="lower", extent=VIEWS[name], vmin=0, vmax=true.max())
-            ax.contour(z1, z2, true.T, [0.1 * true.max()], colors=figures.STRONG, linewidths=0.6)
+            ax.contour(z1, z2, true.T, [0.1 * true.max()], colors=plotting.STRONG, linewidths=0.6)
             for wall in () if name == "U1" else (-potential.WALL, potential.WALL):
-                ax.axvline(wall, color=figures.STRONG, lw=0.6, ls=":")
+                ax.axvline(wall, color=plotting.STRONG, lw=0.6, ls=":")
         axes[0].set_ylabel("$z_2$")
         beside = axes[2].inset_axes([1.06, 0, 0.05, 1])
         axes[0].figure.colorbar(image, cax=beside, label="density", extend="max")

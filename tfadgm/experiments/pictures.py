@@ -7,7 +7,7 @@ import numpy as np
 import scipy.stats
 import tensorflow as tf
 
-from tfadgm import figures
+from tfadgm import plotting
 
 
 def kl_per_unit(units, path):
@@ -17,7 +17,7 @@ def kl_per_unit(units, path):
       units: a dict of latent to KL per unit, nats (`diagnostics.kl_per_unit`).
       path: of the PNG.
     """
-    with figures.canvas(path, 4.6, 3.2, xlabel="unit, sorted", ylabel="KL (nats)") as ax:
+    with plotting.canvas(path, 4.6, 3.2, xlabel="unit, sorted", ylabel="KL (nats)") as ax:
         for name, values in units.items():
             ax.plot(np.arange(1, len(values) + 1), np.sort(values)[::-1], marker=".", markersize=4, label=name)
         ax.set(title=f"KL per unit, {sum(map(sum, units.values())):.1f} nats in all", yscale="symlog", ylim=(0, None))
@@ -25,17 +25,50 @@ def kl_per_unit(units, path):
         ax.legend()
 
 
+def error_curves(runs, path):
+    """Draws the validation error of several runs against the epoch (Maaloe et al. 2016, figure 5, has the test error).
+
+    Args:
+      runs: a dict of label to rows of metrics.csv with a column validation_error.
+      path: of the PNG.
+    """
+    with plotting.canvas(path, 6, 3.6, xlabel="epoch", ylabel="validation error (%)", yscale="log") as ax:
+        for label, rows in runs.items():
+            error = 100 * plotting.column(rows, "validation_error")
+            ax.plot(plotting.column(rows, "epoch"), error, label=f"{label}, last {error[-1]:.2f}%")
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.yaxis.set_minor_formatter("{x:g}")
+        ax.grid(True, which="both")
+        ax.legend()
+
+
+def density_by_samples(cells, path):
+    """Draws log p(x) against the number of importance samples, a line per cell (Maaloe et al. 2017, figure 2a).
+
+    Args:
+      cells: a dict of label to {samples: nats}.
+      path: of the PNG.
+    """
+    labels = dict(xlabel="importance samples", ylabel="log p(x) (nats)", xscale="log")
+    with plotting.canvas(path, 6, 3.6, **labels) as ax:
+        for label, found in cells.items():
+            points = sorted((int(samples), nats) for samples, nats in found.items())
+            ax.plot(*zip(*points, strict=True), marker="o", markersize=3, label=f"{label}, last {points[-1][1]:.2f}")
+        ax.grid(True)
+        ax.legend()
+
+
 def learning_curves(runs, path):
-    """Draws the training bound of several runs against training minutes, side by side (Maaloe et al. 2016, figure 5).
+    """Draws the training bound of several runs against training minutes, side by side.
 
     Args:
       runs: a dict of label to rows of metrics.csv.
       path: of the PNG.
     """
-    with figures.canvas(path, 6, 3.6, xlabel="training minutes", ylabel="bound of training examples (nats)") as ax:
+    with plotting.canvas(path, 6, 3.6, xlabel="training minutes", ylabel="bound of training examples (nats)") as ax:
         late = []
         for label, rows in runs.items():
-            minutes, bound = figures.column(rows, "seconds") / 60, figures.column(rows, "unlabelled_bound")
+            minutes, bound = plotting.column(rows, "seconds") / 60, plotting.column(rows, "unlabelled_bound")
             ax.plot(minutes, bound, label=f"{label}, last {bound[-1]:.1f}")
             late.extend(bound[len(bound) // 10 :])
         ax.set_ylim(min(late), max(late) + 0.05 * (max(late) - min(late)) + 1e-9)
@@ -73,24 +106,45 @@ def manifold(model, name, path, size=15, y=None):
     points = tf.constant(plane(size, *limits))
     one_hot = None if y is None else tf.one_hot([y] * size**2, model.num_classes)
     x, _ = model.generate(tf.constant([0, 1]), size**2, one_hot, {name: points})
-    tiles = figures.pixels(model, model.preprocess.picture(x.numpy()))
+    tiles = plotting.pixels(model, model.preprocess.picture(x.numpy()))
     tiles = tiles.reshape(size, size, *tiles.shape[1:])
     title = f"E[x | {'' if y is None else f'y = {y}, '}{name}] over the plane of {name}"
-    figures.picture_grid(path, tiles, title)
+    plotting.picture_grid(path, tiles, title)
+
+
+def together(found, prefix):
+    """Draws what several cells have in common: PREFIX_errors.png, PREFIX_bounds.png, PREFIX_samples.png.
+
+    Args:
+      found: a dict of label to (`Cell`, its row, its rows of metrics.csv).
+      prefix: a path.
+    """
+    prefix.parent.mkdir(parents=True, exist_ok=True)
+    curves = {label: rows for label, (_, _, rows) in found.items() if rows}
+    errors = {label: rows for label, rows in curves.items() if "validation_error" in rows[-1]}
+    by_samples = {label: row.get("log_density_by_samples") for label, (_, row, _) in found.items()}
+    by_samples = {label: densities for label, densities in by_samples.items() if densities}
+    if len(errors) > 1:
+        error_curves(errors, f"{prefix}_errors.png")
+    if len(curves) > 1:
+        learning_curves(curves, f"{prefix}_bounds.png")
+    if len(by_samples) > 1:
+        density_by_samples(by_samples, f"{prefix}_samples.png")
 
 
 def index(directory):
-    """Writes `directory`/index.html, a page of all figures below it, run by run; returns its path."""
+    """Writes `directory`/figures/index.html, a page of all figures below `directory`, run by run; returns its path."""
     directory = pathlib.Path(directory)
     parts = ["<!doctype html><meta charset='utf-8'><title>Figures</title>", "<style>img{max-width:420px;margin:6px}</style>"]
     pictures = sorted(directory.rglob("*.png"))
     for run in dict.fromkeys(picture.parent for picture in pictures):
         parts.append(f"<h2>{html.escape(str(run.relative_to(directory)))}</h2>")
         for picture in (p for p in pictures if p.parent == run):
-            source = html.escape(str(picture.relative_to(directory)))
+            source = html.escape(f"../{picture.relative_to(directory)}")
             parts.append(
                 f"<figure style='display:inline-block'><img src='{source}'><figcaption>{picture.stem}</figcaption></figure>"
             )
-    path = directory / "index.html"
+    path = directory / "figures" / "index.html"
+    path.parent.mkdir(exist_ok=True)
     path.write_text("\n".join(parts) + "\n")
     return path

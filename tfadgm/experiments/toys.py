@@ -7,7 +7,7 @@ import dataclasses
 
 import numpy as np
 
-from tfadgm import evaluation, figures, run, run_directory, training
+from tfadgm import evaluation, plotting, report, run, run_directory, training
 from tfadgm.experiments import runner
 
 
@@ -25,15 +25,24 @@ def svm(cell, seed, minutes, directory, data):
     return _scikit_learn(SVC(), cell, seed, data)
 
 
+def bayes(cell, seed, minutes, directory, data):
+    """The generative classifier p(y|x) of a run by Bayes' rule, beside its q(y|x): error, calibration, seconds."""
+    results = run.train(runner.settings_of(cell, seed, minutes, **data), directory)
+    opened = run_directory.Run.open(directory)
+    return results | report.bayes(opened.model, *opened.data(), samples=100, examples=1000)
+
+
 def _scikit_learn(method, cell, seed, data):
-    loaded, split = training.load_data(runner.settings_of(cell, seed, 1.0, **data))
+    loaded, split = training.load_data(runner.settings_of(cell, seed, None, **data))
     x, x_test = (part.reshape(len(part), -1) / 255.0 for part in (loaded.x_train[split.labelled], loaded.x_test))
     predicted = method.fit(x, loaded.y_train[split.labelled]).predict(x_test)
-    return dict(test_error=float((predicted != loaded.y_test).mean()), labels=len(split.labelled))
+    error = float((predicted != loaded.y_test).mean())
+    stderr = (error * (1 - error) / len(predicted)) ** 0.5
+    return dict(test_error=error, test_error_stderr=stderr, labels=len(split.labelled))
 
 
 def potential(cell, seed, minutes, directory, data):
-    """The auxiliary model of the energy U1; its budget is a number of steps, whatever `minutes` says."""
+    """The auxiliary model of the energy U1; its budget is a number of steps."""
     from tfadgm.experiments import energies
     from tfadgm.models.potential import Settings
 
@@ -64,7 +73,7 @@ def digit_extraction(cell, seed, minutes, directory, data):
     tiles = drawn.reshape(1, len(drawn), *loaded.raw_shape[:2])
     names = [str(digit) for digit in digits]
     title = "E[x | y, mean z] for each y, and the digit that it is taken for"
-    figures.picture_grid(directory / "figures" / "digit_extraction.png", tiles, title, column_names=names)
+    plotting.picture_grid(directory / "figures" / "digit_extraction.png", tiles, title, column_names=names)
     kept = ~np.isin(loaded.y_test, loaded.labelled_classes)
     log_q = np.log(evaluation.class_probabilities(opened.model, loaded.x_test[kept], 1) + 1e-30)
     of_digit = np.argsort(digits)

@@ -7,7 +7,7 @@ Maaloe, Sonderby, Sonderby and Winther, "Auxiliary deep generative models", ICML
     L > 1    p(x,z,a) = p(x|z1) p(zL) p(aL|zL) prod_{i<L} p(z_i|z_{i+1}) p(a_i|z_{>=i})              (eq. 20)
              q(a,z|x) = q(a1|x) q(z1|a1,x) prod_{i>1} q(a_i|a_{i-1},x) q(z_i|a_i,z_{i-1})            (eq. 19)
 
-    log p(x) >= E_{q(a,z|x)} [log p(x,z,a) - log q(a,z|x)]      (eq. 3)
+    log p(x) >= E_{q(a,z|x)} [log p(x,z,a) - log q(a,z|x)]      (eq. 2)
 
 The a's do not generate x: they make the marginal q(z|x) = int q(z|a,x) q(a|x) da a mixture. The recipe warms up from
 temperature 0 to 1 over 200 epochs (footnote 2), without which a stays unused.

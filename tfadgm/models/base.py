@@ -99,6 +99,9 @@ class DeepGenerativeModel(Terms, Questions, keras.Model):
         """The factorisation as it is written in papers, two lines."""
         return factorisation.formula(self.p, self.q)
 
+    def __str__(self):
+        return self.formula
+
     # Class attributes, known before the factors are built: whether the model has a class y, and whether it answers q(y|x).
     has_class = True
     classifies = True

@@ -17,7 +17,7 @@ learnt from F, so that the labels only say what y stands for. Without labels (Ca
 
 import tensorflow as tf
 
-from tfadgm import bounds, noise
+from tfadgm import bounds, class_weights, noise
 from tfadgm.conditionals import Categorical, Gaussian, StandardNormal
 from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.models.latents import sizes
@@ -73,8 +73,12 @@ class CaGeM(DeepGenerativeModel):
 
     def _labelled_terms(self, y, inferred, log_q_y, draws, temperature):
         terms = super()._labelled_terms(y, inferred, log_q_y, draws, temperature)
-        log_p_y = bounds.average_class(bounds.cascade_class(self.p, self.q, inferred[0], log_q_y, draws))[0]
+        log_p_y = class_weights.average_class(bounds.cascade_class(self.p, self.q, inferred[0], log_q_y, draws))[0]
         return {**terms, "cascade_bound": tf.reduce_mean(tf.reduce_sum(log_p_y * y, -1))}
+
+    @property
+    def classifier_rows(self):
+        return self.num_classes if self.classifier == "cascade" else 1
 
     def classify_by_sample(self, x, draws):
         """log p(y | z1_s, x) by the cascade, or log q(y | z1_s, x), [S, B, K]."""

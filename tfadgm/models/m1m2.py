@@ -53,6 +53,10 @@ class M1M2(DeepGenerativeModel):
 
     def start_from(self, m1):
         """Takes over q(z|x) and p(x|z) of a trained M1 (or VAE) of the same networks and size of z."""
+        if "z" not in m1.q:
+            raise ValueError(
+                f"first_run: got a model of {', '.join(m1.p)}; allowed: one of z and x (m1, or vae of one layer)"
+            )
         for own, other in zip(self._of_m1(), (m1.q["z"], m1.p["x"]), strict=True):
             shapes = [tuple(w.shape) for w in own.weights], [tuple(w.shape) for w in other.weights]
             if shapes[0] != shapes[1]:

@@ -2,12 +2,17 @@
 
 import tensorflow as tf
 
-from tfadgm import bounds, noise
+from tfadgm import bounds, class_weights, noise
 from tfadgm.models import factorisation
 
 
 class Questions:
     """The part of a `DeepGenerativeModel` that answers questions about raw examples."""
+
+    @property
+    def classifier_rows(self):
+        """How many rows `classify_by_sample` computes of an example and sample: evaluation's memory is bounded by it."""
+        return 1
 
     def call(self, raw):
         """Returns q(y|x) for raw examples, [B, K] (the mean of the first latent for models without a class)."""
@@ -22,30 +27,36 @@ class Questions:
 
     def classify(self, x, draws):
         """log q(y|x), [B, K], for x [1, B, D]: the logarithm of its mean over the draws of what comes before y."""
-        return bounds.average_class(self.classify_by_sample(x, draws))[0]
+        return class_weights.average_class(self.classify_by_sample(x, draws))[0]
 
     def classify_by_sample(self, x, draws):
         """log q(y | a_s, x), [S, B, K] (S is 1 where nothing is drawn before y), for x [1, B, D]."""
         _, _, log_q_y = bounds.infer_class(self.q, x, draws)
         return log_q_y
 
-    def elbo(self, raw, seed, observation_seed=None):
-        """-U(x) <= log p(x) with one sample and y enumerated, [B]: the paper's bound at temperature 1."""
-        x = self.preprocess.observation(raw, observation_seed)[tf.newaxis]
+    def _observed(self, raw, observed):
+        return (self.preprocess.observation(raw) if observed is None else observed)[tf.newaxis]
+
+    def elbo(self, raw, seed, observed=None):
+        """-U(x) <= log p(x) with one sample and y enumerated, [B]: the paper's bound at temperature 1.
+
+        Here and below x is `observed`, [B, D], or raw examples without noise: binary data rounded.
+        """
+        x = self._observed(raw, observed)
         draws = self._draws(x, seed, samples=1)
         if not self.has_class:
             return bounds.mean_bound(bounds.marginal_log_weight(self.p, self.q, x, draws))
         values, log_q, log_q_y = bounds.infer_class(self.q, x, draws)
         return bounds.unlabelled_bound(self.p, self.q, (values, log_q), log_q_y, draws)
 
-    def log_weights(self, raw, seed, samples, observation_seed=None):
+    def log_weights(self, raw, seed, samples, observed=None):
         """log of `samples` unbiased estimates of p(x), [S, B]; `bounds.importance_bound` of them bounds log p(x)."""
-        x = self.preprocess.observation(raw, observation_seed)[tf.newaxis]
+        x = self._observed(raw, observed)
         return bounds.marginal_log_weight(self.p, self.q, x, self._draws(x, seed, samples=samples))
 
-    def class_log_weights(self, raw, seed, samples, observation_seed=None):
+    def class_log_weights(self, raw, seed, samples, observed=None):
         """log of `samples` unbiased estimates of p(x, y) for every class, [K, S, B]: for Bayes' rule."""
-        x = self.preprocess.observation(raw, observation_seed)[tf.newaxis]
+        x = self._observed(raw, observed)
         return bounds.class_log_weight(self.p, self.q, x, self._draws(x, seed, samples=samples))
 
     def encode(self, raw, y=None):

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from tfadgm import bounds, noise
+from tfadgm import bounds, class_weights, noise
 
 
 class Terms:
@@ -82,13 +82,13 @@ class Terms:
         many = draws.replace(samples=objective.classifier_samples or objective.samples)
         values, log_q, log_q_y = bounds.infer_class(self.q, x, many, stop_gradient)
         if objective.classifier_samples is not None or objective.importance_weighted:
-            log_q_y = bounds.average_class(log_q_y)
+            log_q_y = class_weights.average_class(log_q_y)
         log_q = {name: term[..., : objective.samples, :] for name, term in log_q.items()}
         return (bounds.first_samples(values, objective.samples), log_q), log_q_y, draws
 
     def _labelled_terms(self, y, inferred, log_q_y, draws, temperature):
         classification = bounds.classification_bound(log_q_y, y)
-        correct = tf.equal(tf.argmax(bounds.average_class(log_q_y)[0], -1), tf.argmax(y, -1))
+        correct = tf.equal(tf.argmax(class_weights.average_class(log_q_y)[0], -1), tf.argmax(y, -1))
         terms = {
             "classification_bound": tf.reduce_mean(classification),
             "labelled_accuracy": tf.reduce_mean(tf.cast(correct, tf.float32)),

@@ -8,8 +8,12 @@ Gemp, Parente and Mahadevan, "Inverting VAEs for improved generative accuracy", 
     forward   log p(x,y) >= J_f^l = E_{q(z|x,y)} [log p(x|y,z) - log q(z|x,y) + log p(y) + log p(z)]    (eq. 3)
               log p(x)   >= J_f^u = E_{q(y,z|x)} [log p(x|y,z) - log q(y,z|x) + log p(y) + log p(z)]    (eq. 4)
     reverse   log q(y,z) >= J_r^u = E_{p(x|y,z)} [log q(y|x) + log q(z|x,y) - log p(x|y,z) + log q(x)]  (eq. 17)
-    maximised: J_f^l + J_f^u + J_r^u - alpha_f^d J_f^d - alpha_r^d J_r^d                                (eq. 8)
+    maximised: alpha_f (J_f^l + J_f^u) + alpha_r J_r^u - alpha_f^d J_f^d - alpha_r^d J_r^d              (eq. 8)
     J_f^d = -log q(y|x),  J_r^d = |x' - x|^2 with x' ~ p(x|y,z), z ~ p(z), of labelled examples         (eq. 7, algorithm 1)
+    log q(x,y) >= J_r^l = E_{p(z)} [log q(y|x) + log q(z|x,y) + log q(x) - log p(z)], times alpha_r     (algorithm 1)
+
+alpha_f and alpha_r are 1 in eq. 8 and named in algorithm 1, which alone has J_r^l: the paper does not write it out; here it
+is the bound of the inverse where x and y are given (`labelled_reverse`, off as in eq. 6 and 8).
 
 Unfeatured labels are all classes in turn, and a z with each is drawn afresh in every step; with p(z) uniform eq. 5, where z
 is latent, differs from eq. 17 by a constant. The authors' code keeps ten fixed pairs, leaves log q(z|x,y) out of eq. 17, and
@@ -22,7 +26,7 @@ import math
 
 import tensorflow as tf
 
-from tfadgm import bounds, noise
+from tfadgm import batch_norm, bounds, class_weights, noise
 from tfadgm.conditionals import Categorical, RelaxedCategorical, SquashedGaussian, Uniform, UniformCategorical
 from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.models.latents import sizes
@@ -40,8 +44,9 @@ class UntappedOptions:
       class_draw: y in J_f^u. "gumbel": a Gumbel-softmax sample, and the entropy of q(y|x) exactly. "concrete": such a
         sample, and its own density (the authors' code). "enumerate": the sum over y.
       gumbel_temperature: of these samples (1 in the authors' code).
-      reverse: whether there is J_r^u; without it and with x_weight 0 the model is M2.
-      class_weight, x_weight: alpha_f^d and alpha_r^d, relative to means per example.
+      forward_weight, reverse_weight: alpha_f and alpha_r; with reverse_weight and x_weight 0 the model is M2.
+      class_weight, x_weight: alpha_f^d and alpha_r^d; all four weigh means per example.
+      labelled_reverse: whether there is J_r^l.
     """
 
     z_range: tuple = (-1.5, 1.5)
@@ -49,9 +54,11 @@ class UntappedOptions:
     hidden_z: tuple | None = None
     class_draw: str = "gumbel"
     gumbel_temperature: float = 1.0
-    reverse: bool = True
+    forward_weight: float = 1.0
+    reverse_weight: float = 1.0
     class_weight: float = 10.0
     x_weight: float = 0.1
+    labelled_reverse: bool = False
 
     def __post_init__(self):
         for name in ("z_range", "hidden_y", "hidden_z"):
@@ -63,7 +70,7 @@ class UntappedOptions:
             raise ValueError(f"z_range: got {self.z_range}; allowed: two numbers, low < high")
         if not self.gumbel_temperature > 0:
             raise ValueError(f"gumbel_temperature: got {self.gumbel_temperature}; allowed: greater than 0")
-        for name in ("class_weight", "x_weight"):
+        for name in ("forward_weight", "reverse_weight", "class_weight", "x_weight"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name}: got {getattr(self, name)}; allowed: at least 0")
 
@@ -102,11 +109,14 @@ class Untapped(DeepGenerativeModel):
 
     @property
     def term_weights(self):
-        weights = super().term_weights
+        options = self.options
+        weights = {name: options.forward_weight * weight for name, weight in super().term_weights.items()}
         if self.learns_from_labels:
-            weights |= {"classification_bound": self.options.class_weight, "x_bound": self.options.x_weight}
-        if self.options.reverse:
-            weights["reverse_bound"] = 1.0
+            weights |= {"classification_bound": options.class_weight, "x_bound": options.x_weight}
+        if options.reverse_weight > 0:
+            weights["reverse_bound"] = options.reverse_weight
+            if self.learns_from_labels and options.labelled_reverse:
+                weights["labelled_reverse_bound"] = options.reverse_weight
         return weights
 
     def _labelled_terms(self, y, inferred, log_q_y, draws, temperature):
@@ -114,16 +124,21 @@ class Untapped(DeepGenerativeModel):
         x, seed = inferred[0]["x"], noise.fold(draws.seed, "reverse")
         z = self.unfeatured(tf.shape(y)[0], seed)["z"]
         drawn, _ = self._draw_x({"y": y[tf.newaxis], "z": z}, seed)
-        return {**terms, "x_bound": -tf.reduce_mean(tf.reduce_sum(tf.math.squared_difference(drawn, x), -1))}
+        terms["x_bound"] = -tf.reduce_mean(tf.reduce_sum(tf.math.squared_difference(drawn, x), -1))
+        if "labelled_reverse_bound" in self.term_weights:
+            values = {"x": x, "y": y[tf.newaxis], "z": z}
+            terms["labelled_reverse_bound"] = tf.reduce_mean(self.labelled_reverse_bound(values))
+        return terms
 
     def _unlabelled_terms(self, inferred, log_q_y, draws, temperature):
         if self.options.class_draw == "enumerate":
             terms = super()._unlabelled_terms(inferred, log_q_y, draws, temperature)
         else:
             terms = {"unlabelled_bound": self._relaxed_bound(inferred[0]["x"], log_q_y, draws, temperature)}
-        if self.options.reverse:
+        if "reverse_bound" in self.term_weights:
             seed = noise.fold(draws.seed, "reverse")
-            terms["reverse_bound"] = tf.reduce_mean(self.reverse_bound(self.unfeatured(draws.batch, seed), seed))
+            with batch_norm.unrecorded_moments():  # those of real examples are what a test example needs
+                terms["reverse_bound"] = tf.reduce_mean(self.reverse_bound(self.unfeatured(draws.batch, seed), seed))
         return terms
 
     def _relaxed_bound(self, x, log_q_y, draws, temperature):
@@ -134,7 +149,9 @@ class Untapped(DeepGenerativeModel):
         values, log_q = bounds.follow({"z": self.q["z"]}, {"x": x, "y": tf.exp(log_y)}, draws)
         f = bounds.log_weight(self.p, values, log_q, temperature)
         concrete = self.options.class_draw == "concrete"
-        of_y = -relaxed.simplex_log_prob(distribution, log_y) if concrete else bounds.entropy(log_q_y)
+        of_y = class_weights.entropy(log_q_y)
+        if concrete:  # log p(y) + log K! is the density of a uniform y on the simplex, (K - 1)!
+            of_y = math.lgamma(self.num_classes + 1) - relaxed.simplex_log_prob(distribution, log_y)
         return tf.reduce_mean(self._reduce_samples()(f)) + temperature * tf.reduce_mean(of_y)
 
     def unfeatured(self, batch, seed):
@@ -149,8 +166,16 @@ class Untapped(DeepGenerativeModel):
     def reverse_bound(self, values, seed):
         """J_r^u <= log q(y, z) with one sample of x, [1, B], of y and z in `values` (eq. 17)."""
         x, log_p_x = self._draw_x(values, seed)
-        log_q = self.q["y"].log_prob({"x": x}, values["y"]) + self.q["z"].log_prob({"x": x, "y": values["y"]}, values["z"])
-        return log_q - log_p_x - self.preprocess.size * math.log(2)
+        return self._log_q({**values, "x": x}) - log_p_x
+
+    def labelled_reverse_bound(self, values):
+        """J_r^l <= log q(x, y) with one z ~ p(z), [1, B], of x, y and z in `values` (algorithm 1)."""
+        return self._log_q(values) - self.p["z"].log_prob(values, values["z"])
+
+    def _log_q(self, values):
+        """log q(x, y, z) = log q(x) + log q(y|x) + log q(z|x, y), [1, B]."""
+        log_q_x = -self.preprocess.size * math.log(2)
+        return log_q_x + sum(self.q[name].log_prob(values, values[name]) for name in ("y", "z"))
 
     def _draw_x(self, values, seed):
         """Returns a straight-through sample x ~ p(x|y,z), whose gradient is that of its mean, and its log-density."""

@@ -5,6 +5,7 @@ those of the SavedModel but for rounding; a file that agrees with the model on l
 kept.
 """
 
+import contextlib
 import importlib.util
 import pathlib
 import warnings
@@ -36,7 +37,7 @@ def save(model, directory, kind, examples, samples=100, quantise="none"):
 
     Args:
       model: a `DeepGenerativeModel` that classifies.
-      directory: created if needed.
+      directory: created if needed, and then removed again after a failure.
       kind: "litert" or "onnx".
       examples: raw examples to compare on, such as the test set.
       samples: draws of the latents before y.
@@ -51,6 +52,7 @@ def save(model, directory, kind, examples, samples=100, quantise="none"):
     """
     _check(model, kind, quantise)
     path = pathlib.Path(directory) / FILES[kind]
+    made = [folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"unfinished-{path.name}")
     classifier = Probabilities(model, samples)
@@ -63,8 +65,12 @@ def save(model, directory, kind, examples, samples=100, quantise="none"):
                 f"{found['examples']} examples; allowed: at least {AGREEMENT:.1%}"
             )
         unfinished.replace(path)
-    finally:
+    except BaseException:
         unfinished.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # another program has written there
+            for folder in made:
+                folder.rmdir()
+        raise
     return path, found
 
 

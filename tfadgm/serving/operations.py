@@ -10,6 +10,7 @@ All are written anew by every export.
 """
 
 import json
+import os
 import pathlib
 
 IMAGE = "tensorflow/serving:latest"
@@ -66,14 +67,21 @@ def write(base, model_name, example):
     directory.mkdir(exist_ok=True)
     names = beside(base) | {base.name: model_name}
     models = "".join(MODEL.format(name=name, directory=own, mount=MOUNT) for own, name in sorted(names.items()))
-    (directory / "model.config").write_text(f"model_config_list {{\n{models}}}\n")
-    (directory / "batching.config").write_text(BATCHING.format(mount=MOUNT))
-    (directory / "monitoring.config").write_text(MONITORING)
-    command = directory / "serve.sh"
-    command.write_text(COMMAND.format(grpc=GRPC_PORT, rest=REST_PORT, mount=MOUNT, image=IMAGE))
-    command.chmod(0o755)
-    (directory / f"{model_name}.json").write_text(json.dumps({"instances": [example.tolist()]}) + "\n")
+    _replace(directory / "model.config", f"model_config_list {{\n{models}}}\n")
+    _replace(directory / "batching.config", BATCHING.format(mount=MOUNT))
+    _replace(directory / "monitoring.config", MONITORING)
+    _replace(directory / "serve.sh", COMMAND.format(grpc=GRPC_PORT, rest=REST_PORT, mount=MOUNT, image=IMAGE), 0o755)
+    _replace(directory / f"{model_name}.json", json.dumps({"instances": [example.tolist()]}) + "\n")
     return directory
+
+
+def _replace(path, text, mode=None):
+    """Writes text under a temporary name and renames it: a server polls model.config and must never read half of it."""
+    temporary = path.with_name(f"{path.name}.writing")
+    temporary.write_text(text)
+    if mode is not None:
+        temporary.chmod(mode)
+    os.replace(temporary, path)
 
 
 def beside(base):

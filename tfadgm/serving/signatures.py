@@ -29,7 +29,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from tfadgm import bounds, noise
+from tfadgm import bounds, class_weights, noise
 from tfadgm.serving import inputs
 
 CLASSIFY_METHOD, REGRESS_METHOD = "tensorflow/serving/classify", "tensorflow/serving/regress"
@@ -47,7 +47,7 @@ def log_class_probs_by_sample(model, raw, samples):
 
 def log_class_probs(model, raw, samples):
     """log q(y|x) = log mean_s q(y|a_s, x), float32 [N, K], from `samples` draws that all rows share; raw [N, *raw_shape]."""
-    return bounds.average_class(log_class_probs_by_sample(model, raw, samples))[0]
+    return class_weights.average_class(log_class_probs_by_sample(model, raw, samples))[0]
 
 
 def uncertainty(model, raw, samples):
@@ -59,7 +59,8 @@ def uncertainty(model, raw, samples):
     Returns a dict of float32 [N]; the mutual information is 0 for a model that draws nothing before y.
     """
     log_q_y = log_class_probs_by_sample(model, raw, samples)
-    total, expected = bounds.entropy(bounds.average_class(log_q_y))[0], tf.reduce_mean(bounds.entropy(log_q_y), 0)
+    total = class_weights.entropy(class_weights.average_class(log_q_y))[0]
+    expected = tf.reduce_mean(class_weights.entropy(log_q_y), 0)
     return {"entropy": total, "expected_entropy": expected, "mutual_information": tf.maximum(total - expected, 0.0)}
 
 

@@ -1,0 +1,134 @@
+"""Tables of what was measured of the papers: a Markdown table, and a block of text per cell."""
+
+import pathlib
+import statistics
+
+from tfadgm.experiments import runner
+from tfadgm.experiments.cell import MEASURES
+
+TFDS_NAMES = {"mnist": "mnist", "svhn": "svhn_cropped", "norb": "smallnorb", "omniglot": "omniglot"}
+
+
+def status(cell, rows, data_dir=None):
+    """Returns the verdict on `rows` (see `Cell.verdict`), or "not run", or "data not available"."""
+    if rows:
+        return cell.verdict(rows)
+    name = cell.dataset.partition(":")[0]
+    if data_dir and name == "freyface" and not runner.frey_file(data_dir).exists():
+        return "data not available"
+    tfds = TFDS_NAMES.get(name)
+    if data_dir and tfds and not any(pathlib.Path(data_dir).expanduser().glob(f"{tfds.partition('_')[0]}*")):
+        return "data not available"
+    return "not run"
+
+
+def largest_budget(rows):
+    """Returns the rows of the largest budget that was recorded."""
+    most = max((row["minutes"] or 0.0 for row in rows), default=None)
+    return [row for row in rows if (row["minutes"] or 0.0) == most]
+
+
+def against(cell, control, records):
+    """Returns (mean, standard error, pairs) of a cell's values less its control's, over the seeds that both have.
+
+    None if they have no seed of the same budget; the standard error is None for one seed.
+    """
+    ours, theirs = (largest_budget(runner.rows_of(c, records)) for c in (cell, control))
+    values = {(row["seed"], row["minutes"]): row["value"] for row in theirs}
+    found = [row["value"] - values[key] for row in ours if (key := (row["seed"], row["minutes"])) in values]
+    if not found:
+        return None
+    return statistics.mean(found), statistics.stdev(found) / len(found) ** 0.5 if len(found) > 1 else None, len(found)
+
+
+def table(cells, records, data_dir=None):
+    """Returns the lines of a Markdown table of `cells` (name to `Cell`), the rows of their largest budgets, and notes."""
+    lines = ["| cell | source | paper | here | seeds | minutes | status |", "|---|---|---|---|---|---|---|"]
+    notes = []
+    for cell in cells.values():
+        rows = largest_budget(runner.rows_of(cell, records))
+        seeds = ", ".join(str(row["seed"]) for row in rows) or "-"
+        source = f"{cell.source} ({_measure(cell)})".replace("|", "\\|")
+        here, found = _here(rows), status(cell, rows, data_dir)
+        lines.append(f"| {cell.name} | {source} | {_paper(cell)} | {here} | {seeds} | {_minutes(rows)} | {found} |")
+        about = [*_further(cell, rows, cells, records), *([cell.note] if cell.note else [])]
+        if rows and about:
+            notes.append(f"- {cell.name}: {'; '.join(about)}.")
+    return lines + (["", *notes] if notes else [])
+
+
+def blocks(cells, records, data_dir=None):
+    """Returns the lines of a listing of `cells` (name to `Cell`), some lines for each, all budgets."""
+    lines = []
+    for cell in cells.values():
+        rows = runner.rows_of(cell, records)
+        lines += ["", f"{cell.name}: {status(cell, largest_budget(rows), data_dir)}", f"  {cell.source}"]
+        if cell.run:
+            lines.append(f"  reads the run of {cell.run}")
+        if cell.figures:
+            lines.append(f"  figures: {', '.join(cell.figures)}")
+        what = " on ".join(part for part in (cell.model, cell.dataset) if part)
+        budget = "" if cell.minutes is None else f"; {cell.minutes:g} minutes by default"
+        lines.append(f"  {what}; {_measure(cell)}; paper: {_paper(cell)}{budget}")
+        for minutes in dict.fromkeys(row["minutes"] for row in rows):
+            own = [row for row in rows if row["minutes"] == minutes]
+            seeds = ", ".join(str(row["seed"]) for row in own)
+            machine = f"{own[0]['cores']} cores of {own[0]['processor']}"
+            lines.append(f"  here: {_here(own)} (seeds {seeds}; minutes: {_minutes(own)}; {machine})")
+        about = [*_further(cell, largest_budget(rows), cells, records), *([cell.note] if cell.note else [])]
+        lines += [f"  {text}" for text in about] + [f"  {runner.command(cell)}"]
+    return lines[1:]
+
+
+def _measure(cell):
+    return f"{cell.measure.replace('_', ' ')}, {MEASURES[cell.measure][2]}"
+
+
+def _paper(cell):
+    if cell.paper is None:
+        return "-" if cell.goal is None else f"- (goal {cell.goal:g})"
+    return f"{cell.paper:g}" + (f" +- {cell.spread:g}" if cell.spread else "")
+
+
+def _minutes(rows):
+    return f"{rows[0]['minutes']:g}" if rows and rows[0]["minutes"] is not None else "-"
+
+
+def _here(rows):
+    if not rows:
+        return "-"
+    values = [row["value"] for row in rows]
+    spread = f" +- {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.2f}{spread}"
+
+
+def _further(cell, rows, cells, records):
+    """What else is said of a measured cell: each seed, its control, what was counted, and other errors."""
+    if not rows:
+        return []
+    said = []
+    if len(rows) > 1:
+        said.append(f"each {_joined(row['value'] for row in rows)}")
+    if cell.control and (found := against(cell, cells[cell.control], records)):
+        mean, error, pairs = found
+        spread = "" if error is None else f" +- {error:.2f}"
+        said.append(f"less {cell.control}: {mean:+.2f}{spread} ({pairs} seeds, standard error)")
+    if all("digits_found" in row for row in rows):
+        said.append(f"digits with a dimension of their own: {', '.join(str(row['digits_found']) for row in rows)} of 5")
+    if cell.measure == "log_density":
+        error = statistics.mean(row.get("stderr", 0.0) for row in rows)
+        samples, examples = (rows[0].get(f"log_density_{name}") for name in ("samples", "examples"))
+        said.append(f"{samples} samples, {examples} examples, standard error over these {error:.2f}")
+        if all("test_error" in row for row in rows):
+            said.append(f"test error {_joined(100 * row['test_error'] for row in rows)}%")
+    if cell.measure == "bayes_error":
+        said += [
+            f"seed {row['seed']}: q(y|x) on the same examples {100 * row['q_error']:.2f}%, ECE {100 * row['q_ece']:.2f}% in "
+            f"{row['q_seconds']:.1f} s; Bayes' rule ECE {100 * row['bayes_ece']:.2f}% in {row['bayes_seconds']:.1f} s"
+            for row in rows
+        ]
+    return said
+
+
+def _joined(values):
+    return ", ".join(f"{value:.2f}" for value in values)
