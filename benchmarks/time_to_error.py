@@ -34,6 +34,8 @@ def main(arguments):
     from tfadgm.callbacks import read_rows
 
     rows, target = read_rows(pathlib.Path(out) / "metrics.csv"), float(options["target"])
+    if any("validation_error" not in row for row in rows):
+        sys.exit("error: model: got one without a validation error; allowed: one that classifies, with labels")
     row = first_below(rows, target / 100)
     best = min(float(r["validation_error"]) for r in rows)
     result = dict(

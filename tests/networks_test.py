@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfadgm import batch_norm, networks
+from tfadgm import batch_norm, convolutions, layers, networks
 
 SIZES = {"x": 5, "y": 3, "z": 2}
 
@@ -18,7 +18,7 @@ def _normal(*shape, seed=0):
 
 
 def _parent_sum(given="x y z", units=4):
-    layer = networks.ParentSum(given.split(), units, keras.initializers.GlorotNormal(seed=keras.random.SeedGenerator(0)))
+    layer = layers.ParentSum(given.split(), units, keras.initializers.GlorotNormal(seed=keras.random.SeedGenerator(0)))
     layer.build_from(SIZES)
     for i, weight in enumerate(layer.weights):
         weight.assign(_normal(*weight.shape, seed=i))
@@ -75,7 +75,7 @@ def test_a_trunk_is_dense_and_activation_by_turns():
 @pytest.mark.parametrize("shape", [(7,), (2, 7), (3, 2, 7)])
 @pytest.mark.parametrize("use_bias", [True, False])
 def test_dense_equals_keras_dense(shape, use_bias):
-    ours = networks.Dense(4, use_bias=use_bias, bias_initializer="ones")
+    ours = layers.Dense(4, use_bias=use_bias, bias_initializer="ones")
     theirs = keras.layers.Dense(4, use_bias=use_bias)
     ours.build((None, 5))
     theirs.build((None, 5))
@@ -86,7 +86,7 @@ def test_dense_equals_keras_dense(shape, use_bias):
 
 
 def test_dense_keeps_the_known_axes_of_a_batch_of_unknown_size():
-    dense = networks.Dense(4)
+    dense = layers.Dense(4)
     dense.build((None, 5))
 
     @tf.function(input_signature=[tf.TensorSpec([3, None, 5])])
@@ -101,7 +101,7 @@ def test_dense_keeps_the_known_axes_of_a_batch_of_unknown_size():
 
 @pytest.mark.parametrize(("activation", "variance"), [("relu", 2.0), ("leaky_relu", 2.0), ("tanh", 1.0), ("softplus", 1.0)])
 def test_the_hidden_initializer_is_glorot_normal_with_the_gain_of_the_activation(activation, variance):
-    kernel = keras.initializers.get(networks.hidden_initializer(activation))((300, 100))
+    kernel = keras.initializers.get(layers.hidden_initializer(activation))((300, 100))
     np.testing.assert_allclose(np.var(kernel), variance * 2 / (300 + 100), rtol=0.05)
 
 
@@ -250,9 +250,9 @@ def test_a_scope_ends_when_it_raises():
 CONV = [((8, 8, 1), (3, 5)), ((8, 4, 3), (4,)), ((8, 8, 2), (2, 3, 4))]
 
 
-def _conv(shape, filters, parameters=1):
-    network = networks.Network(hidden=(6,), trunk="conv", filters=filters, image_shape=shape)
-    encoder, head = networks.ConvEncoder(network), networks.ConvHead(network, parameters)
+def _conv(shape, filters, parameters=1, **options):
+    network = networks.Network(hidden=(6,), trunk="conv", filters=filters, image_shape=shape, **options)
+    encoder, head = convolutions.ConvEncoder(network), convolutions.ConvHead(network, parameters)
     encoder.build((None, int(np.prod(shape))))
     head.build((None, encoder.units))
     return encoder, head
@@ -286,6 +286,28 @@ def test_convolutions_treat_each_row_alone():
     encoder, head = _conv((4, 4, 1), (2, 3), 2)
     x = _normal(2, 3, 16)
     np.testing.assert_allclose(head(encoder(x))[1, 2], head(encoder(x[1:, 2:]))[0, 0], rtol=1e-4, atol=1e-5)
+
+
+def test_batch_norm_of_maps_has_the_moments_of_each_channel_over_examples_and_positions():
+    encoder, _ = _conv((8, 8, 2), (3, 5), batch_norm=True)
+    updates, x = [], _normal(1, 7, 128)
+    with batch_norm.batch_moments(updates):
+        encoder(x)
+    maps = encoder.convolutions[0](tf.reshape(x, [7, 8, 8, 2])).numpy()
+    assert [layer for layer, _, _ in updates] == encoder.norms
+    np.testing.assert_allclose(updates[0][1], maps.mean((0, 1, 2)), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(updates[0][2], maps.var((0, 1, 2)), rtol=1e-4, atol=1e-5)
+    assert updates[1][1].shape == (5,)
+
+
+def test_batch_norm_of_maps_under_one_hot_weights_is_that_of_the_labelled_pass():
+    _, head = _conv((8, 8, 1), (3, 5), batch_norm=True)
+    y, hidden = np.array([2, 0, 1, 1, 0, 2]), _normal(3, 1, 6, 2 * 2 * 5)
+    with batch_norm.batch_moments():
+        with batch_norm.weighted_moments(tf.one_hot(y, 3, axis=0)[:, tf.newaxis]):
+            enumerated = head(hidden).numpy()
+        labelled = head(tf.constant(hidden.numpy()[y, 0, np.arange(6)])[tf.newaxis])
+    np.testing.assert_allclose(enumerated[y, 0, np.arange(6)], labelled[0], rtol=1e-4, atol=1e-5)
 
 
 def test_a_convolutional_head_writes_all_first_parameters_then_all_second_ones():

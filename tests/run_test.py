@@ -165,6 +165,7 @@ def test_a_run_of_older_settings_goes_on_and_one_of_unknown_settings_is_refused(
     path = tmp_path / "old" / "config.json"
     config = json.loads(path.read_text())
     del config["settings"]["adam_epsilon"]
+    config["settings"]["retired"] = None  # an option of former times that was not set
     path.write_text(json.dumps(config))
     assert run.train(tiny(), tmp_path / "old", quiet=True)["elbo"] == pytest.approx(results["elbo"])
     assert run_directory.Run.open(tmp_path / "old").settings.adam_epsilon == 1e-7

@@ -101,12 +101,17 @@ class BatchNorm(keras.layers.Layer):
 
 
 def _weighted_mean_and_variance(h, weights):
-    """Returns the mean and variance of `h` [..., units] under `weights` [K, S, B] (None: equal weights)."""
+    """Returns the mean and variance of `h` [..., units] under `weights` [K, S, B] (None: equal weights).
+
+    h is [K, S, B, units], or [K, S, B, positions, units] of maps; with fewer axes it has no class.
+    """
     if weights is None or h.shape.rank < 4:  # without a class axis, sum_y q(y|x) = 1: all weights are equal
         return tf.nn.moments(h, list(range(h.shape.rank - 1)))
     for axis in range(3):  # what h does not depend on
         if h.shape[axis] == 1:
             weights = tf.reduce_sum(weights, axis, keepdims=True)
+    if h.shape.rank == 5:
+        weights = weights[..., tf.newaxis]
     weights = tf.broadcast_to(weights, tf.shape(h)[:-1])
     weights = tf.reshape(weights / tf.reduce_sum(weights), [1, -1])
     rows = tf.reshape(h, [-1, h.shape[-1]])

@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfadgm import bijectors, networks, noise
+from tfadgm import bijectors, layers, networks, noise
 
 tfd, tfb = tfp.distributions, tfp.bijectors
 
@@ -35,7 +35,7 @@ class Conditional(keras.layers.Layer):
             self.head = self._make_head()
 
     def _make_head(self, initializer="glorot_normal"):
-        return networks.Dense(self.units * self.parameters_per_unit, kernel_initializer=initializer, name="head")
+        return layers.Dense(self.units * self.parameters_per_unit, kernel_initializer=initializer, name="head")
 
     def build_from(self, sizes):
         """Creates the weights; `sizes` maps each parent's name to its number of units."""
@@ -197,7 +197,7 @@ class PlanarFlow(Gaussian):
     def _make_head(self):
         # Small, so that the flows start near the identity.
         size = 2 * self.units + self.flows * (2 * self.units + 1)
-        return networks.Dense(size, kernel_initializer=keras.initializers.RandomNormal(stddev=1e-2), name="head")
+        return layers.Dense(size, kernel_initializer=keras.initializers.RandomNormal(stddev=1e-2), name="head")
 
     def distribution(self, values):
         sizes = [self.units] * (2 + 2 * self.flows) + [1] * self.flows

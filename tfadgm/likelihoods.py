@@ -6,13 +6,14 @@ All are over x [..., D]; see `conditionals.py` for the leading axes.
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfadgm import networks
+from tfadgm import convolutions
 from tfadgm.conditionals import Conditional, Gaussian
 
 tfd, tfb = tfp.distributions, tfp.bijectors
 
 # Floor of the log-variance of a Gaussian p(x|.). The papers' code has none, and the likelihood of a pixel that never
-# changes is then unbounded; exp(-7) is a standard deviation of 0.03 in units of the scaled data.
+# changes is then unbounded. A variance of exp(-7) is a standard deviation of 0.03 in units of the scaled data: 7.7 levels
+# of 256 where these are scaled to [0, 1], so that log p(x|z) is at most 2.6 nats per pixel there.
 LOG_VARIANCE_FLOOR = -7.0
 
 
@@ -21,7 +22,7 @@ class Likelihood(Conditional):
 
     def _make_head(self, *args):
         if self.network.trunk == "conv":
-            return networks.ConvHead(self.network, self.parameters_per_unit, name="head")
+            return convolutions.ConvHead(self.network, self.parameters_per_unit, name="head")
         return super()._make_head(*args)
 
     def expected(self, distribution):

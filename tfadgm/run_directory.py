@@ -49,6 +49,7 @@ class Run:
             raise ValueError(f"run: {path} is no directory; allowed: a directory that bin/train made")
         config = read_json(path / "config.json")
         given = _of_config(path / "config.json", config, "settings", "model_config", "class_names", "git_revision")
+        given = {name: value for name, value in given.items() if value is not None or name in _DEFAULTS}
         unknown = [name for name in given if name not in _DEFAULTS]
         if unknown:
             told = "allowed: those that bin/train --help lists"

@@ -8,11 +8,12 @@ import dataclasses
 import math
 
 from tfadgm import registry
+from tfadgm.layers import ACTIVATIONS
 from tfadgm.likelihoods import LIKELIHOODS
 from tfadgm.models.adgm import AUX_GRADIENTS, AUXILIARIES
 from tfadgm.models.cagem import CLASSIFIERS as CASCADE_CLASSIFIERS
 from tfadgm.models.untapped import CLASS_DRAWS
-from tfadgm.networks import ACTIVATIONS, TRUNKS
+from tfadgm.networks import TRUNKS
 from tfadgm.svm import KINDS as FEATURE_CLASSIFIERS
 
 
@@ -184,6 +185,8 @@ class Settings:
                 raise ValueError(f"{name}: got {getattr(self, name)}; allowed: sizes greater than 0")
         if self.labels is not None and self.labels < 0:
             raise ValueError(f"labels: got {self.labels}; allowed: none, or at least 0")
+        if self.trunk == "conv" and self.min_column_std:
+            raise ValueError(f"min_column_std: got {self.min_column_std} with trunk conv; allowed: none (all pixels)")
         if self.clusters is not None and self.labels != 0:
             raise ValueError(f"clusters: got {self.clusters} with labels {self.labels}; allowed: none, or labels 0")
         for name in ("validation", "warmup_epochs", "beta", "labelled_weight", "checkpoint_seconds"):

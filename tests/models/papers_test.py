@@ -126,17 +126,29 @@ def test_m2_eq_6_and_7(mean_latents):
     _check(model, total)
 
 
-@pytest.mark.parametrize("name", ["adgm", "sdgm"])
-def test_adgm_and_sdgm_eq_11_and_25(name, mean_latents):
-    model, x = _make(name, dim_z=3, dim_a=2), _raw()
-    p, q = model.p, model.q
-    a = mean(q["a"], x=x)
+ADGMS = {
+    "adgm": {},
+    "sdgm": {},
+    "adgm, a sees x": dict(a_sees_x=True),
+    "adgm, uninformed": dict(auxiliary="uninformed"),
+    "adgm, deterministic": dict(auxiliary="deterministic"),
+}
+
+
+@pytest.mark.parametrize("name", ADGMS)
+def test_adgm_and_sdgm_eq_11_and_25_and_the_variants_of_a(name, mean_latents):
+    model, x, options = _make(name.partition(",")[0], dim_z=3, dim_a=2, **ADGMS[name]), _raw(), ADGMS[name]
+    p, q, auxiliary = model.p, model.q, options.get("auxiliary", "informed")
+    a = _parameters(q["a"], x=x) if auxiliary == "deterministic" else mean(q["a"], x=x)
     seen, log_q_y, total = {"a": a} if name == "sdgm" else {}, categorical(q["y"], a=a, x=x), 0.0
     for k in range(K):
         y = one_hot(k)
         z = mean(q["z"], a=a, x=x, y=y)
-        f = bernoulli(p["x"], x, y=y, z=z, **seen) + gaussian(p["a"], a, y=y, z=z) - np.log(K) + standard(z)
-        f -= gaussian(q["a"], a, x=x) + gaussian(q["z"], z, a=a, x=x, y=y)
+        f = bernoulli(p["x"], x, y=y, z=z, **seen) - np.log(K) + standard(z) - gaussian(q["z"], z, a=a, x=x, y=y)
+        if auxiliary == "informed":
+            f += gaussian(p["a"], a, y=y, z=z, **({"x": x} if options else {})) - gaussian(q["a"], a, x=x)
+        elif auxiliary == "uninformed":
+            f += standard(a) - gaussian(q["a"], a, x=x)
         total += np.exp(log_q_y[:, k]) * (f - log_q_y[:, k])
     _check(model, total)
 
@@ -180,7 +192,7 @@ def _squashed(factor, low, high, **parents):
 
 def test_untapped_eq_3_and_4_with_y_enumerated(mean_latents):
     low, high = -1.5, 1.5
-    options = UntappedOptions(class_draw="enumerate", reverse=False)
+    options = UntappedOptions(class_draw="enumerate", reverse_weight=0.0)
     model, x = _make("untapped", dim_z=2, options=options, objective=Objective(labelled_weight=1.0)), _raw()
     p, q = model.p, model.q
     log_q_y, f = categorical(q["y"], x=x), np.zeros([B, K])
@@ -192,3 +204,40 @@ def test_untapped_eq_3_and_4_with_y_enumerated(mean_latents):
     terms = model.terms({"labelled": (_raw(), tf.constant(y)), "unlabelled": _raw()}, SEED)
     np.testing.assert_allclose(terms["labelled_bound"], f[np.arange(B), y].mean(), rtol=1e-5)
     np.testing.assert_allclose(terms["classification_bound"], log_q_y[np.arange(B), y].mean(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("class_draw", ["gumbel", "concrete"])
+def test_untapped_eq_4_with_a_relaxed_class(class_draw, mean_latents):
+    low, high, warm = -1.5, 1.5, 0.7
+    model, x = _make("untapped", options=UntappedOptions(class_draw=class_draw, gumbel_temperature=warm)), _raw()
+    p, q = model.p, model.q
+    log_q_y = categorical(q["y"], x=x)
+    log_y = log_q_y / warm - logsumexp(log_q_y / warm, -1, keepdims=True)
+    y = np.exp(log_y).astype("float32")
+    z, log_q_z = _squashed(q["z"], low, high, x=x, y=y)
+    bound = bernoulli(p["x"], x, y=y, z=z) - 2 * np.log(high - low) - log_q_z
+    if class_draw == "gumbel":
+        bound += -np.log(K) - (np.exp(log_q_y) * log_q_y).sum(1)
+    else:  # Maddison et al., eq. 23, without its factor (K - 1)!, which is the density of a uniform y too
+        density = (K - 1) * np.log(warm) + (log_q_y - (warm + 1) * log_y).sum(1) - K * logsumexp(log_q_y - warm * log_y, 1)
+        bound -= density
+    terms = model.terms({"labelled": (_raw(), tf.zeros(B, tf.int32)), "unlabelled": _raw()}, SEED)
+    np.testing.assert_allclose(terms["unlabelled_bound"], bound.mean(), rtol=1e-5)
+
+
+def test_untapped_eq_7_and_17_at_a_given_x(monkeypatch):
+    low, high = -1.5, 1.5
+    model, x = _make("untapped"), _raw()
+    p, q = model.p, model.q
+    y, z = np.eye(K)[[0, 1, 2, 0, 1]].astype("float32"), np.random.default_rng(5).uniform(-1, 1, (B, 2)).astype("float32")
+    values = {"y": tf.constant(y[None]), "z": tf.constant(z[None])}
+    log_p_x = bernoulli(p["x"], x, y=y, z=z)
+    monkeypatch.setattr(model, "_draw_x", lambda *_: (tf.constant(x[None]), p["x"].log_prob(values, tf.constant(x[None]))))
+    mu, v = np.split(_parameters(q["z"], x=x, y=y), 2, -1)
+    s = (z - low) / (high - low)
+    log_q_z = scipy.stats.norm.logpdf(np.log(s / (1 - s)), mu, np.exp(v / 2)) - np.log((high - low) * s * (1 - s))
+    expected = (categorical(q["y"], x=x) * y).sum(1) + log_q_z.sum(1) - log_p_x - D * np.log(2)
+    np.testing.assert_allclose(model.reverse_bound(values, SEED)[0], expected, rtol=1e-4)
+    labels = tf.constant(y.argmax(1)[::-1].copy())
+    terms = model.terms({"labelled": (1 - x, labels), "unlabelled": x}, SEED)
+    np.testing.assert_allclose(terms["x_bound"], -D, rtol=1e-6)  # every pixel of x is wrong
