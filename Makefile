@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python
 DATA ?= $(HOME)/tensorflow_datasets
-CELLS = maaloe2016-table1-vae maaloe2016-table1-avae-1 maaloe2016-table1-avae-2 \
+CELLS = maaloe2016-table1-vae maaloe2016-table1-vae-2 maaloe2016-table1-avae-1 maaloe2016-table1-avae-2 \
   cagem2017-table1-0-10 cagem2017-table1-100
 MORE_CELLS = untapped2017-section3-untapped untapped2017-section3-m2
 

@@ -83,7 +83,7 @@ def _cells():
     """The papers' cells that were run; `bin/reproduce --list` prints the others too."""
     from tfadgm.experiments import CELLS, listing, runner
 
-    found = {name: cell for name, cell in CELLS.items() if runner.rows_of(cell, RESULTS / "cells")}
+    found = {name: cell for name, cell in CELLS.items() if runner.rows_of(name, RESULTS / "cells")}
     if not found:
         return []
     title = ["## The papers' tables and figures", "", "`bin/reproduce NAME...`; the records say on what machine.", ""]

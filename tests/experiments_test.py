@@ -36,7 +36,7 @@ def test_a_cell_runs_is_recorded_and_goes_on(tmp_path):
     again = runner.run_cell(TINY, 0, None, tmp_path / "runs", tmp_path / "records")
     assert again["value"] == row["value"] and again["train_seconds"] == row["train_seconds"]  # a finished run is kept
     runner.run_cell(TINY, 1, None, tmp_path / "runs", tmp_path / "records")
-    rows = runner.rows_of(TINY, tmp_path / "records")
+    rows = runner.rows_of("tiny", tmp_path / "records")
     assert [r["seed"] for r in rows] == [0, 1]
     line = next(line for line in listing.table({"tiny": TINY}, tmp_path / "records") if line.startswith("| tiny"))
     assert "| 0, 1 |" in line and "50 +- 1" in line and f"{np.mean([r['value'] for r in rows]):.2f}" in line
@@ -115,9 +115,9 @@ def test_a_cell_is_compared_with_its_control_seed_by_seed(tmp_path):
         for c, value in ((cell, ours), (control, theirs)):
             if value is not None:
                 runner.record(c, dict(seed=seed, minutes=None, value=value, cores=2, processor="p"), tmp_path)
-    mean, error, pairs = listing.against(cell, control, tmp_path)
+    mean, error, pairs = listing.against(cell, tmp_path)
     assert (mean, pairs) == (-2.0, 2) and error == pytest.approx(2**0.5 / 2**0.5)
-    text = "\n".join(listing.blocks({"tiny": cell, "control": control}, tmp_path))
+    text = "\n".join(listing.blocks({"tiny": cell}, tmp_path))
     assert "less control: -2.00 +- 1.00 (2 seeds, standard error)" in text
 
 

@@ -28,12 +28,12 @@ def largest_budget(rows):
     return [row for row in rows if (row["minutes"] or 0.0) == most]
 
 
-def against(cell, control, records):
-    """Returns (mean, standard error, pairs) of a cell's values less its control's, over the seeds that both have.
+def against(cell, records):
+    """Returns (mean, standard error, pairs) of a cell's values less those of its control, over the seeds that both have.
 
     None if they have no seed of the same budget; the standard error is None for one seed.
     """
-    ours, theirs = (largest_budget(runner.rows_of(c, records)) for c in (cell, control))
+    ours, theirs = (largest_budget(runner.rows_of(name, records)) for name in (cell.name, cell.control))
     values = {(row["seed"], row["minutes"]): row["value"] for row in theirs}
     found = [row["value"] - values[key] for row in ours if (key := (row["seed"], row["minutes"])) in values]
     if not found:
@@ -46,12 +46,12 @@ def table(cells, records, data_dir=None):
     lines = ["| cell | source | paper | here | seeds | minutes | status |", "|---|---|---|---|---|---|---|"]
     notes = []
     for cell in cells.values():
-        rows = largest_budget(runner.rows_of(cell, records))
+        rows = largest_budget(runner.rows_of(cell.name, records))
         seeds = ", ".join(str(row["seed"]) for row in rows) or "-"
         source = f"{cell.source} ({_measure(cell)})".replace("|", "\\|")
         here, found = _here(rows), status(cell, rows, data_dir)
         lines.append(f"| {cell.name} | {source} | {_paper(cell)} | {here} | {seeds} | {_minutes(rows)} | {found} |")
-        about = [*_further(cell, rows, cells, records), *([cell.note] if cell.note else [])]
+        about = [*_further(cell, rows, records), *([cell.note] if cell.note else [])]
         if rows and about:
             notes.append(f"- {cell.name}: {'; '.join(about)}.")
     return lines + (["", *notes] if notes else [])
@@ -61,7 +61,7 @@ def blocks(cells, records, data_dir=None):
     """Returns the lines of a listing of `cells` (name to `Cell`), some lines for each, all budgets."""
     lines = []
     for cell in cells.values():
-        rows = runner.rows_of(cell, records)
+        rows = runner.rows_of(cell.name, records)
         lines += ["", f"{cell.name}: {status(cell, largest_budget(rows), data_dir)}", f"  {cell.source}"]
         if cell.run:
             lines.append(f"  reads the run of {cell.run}")
@@ -75,7 +75,7 @@ def blocks(cells, records, data_dir=None):
             seeds = ", ".join(str(row["seed"]) for row in own)
             machine = f"{own[0]['cores']} cores of {own[0]['processor']}"
             lines.append(f"  here: {_here(own)} (seeds {seeds}; minutes: {_minutes(own)}; {machine})")
-        about = [*_further(cell, largest_budget(rows), cells, records), *([cell.note] if cell.note else [])]
+        about = [*_further(cell, largest_budget(rows), records), *([cell.note] if cell.note else [])]
         lines += [f"  {text}" for text in about] + [f"  {runner.command(cell)}"]
     return lines[1:]
 
@@ -102,17 +102,17 @@ def _here(rows):
     return f"{statistics.mean(values):.2f}{spread}"
 
 
-def _further(cell, rows, cells, records):
+def _further(cell, rows, records):
     """What else is said of a measured cell: each seed, its control, what was counted, and other errors."""
     if not rows:
         return []
     said = []
     if len(rows) > 1:
         said.append(f"each {_joined(row['value'] for row in rows)}")
-    if cell.control and (found := against(cell, cells[cell.control], records)):
+    if cell.control and (found := against(cell, records)):
         mean, error, pairs = found
-        spread = "" if error is None else f" +- {error:.2f}"
-        said.append(f"less {cell.control}: {mean:+.2f}{spread} ({pairs} seeds, standard error)")
+        spread, seeds = ("", "1 seed") if error is None else (f" +- {error:.2f}", f"{pairs} seeds, standard error")
+        said.append(f"less {cell.control}: {mean:+.2f}{spread} ({seeds})")
     if all("digits_found" in row for row in rows):
         said.append(f"digits with a dimension of their own: {', '.join(str(row['digits_found']) for row in rows)} of 5")
     if cell.measure == "log_density":

@@ -57,8 +57,9 @@ SVHN, NORB = dict(dataset="svhn", labels=1000), dict(dataset="norb", labels=1000
 
 TABLES = [
     _density("vae", "none: the control", None, model="vae", **{**DENSITY, "dim_z": (64,)}),
+    _density("vae-2", "none: the control of two layers", None, model="vae", **{**DENSITY, "dim_z": (64, 32)}),
     _density("avae-1", "AVAE, L=1", -84.59, model="avae", control=VAE, **{**DENSITY, "dim_z": (64,)}),
-    _density("avae-2", "AVAE, L=2", -82.97, model="avae", control=VAE, **{**DENSITY, "dim_z": (64, 32)}),
+    _density("avae-2", "AVAE, L=2", -82.97, model="avae", control=f"{VAE}-2", **{**DENSITY, "dim_z": (64, 32)}),
     _density("iwae-1", "IWAE, L=1, IW=1", -86.76, model="vae", **{**IWAE, "dim_z": (50,)}),
     _density(
         "iwae-1-50",

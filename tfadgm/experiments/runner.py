@@ -16,7 +16,7 @@ KEPT = (
     *("elbo", "log_density_samples", "log_density_examples", "log_density_by_samples", "effective_samples", "digits_found"),
     *("bayes_samples", "bayes_examples", "bayes_seconds", "bayes_ece", "bayes_nll", "q_error", "q_seconds", "q_ece"),
 )
-DENSITY_SAMPLES = (1, 10, 100, 1000, 5000)
+DENSITY_SAMPLES = (1, 10, 100, 1000)
 
 
 def run_cell(cell, seed, minutes, out, records, **data):
@@ -43,15 +43,16 @@ def run_cell(cell, seed, minutes, out, records, **data):
         results = getattr(importlib.import_module(module), function)(cell, seed, budget, directory, data)
     else:
         results = run.train(settings_of(cell, seed, budget, **data), directory)
+    revision = run_directory.git_revision()
     if (directory / "model.weights.h5").exists():
         opened = run_directory.Run.open(directory)
         draw(opened)
+        revision = opened.config["git_revision"]  # of the code that trained it
         if cell.measure == "log_density":
             results |= {"log_density_by_samples": _by_samples(opened, results)}
     row = dict(seed=seed, minutes=budget, value=cell.value(results), stderr=cell.error(results))
     row |= {name: results[name] for name in KEPT if name in results} | run_directory.hardware()
-    row["git_revision"] = run_directory.git_revision()
-    row["command"] = command(cell, seed, minutes)
+    row |= dict(git_revision=revision, command=command(cell, seed, minutes))
     record(cell, row, records)
     return row
 
@@ -92,7 +93,7 @@ def _by_samples(opened, results):
 
     most, examples = results["log_density_samples"], results["log_density_examples"]
     x = opened.held_out()[0][:examples]
-    found = {s: float(evaluation.log_density(opened.model, x, s).mean()) for s in DENSITY_SAMPLES if s < min(most, 1000)}
+    found = {s: float(evaluation.log_density(opened.model, x, s).mean()) for s in DENSITY_SAMPLES if s < most}
     return {**found, most: results["log_density"]}
 
 
@@ -119,14 +120,14 @@ def frey_file(data_dir):
 
 def record(cell, row, records):
     """Writes `row` into the cell's record, in place of an earlier one of the same seed and budget."""
-    rows = [r for r in rows_of(cell, records) if (r["seed"], r["minutes"]) != (row["seed"], row["minutes"])] + [row]
+    rows = [r for r in rows_of(cell.name, records) if (r["seed"], r["minutes"]) != (row["seed"], row["minutes"])] + [row]
     rows.sort(key=lambda r: (r["minutes"] or 0.0, r["seed"]))
     pathlib.Path(records).mkdir(parents=True, exist_ok=True)
     content = dict(cell=cell.name, source=cell.source, measure=cell.measure, paper=cell.paper, rows=rows)
     run_directory.write_json(pathlib.Path(records) / f"{cell.name}.json", content)
 
 
-def rows_of(cell, records):
-    """Returns the recorded rows of a cell, a list."""
-    path = pathlib.Path(records) / f"{cell.name}.json"
+def rows_of(name, records):
+    """Returns the recorded rows of the cell called `name`, a list."""
+    path = pathlib.Path(records) / f"{name}.json"
     return json.loads(path.read_text())["rows"] if path.exists() else []
