@@ -27,7 +27,7 @@ class Progress(keras.callbacks.Callback):
         super().__init__()
         self.clock, self.steps, self.stream = clock, steps, stream or sys.stderr
         self.live = self.stream.isatty()
-        self.drawn, self.epochs_here, self.step_seconds = 0.0, 0, None
+        self.drawn = 0.0
 
     def on_train_begin(self, logs=None):
         self.begun = time.perf_counter()

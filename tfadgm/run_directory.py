@@ -63,7 +63,7 @@ class Run:
         return cls(path, config, settings, model, config["class_names"])
 
     def data(self):
-        """Returns (data, split) as the run had them; raises a ValueError if the data have changed since."""
+        """Returns (data, split) as the run had them; raises a ValueError if the split is another now."""
         data, split = training.load_data(self.settings)
         check_split(self.path, split)
         return data, split
