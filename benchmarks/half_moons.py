@@ -3,8 +3,8 @@
 
     benchmarks/half_moons.py --seeds=0,1,2,3,4
 
-The goal: ADGM at or below 0.5% on every seed (RESULTS.md: one seed misses it); M2 beside it. Each run's figures/ holds the
-prediction map and the principal components of a.
+The goal: ADGM at or below 0.5% on every seed; M2 beside it. Each run's figures/ holds the prediction map and the
+principal components of a.
 """
 
 from absl import app, flags

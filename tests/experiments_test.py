@@ -90,21 +90,24 @@ def test_bayes_rule_is_compared_with_q_on_the_run_of_another_cell(tmp_path):
     assert f"q(y|x) on the same examples {100 * row['q_error']:.2f}%" in line
 
 
-def test_densities_are_told_by_the_number_of_samples(tmp_path):
+def test_densities_are_told_by_the_number_of_samples(tmp_path, monkeypatch):
     settings = dict(model="vae", dataset="digits", hidden=(8,), epochs=1, density_samples=200, density_examples=20)
     cell = dataclasses.replace(TINY, name="dense", measure="log_density", settings=settings)
     row = runner.run_cell(cell, 0, None, tmp_path, tmp_path / "records")
     by_samples = row["log_density_by_samples"]
     assert list(by_samples) == [1, 10, 100, 200] and by_samples[200] == row["value"]
     assert by_samples[1] < by_samples[100]
-    found = {label: (cell, row, runner.metrics(cell, 0, None, tmp_path)) for label in ("one", "two")}
+    monkeypatch.setattr(runner, "_by_samples", None)  # a finished cell does not compute them again
+    again = runner.run_cell(cell, 0, None, tmp_path, tmp_path / "records")
+    assert again["log_density_by_samples"] == {str(samples): nats for samples, nats in by_samples.items()}
+    found = {label: (row, *runner.metrics(cell, 0, None, tmp_path)) for label in ("one", "two")}
     pictures.together(found, tmp_path / "figures" / "dense")
     assert {path.name for path in (tmp_path / "figures").iterdir()} == {"dense_bounds.png", "dense_samples.png"}
 
 
 def test_validation_errors_are_drawn_together(tmp_path):
     rows = [dict(epoch=e, seconds=e, unlabelled_bound=-1.0, validation_error=0.5 / e) for e in range(1, 6)]
-    pictures.together({name: (TINY, {}, rows) for name in "ab"}, tmp_path / "of")
+    pictures.together({name: ({}, rows, 0.0) for name in "ab"}, tmp_path / "of")
     assert {path.name for path in tmp_path.iterdir()} == {"of_bounds.png", "of_errors.png"}
 
 
@@ -141,7 +144,7 @@ def test_a_plane_of_latents_is_drawn_for_each_class(tmp_path):
 
 def test_learning_curves_of_several_runs_are_drawn_together(tmp_path):
     rows = [dict(epoch=e, seconds=str(10.0 * e), unlabelled_bound=str(-100.0 / e)) for e in range(1, 6)]
-    pictures.learning_curves({"one": rows, "two": rows[:3]}, tmp_path / "curves.png")
+    pictures.learning_curves({"one": (rows, 0.0), "two": (rows[:3], 2.0)}, tmp_path / "curves.png")
     assert (tmp_path / "curves.png").stat().st_size > 5000
 
 

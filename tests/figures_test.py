@@ -167,6 +167,29 @@ def test_an_early_fall_does_not_flatten_the_curve(drawn, tmp_path):
     assert -120 < low < -95 and -51 < high < -40
 
 
+def test_nats_of_warm_up_are_dotted_and_do_not_scale_the_axis(drawn, tmp_path):
+    bounds = [-20.0, -60.0, -101.0, -100.0, -99.0]
+    rows = [{"epoch": i + 1, "unlabelled_bound": b, "validation_error": 0.1 * i} for i, b in enumerate(bounds)]
+    figures.training_curves(rows, tmp_path / "curves.png", warmup=2.0)
+    nats, percents = drawn[0].axes
+    solid, dotted = nats.get_lines()
+    assert solid.get_xdata().tolist() == [3, 4, 5] and dotted.get_xdata().tolist() == [1, 2, 3]
+    assert (solid.get_linestyle(), dotted.get_linestyle()) == ("-", ":") and solid.get_color() == dotted.get_color()
+    assert nats.get_ylim()[1] < -98 and len(percents.get_lines()) == 1
+
+
+def test_both_classification_terms_share_a_panel_of_their_scale(drawn, tmp_path):
+    rows = [dict(epoch=e, cascade_bound=-0.1, classification_bound=-0.2, unlabelled_bound=-90.0) for e in (1, 2)]
+    figures.training_curves(rows, tmp_path / "curves.png")
+    assert [ax.get_title(loc="left") for ax in drawn[0].axes] == ["Unlabelled bound, last -90", "Classification"]
+
+
+def test_a_run_that_ends_in_warm_up_has_a_curve(drawn, tmp_path):
+    figures.training_curves([{"epoch": i, "objective": -i} for i in (1, 2)], tmp_path / "curves.png", warmup=10.0)
+    (line,) = drawn[0].axes[0].get_lines()
+    assert line.get_xdata().tolist() == [1, 2] and line.get_linestyle() == "-"
+
+
 @pytest.mark.parametrize(
     "rows", [[{"epoch": 1}], [{"objective": -3.0}, {"objective": ""}], [{"epoch": "1", "objective": "nan"}]]
 )

@@ -12,38 +12,39 @@ from tfadgm import plotting
 SHOWN = 2000  # examples in a scatter plot
 
 
-def training_curves(rows, path):
+def training_curves(rows, path, warmup=0.0):
     """Draws objective and bounds (nats per example) and errors (%) against the epoch, a panel for each scale.
 
     `rows` is a list of dicts: epoch, objective, *_bound, and *_error and *_accuracy, fractions, both drawn as errors.
-    What is missing or empty is left out; a curve joins the epochs that have a value.
+    What is missing or empty is left out; a curve joins the epochs that have a value. Nats of the first `warmup` epochs,
+    which are no bounds, are dotted.
     """
-    panels = {"Objective": [], "Bounds": [], "Classification bound": [], "Errors": []}
+    panels = {"Objective": [], "Bounds": [], "Classification": [], "Errors": []}
     for name in dict.fromkeys(name for row in rows for name in row):
-        own, kind = name.replace("_", " ").capitalize(), name.rpartition("_")[2]
-        panel = own if own in panels else {"bound": "Bounds", "error": "Errors", "accuracy": "Errors"}.get(kind)
+        own = dict(objective="Objective", classification_bound="Classification", cascade_bound="Classification").get(name)
+        panel = own or dict(bound="Bounds", error="Errors", accuracy="Errors").get(name.rpartition("_")[2])
         if panel and np.isfinite(plotting.column(rows, name)).any():
             panels[panel].append(name)
     panels = [(title, names) for title, names in panels.items() if names]
     wide, high = min(2, len(panels)) or 1, math.ceil(len(panels) / 2) or 1
     with plotting.canvas(path, 4 * wide, 2.6 * high, (high, wide), xlabel="epoch", ylabel="nats per example") as axes:
         for i, ax in enumerate(np.ravel(axes)):
-            _curves(ax, rows, *panels[i]) if i < len(panels) else ax.remove()
+            _curves(ax, rows, *panels[i], warmup) if i < len(panels) else ax.remove()
 
 
-def _curves(ax, rows, title, names):
+def _curves(ax, rows, title, names, warmup):
     """Draws columns against the epoch; early values that would flatten the rest run off the axis."""
-    percent = "%" if title == "Errors" else ""
+    percent, dots = "%" if title == "Errors" else "", dict(marker="o" if len(rows) < 30 else None, markersize=2.5)
+    warmup = warmup if title in ("Objective", "Bounds") else 0
     epoch, late = plotting.column(rows, "epoch") if "epoch" in rows[0] else np.arange(1, len(rows) + 1), []
     for name in names:
         y, keep = plotting.column(rows, name), np.isfinite(plotting.column(rows, name))
         y = {"error": 100 * y, "accuracy": 100 * (1 - y)}.get(name.rpartition("_")[2], y)[keep]
         label = f"{name.replace('accuracy', 'error').replace('_', ' ')}, last {y[-1]:.4g}{percent}"
-        ax.plot(epoch[keep], y, label=label, marker="o" if len(y) < 30 else None, markersize=2.5)
-        late.extend(y[len(y) // 10 :])
+        late.extend(plotting.curve(ax, epoch[keep], y, np.sum(epoch[keep] <= warmup), label=label, **dots))
     margin = 0.1 * np.ptp(late)
-    if 0 < 30 * margin < min(late) - ax.dataLim.y0:
-        ax.set_ylim(min(late) - margin, ax.dataLim.y1 + margin)
+    if margin and (warmup or 30 * margin < min(late) - ax.dataLim.y0):
+        ax.set_ylim(min(late) - margin, (max(late) if warmup else ax.dataLim.y1) + margin)
     ax.set(title=title if len(names) > 1 else label.capitalize(), **({"ylabel": "%", "ylim": (0, None)} if percent else {}))
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.grid(True)
@@ -234,12 +235,12 @@ def _examples(data, split):
     return np.asarray(x[chosen]), None if y is None else y[chosen]
 
 
-def all_figures(directory, model, data, split, rows, y=None, probabilities=None, y_names=None):
+def all_figures(directory, model, data, split, rows, y=None, probabilities=None, y_names=None, warmup=0.0):
     """Draws every figure that applies into `directory`, which is made if need be, and returns the names of the files.
 
     `rows` are those of metrics.csv (see `training_curves`); y [N] and probabilities q(y|x) [N, K] are of the evaluated
     examples, None for models without classes; `y_names` are those of the values of the model's y, if they are not the data's
-    classes. Other examples: the test set's, else those held out, else of training.
+    classes; `warmup` is in epochs. Other examples: the test set's, else those held out, else of training.
     """
     pathlib.Path(directory).mkdir(parents=True, exist_ok=True)
     (raw, known), names, labelled = _examples(data, split), data.class_names, data.x_train[split.labelled[:SHOWN]]
@@ -248,7 +249,7 @@ def all_figures(directory, model, data, split, rows, y=None, probabilities=None,
         class_samples=partial(class_samples, model, y_names), latent_pca=partial(latent_pca, model, raw, known, names)
     )
     if rows:
-        jobs["training_curves"] = partial(training_curves, rows)
+        jobs["training_curves"] = partial(training_curves, rows, warmup=warmup)
     if y is not None:
         jobs["confusion_matrix"] = partial(confusion_matrix, y, probabilities.argmax(1), names)
         jobs["reliability_diagram"] = partial(reliability_diagram, y, probabilities)

@@ -40,6 +40,18 @@ def column(rows, name):
     return np.array([math.nan if row.get(name) in (None, "") else float(row[name]) for row in rows], "float64")
 
 
+def curve(ax, x, y, warm, **options):
+    """Draws y against x, both [N], thin dots over the first `warm` points: in warm-up the bound's terms are not all there.
+
+    Returns the values by which the axis is scaled: those after warm-up, less an early tenth.
+    """
+    warm = warm if warm < len(y) else 0
+    (line,) = ax.plot(x[warm:], y[warm:], **options)
+    if warm:
+        ax.plot(x[: warm + 1], y[: warm + 1], ":", color=line.get_color(), linewidth=0.8)
+    return y[warm + (len(y) - warm) // 10 :]
+
+
 def ticks(axis, names, step=1, start=0.0):
     """Writes names at start, start + step, ...; long ones stand upright on a horizontal axis."""
     upright = axis.axis_name == "x" and len(names) * max(map(len, names), default=0) > 20

@@ -43,6 +43,7 @@ DATASETS = {
         dim_z=10,
         dim_a=10,
         samples=20,
+        importance_weighted=True,
         classifier_samples=20,
         labelled_weight=0.01,
         beta=0.01,
@@ -72,7 +73,7 @@ MODELS = {
     "m1": NO_CLASS | NO_A,
     "m2": NO_A,
     "m1m2": NO_A | dict(dim_z=(50, 50)),
-    "untapped": NO_CLASS | NO_A | dict(dim_z=(2,), labelled_weight=1.0, likelihood="bernoulli"),
+    "untapped": NO_CLASS | NO_A | dict(dim_z=(2,), labelled_weight=1.0, likelihood="bernoulli", reverse_gradient="q"),
     "cagem": NO_A | dict(classifier_samples=None, dim_z=(64, 32), beta=0.1, labelled_weight=0.0),
 }
 

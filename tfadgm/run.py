@@ -39,9 +39,8 @@ def train(settings, directory, quiet=False):
         model_probe.start_from(given)
     run_directory.begin(settings, directory, data, split, model_probe, names)
     if not quiet:
-        print(
-            model_probe.formula, f"{data.name}: {len(split.unlabelled)} unlabelled, {len(split.labelled)} labelled", sep="\n"
-        )
+        labelled = len(split.labelled) if model_probe.classifies else 0
+        print(model_probe.formula, f"{data.name}: {len(split.unlabelled)} unlabelled, {labelled} labelled", sep="\n")
     start, own, before = given, settings, {}
     if model_probe.first_stage is not None and given is None:
         start, own, before = _first_stage(model_probe.first_stage, settings, directory, quiet)
@@ -53,7 +52,7 @@ def train(settings, directory, quiet=False):
     if not (directory / "export" / "1").exists():
         exported = Run(directory, run_directory.read_json(directory / "config.json"), settings, model, names)
         exported.export(samples=settings.test_samples, examples=report.held_out(data, split)[1][:32], results=results)
-    figures.all_figures(directory / "figures", model, data, split, rows, y, probabilities, names)
+    figures.all_figures(directory / "figures", model, data, split, rows, y, probabilities, names, own.warmup_epochs)
     run_directory.write_json(directory / "results.json", results)
     return results
 

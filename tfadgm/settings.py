@@ -12,7 +12,7 @@ from tfadgm.layers import ACTIVATIONS
 from tfadgm.likelihoods import LIKELIHOODS
 from tfadgm.models.adgm import AUX_GRADIENTS, AUXILIARIES
 from tfadgm.models.cagem import CLASSIFIERS as CASCADE_CLASSIFIERS
-from tfadgm.models.untapped import CLASS_DRAWS
+from tfadgm.models.untapped import CLASS_DRAWS, REVERSE_GRADIENTS
 from tfadgm.networks import TRUNKS
 from tfadgm.svm import KINDS as FEATURE_CLASSIFIERS
 
@@ -96,6 +96,7 @@ class Settings:
     forward_weight: float | None = _model(None, "alpha_f: weight of the forward bounds (untapped).", kind=float)
     reverse_weight: float | None = _model(None, "alpha_r: weight of the inverse's bound (untapped).", kind=float)
     labelled_reverse: bool | None = _model(None, "Whether labelled examples train the inverse too (untapped).", kind=bool)
+    reverse_gradient: str | None = _model(None, "What the inverse's bound trains (untapped).", REVERSE_GRADIENTS, kind=str)
     class_weight: float | None = _model(None, "Weight of the classification term (untapped).", kind=float)
     x_weight: float | None = _model(None, "Weight of the inverse's squared error (untapped).", kind=float)
     clusters: int | None = _setting(

@@ -16,6 +16,7 @@ load fails, monitoring, SessionService, CORS, compressed or chunked bodies.
 
 import argparse
 import concurrent.futures
+import functools
 import json
 import signal
 import threading
@@ -165,11 +166,11 @@ class ModelStatus(model_service_pb2_grpc.ModelServiceServicer):
         context.abort(error.code, error.message)
 
 
-def run(flags, stopped):
-    """Serves until the event `stopped`; prints the addresses, and writes the timings if asked."""
+def run(flags, stopped, tell=functools.partial(print, flush=True)):
+    """Serves until the event `stopped`; tells the addresses, and writes the timings if asked."""
     bases, seconds = {flags.model_name: flags.model_base_path}, flags.file_system_poll_wait_seconds
     with Server(bases, seconds, flags.port, flags.rest_api_port) as server:
-        print(f"grpc {server.grpc_address} rest {server.rest_address}", flush=True)
+        tell(f"grpc {server.grpc_address} rest {server.rest_address}")
         stopped.wait()
     if flags.timings:
         with open(flags.timings, "w") as file:

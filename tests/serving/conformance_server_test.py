@@ -1,6 +1,7 @@
 """The conformance server's gRPC calls are those of TF Serving's C++ sources, on small SavedModels."""
 
 import json
+import queue
 import threading
 import types
 
@@ -169,7 +170,7 @@ def test_metadata_and_status(good):
     assert refused(good.model.HandleReloadConfigRequest, request)[0] is Code.UNIMPLEMENTED
 
 
-def test_timings_and_the_program(server, good, tmp_path, capsys):
+def test_timings_and_the_program(server, good, tmp_path):
     before = len(server.timings)
     good.predict(x=POINTS)
     good.post(":predict", {"instances": POINTS.tolist()})
@@ -177,17 +178,14 @@ def test_timings_and_the_program(server, good, tmp_path, capsys):
     assert all(0 < timing.model_seconds < timing.total_seconds for timing in server.timings[before:])
     arguments = ["--model_name=good", f"--model_base_path={server.base / 'good'}", "--port=0", "--rest_api_port=0"]
     flags = conformance_server.parse([*arguments, f"--timings={tmp_path / 'timings'}"])
-    stopped = threading.Event()
-    program = threading.Thread(target=conformance_server.run, args=(flags, stopped))
+    stopped, told = threading.Event(), queue.SimpleQueue()
+    program = threading.Thread(target=conformance_server.run, args=(flags, stopped, told.put), daemon=True)
     program.start()
-    text = ""
-    while "rest" not in text:
-        text += capsys.readouterr().out
-    _, grpc_address, _, rest_address = text.split()
+    _, grpc_address, _, rest_address = told.get(timeout=60).split()
     with Client(types.SimpleNamespace(grpc_address=grpc_address, rest_address=rest_address), "good") as client:
         assert client.predict(x=POINTS).outputs == good.predict(x=POINTS).outputs
     stopped.set()
-    program.join()
+    program.join(timeout=60)
     assert json.loads((tmp_path / "timings").read_text())[:2] == ["grpc", "predict"]
 
 

@@ -320,9 +320,9 @@ def test_a_hot_swap_under_load_fails_no_request_and_mixes_no_answers(trained, x,
 
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
             work = [pool.submit(load) for _ in range(4)]
-            path = export.save(other, opened.class_names, tmp_path / "base", samples=10, model_name=NAME)
-            right[2] = classification.Classifier(path).probabilities(x[:20])
             try:
+                path = export.save(other, opened.class_names, tmp_path / "base", samples=10, model_name=NAME)
+                right[2] = classification.Classifier(path).probabilities(x[:20])
                 _wait(lambda: sum(version == 2 for version, _ in answers) > 20)
             finally:
                 stop.set()

@@ -44,8 +44,8 @@ def main(argv):
     for cell in chosen.values():
         for seed in seeds:
             row = runner.run_cell(cell, seed, values.budget_minutes, out, records, **data)
-            rows = runner.metrics(cell, seed, values.budget_minutes, out)
-            found[f"{cell.name}, seed {seed}"] = (cell, row, rows)
+            curves = runner.metrics(cell, seed, values.budget_minutes, out)
+            found[f"{cell.name}, seed {seed}"] = (row, *curves)
             _show(cell, runner.directory_of(cell, seed, values.budget_minutes, out))
         print("\n".join(listing.blocks({cell.name: cell}, records, values.data_dir)))
     pictures.together(found, out / "figures" / "_".join(argv[1:3]))

@@ -20,7 +20,10 @@ def kl_per_unit(units, path):
     with plotting.canvas(path, 4.6, 3.2, xlabel="unit, sorted", ylabel="KL (nats)") as ax:
         for name, values in units.items():
             ax.plot(np.arange(1, len(values) + 1), np.sort(values)[::-1], marker=".", markersize=4, label=name)
-        ax.set(title=f"KL per unit, {sum(map(sum, units.values())):.1f} nats in all", yscale="symlog", ylim=(0, None))
+        ax.set(title=f"KL per unit, {sum(map(sum, units.values())):.1f} nats in all")
+        ax.set_yscale("symlog", linthresh=0.01, subs=(2, 5))
+        ax.set_ylim(0, 1.2 * max(0.01, max(np.max(values) for values in units.values())))
+        ax.yaxis.set_major_formatter("{x:g}")
         ax.grid(True)
         ax.legend()
 
@@ -62,15 +65,15 @@ def learning_curves(runs, path):
     """Draws the training bound of several runs against training minutes, side by side.
 
     Args:
-      runs: a dict of label to rows of metrics.csv.
+      runs: a dict of label to (rows of metrics.csv, epochs of warm-up, whose values are no bounds and are dotted).
       path: of the PNG.
     """
     with plotting.canvas(path, 6, 3.6, xlabel="training minutes", ylabel="bound of training examples (nats)") as ax:
         late = []
-        for label, rows in runs.items():
+        for label, (rows, warmup) in runs.items():
             minutes, bound = plotting.column(rows, "seconds") / 60, plotting.column(rows, "unlabelled_bound")
-            ax.plot(minutes, bound, label=f"{label}, last {bound[-1]:.1f}")
-            late.extend(bound[len(bound) // 10 :])
+            warm = np.sum(plotting.column(rows, "epoch") <= warmup)
+            late.extend(plotting.curve(ax, minutes, bound, warm, label=f"{label}, last {bound[-1]:.1f}"))
         ax.set_ylim(min(late), max(late) + 0.05 * (max(late) - min(late)) + 1e-9)
         ax.grid(True)
         ax.legend()
@@ -116,13 +119,13 @@ def together(found, prefix):
     """Draws what several cells have in common: PREFIX_errors.png, PREFIX_bounds.png, PREFIX_samples.png.
 
     Args:
-      found: a dict of label to (`Cell`, its row, its rows of metrics.csv).
+      found: a dict of label to (row of the cell's record, rows of metrics.csv, epochs of warm-up).
       prefix: a path.
     """
     prefix.parent.mkdir(parents=True, exist_ok=True)
-    curves = {label: rows for label, (_, _, rows) in found.items() if rows}
-    errors = {label: rows for label, rows in curves.items() if "validation_error" in rows[-1]}
-    by_samples = {label: row.get("log_density_by_samples") for label, (_, row, _) in found.items()}
+    curves = {label: (rows, warmup) for label, (_, rows, warmup) in found.items() if rows}
+    errors = {label: rows for label, (rows, _) in curves.items() if "validation_error" in rows[-1]}
+    by_samples = {label: row.get("log_density_by_samples") for label, (row, _, _) in found.items()}
     by_samples = {label: densities for label, densities in by_samples.items() if densities}
     if len(errors) > 1:
         error_curves(errors, f"{prefix}_errors.png")

@@ -15,6 +15,11 @@ Gemp, Parente and Mahadevan, "Inverting VAEs for improved generative accuracy", 
 alpha_f and alpha_r are 1 in eq. 8 and named in algorithm 1, which alone has J_r^l: the paper does not write it out; here it
 is the bound of the inverse where x and y are given (`labelled_reverse`, off as in eq. 6 and 8).
 
+y in J_f^u is drawn from the Concrete distribution, whose density is then that of q(y|x), and p(y) is uniform on the simplex:
+a q(y|x) that is sure pays for it, so that classes without labels stay open. The entropy of p(x|y,z) in eq. 17 is worth up to
+log 2 per pixel, and its maximum is noise wherever no example needs z: with `reverse_gradient` "both" it rose until
+p draws noise for most y and z (BUILD.md). "q", as the authors' code has it, leaves q alone learning to read what p draws.
+
 Unfeatured labels are all classes in turn, and a z with each is drawn afresh in every step; with p(z) uniform eq. 5, where z
 is latent, differs from eq. 17 by a constant. The authors' code keeps ten fixed pairs, leaves log q(z|x,y) out of eq. 17, and
 takes hard samples x' without any gradient, so that its J_r^d does nothing; here x' is a straight-through sample. The
@@ -32,6 +37,7 @@ from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.models.latents import sizes
 
 CLASS_DRAWS = ("gumbel", "concrete", "enumerate")
+REVERSE_GRADIENTS = ("both", "q")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,24 +47,27 @@ class UntappedOptions:
     Attributes:
       z_range: (low, high), the interval of each z (appendix D; the authors' code has -pi/2 and pi/2).
       hidden_y, hidden_z: widths of the networks of q(y|x) and q(z|x,y); None: as p(x|y,z).
-      class_draw: y in J_f^u. "gumbel": a Gumbel-softmax sample, and the entropy of q(y|x) exactly. "concrete": such a
-        sample, and its own density (the authors' code). "enumerate": the sum over y.
+      class_draw: y in J_f^u. "concrete": a Gumbel-softmax sample and its own density. "gumbel": such a sample, and the
+        entropy of q(y|x) exactly, as if y were one-hot. "enumerate": the sum over y.
       gumbel_temperature: of these samples (1 in the authors' code).
       forward_weight, reverse_weight: alpha_f and alpha_r; with reverse_weight and x_weight 0 the model is M2.
       class_weight, x_weight: alpha_f^d and alpha_r^d; all four weigh means per example.
       labelled_reverse: whether there is J_r^l.
+      reverse_gradient: whom J_r^u trains. "both": q and, through a straight-through sample and the entropy of p(x|y,z), p.
+        "q": q alone, as in the authors' code, whose hard samples stop the rest.
     """
 
     z_range: tuple = (-1.5, 1.5)
     hidden_y: tuple | None = None
     hidden_z: tuple | None = None
-    class_draw: str = "gumbel"
+    class_draw: str = "concrete"
     gumbel_temperature: float = 1.0
     forward_weight: float = 1.0
     reverse_weight: float = 1.0
     class_weight: float = 10.0
     x_weight: float = 0.1
     labelled_reverse: bool = False
+    reverse_gradient: str = "both"
 
     def __post_init__(self):
         for name in ("z_range", "hidden_y", "hidden_z"):
@@ -66,6 +75,8 @@ class UntappedOptions:
                 object.__setattr__(self, name, tuple(getattr(self, name)))
         if self.class_draw not in CLASS_DRAWS:
             raise ValueError(f"class_draw: got {self.class_draw!r}; allowed: {', '.join(CLASS_DRAWS)}")
+        if self.reverse_gradient not in REVERSE_GRADIENTS:
+            raise ValueError(f"reverse_gradient: got {self.reverse_gradient!r}; allowed: {', '.join(REVERSE_GRADIENTS)}")
         if len(self.z_range) != 2 or not self.z_range[0] < self.z_range[1]:
             raise ValueError(f"z_range: got {self.z_range}; allowed: two numbers, low < high")
         if not self.gumbel_temperature > 0:
@@ -166,6 +177,8 @@ class Untapped(DeepGenerativeModel):
     def reverse_bound(self, values, seed):
         """J_r^u <= log q(y, z) with one sample of x, [1, B], of y and z in `values` (eq. 17)."""
         x, log_p_x = self._draw_x(values, seed)
+        if self.options.reverse_gradient == "q":
+            x, log_p_x = tf.stop_gradient(x), tf.stop_gradient(log_p_x)
         return self._log_q({**values, "x": x}) - log_p_x
 
     def labelled_reverse_bound(self, values):
