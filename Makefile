@@ -26,7 +26,7 @@ demo: install
 test: install
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
-	$(RUN) -m pytest
+	$(RUN) -m pytest --numprocesses=2 --dist=worksteal
 
 results: install
 	$(RUN) benchmarks/digits.py

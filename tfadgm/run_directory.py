@@ -185,7 +185,7 @@ def git_revision():
 
 
 def hardware():
-    """Returns what numbers are measured on: processor, cores, Python, TensorFlow."""
+    """Returns what numbers are measured on: processor, cores that this process may use, Python, TensorFlow."""
     try:
         lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -193,7 +193,7 @@ def hardware():
     names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     return dict(
         processor=names[0] if names else platform.processor() or platform.machine(),
-        cores=os.cpu_count(),
+        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),  # those it may use
         python=platform.python_version(),
         tensorflow=_version("tensorflow"),
     )

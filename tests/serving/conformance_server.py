@@ -16,7 +16,6 @@ load fails, monitoring, SessionService, CORS, compressed or chunked bodies.
 
 import argparse
 import concurrent.futures
-import functools
 import json
 import signal
 import threading
@@ -166,7 +165,11 @@ class ModelStatus(model_service_pb2_grpc.ModelServiceServicer):
         context.abort(error.code, error.message)
 
 
-def run(flags, stopped, tell=functools.partial(print, flush=True)):
+def _print_at_once(text):
+    print(text, flush=True)
+
+
+def run(flags, stopped, tell=_print_at_once):
     """Serves until the event `stopped`; tells the addresses, and writes the timings if asked."""
     bases, seconds = {flags.model_name: flags.model_base_path}, flags.file_system_poll_wait_seconds
     with Server(bases, seconds, flags.port, flags.rest_api_port) as server:
