@@ -243,6 +243,16 @@ def test_each_latent_has_a_panel_of_its_principal_components_or_of_its_two_units
             assert f"q({latent}|x)" in ax.get_title(loc="left") and len(ax.collections[0].get_offsets()) == 6
 
 
+def test_the_title_tells_of_a_latent_that_is_not_used(drawn, tmp_path):
+    model, data = make_model(
+        "adgm", (5,), sizes=(("dim_z", 3), ("dim_a", 3), ("network", Network((4,), head_deviation=None)))
+    )
+    model.q["a"].head.kernel.assign(tf.zeros_like(model.q["a"].head.kernel))
+    figures.latent_pca(model, data.x_train, data.y_train, data.class_names, tmp_path / "pca.png")
+    titles = [ax.get_title(loc="left") for ax in drawn[0].axes]
+    assert titles == ["q(a|x) is the same for every x", "Mean of q(z|x), 90 examples"]
+
+
 def test_reconstructions_lie_under_their_examples_and_over_samples(drawn, tmp_path):
     model, data = make_model("adgm", (8, 8, 1), **IMAGE)
     figures.reconstructions(model, data.x_train[:4], tmp_path / "reconstructions.png")

@@ -10,6 +10,7 @@ import tensorflow as tf
 from tfadgm import plotting
 
 SHOWN = 2000  # examples in a scatter plot
+UNUSED = 1e-2  # standard deviation of the means of a latent's units, beside a prior of about 1
 
 
 def training_curves(rows, path, warmup=0.0):
@@ -171,7 +172,7 @@ def latent_pca(model, raw, y, class_names, path):
     """Draws the means of q's latents for raw examples, a panel for each, coloured by their classes y.
 
     Two principal components of each (Maaloe et al. 2016, figures 2d and 4b; Maaloe et al. 2017, figure 2b); a latent of two
-    units as it is.
+    units as it is. The title tells where a latent is not used: its means then differ by less than `UNUSED`.
     """
     encoded = [model.encode(raw[i : i + 500]) for i in range(0, len(raw), 500)]
     names = list(encoded[0])
@@ -183,11 +184,14 @@ def latent_pca(model, raw, y, class_names, path):
                 ax.remove()
                 continue
             points = np.concatenate([part[names[i]] for part in encoded])
+            title = f"Mean of q({names[i]}|x), {len(raw)} examples"
+            if np.std(points, 0).max() < UNUSED:
+                title = f"q({names[i]}|x) is the same for every x"
             labels = [f"{names[i]}[0]", f"{names[i]}[1]"]
             if points.shape[1] != 2:
                 points, share = pca(points)
                 labels = [f"component {k + 1} ({100 * share[k]:.1f}% of the variance)" for k in range(2)]
-            ax.set(xlabel=labels[0], ylabel=labels[1], title=f"Mean of q({names[i]}|x), {len(raw)} examples")
+            ax.set(xlabel=labels[0], ylabel=labels[1], title=title)
             plotting.scatter(ax, points, y, class_names, legend=i % wide == wide - 1 or i == len(names) - 1)
 
 
