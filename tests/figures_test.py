@@ -244,9 +244,7 @@ def test_each_latent_has_a_panel_of_its_principal_components_or_of_its_two_units
 
 
 def test_the_title_tells_of_a_latent_that_is_not_used(drawn, tmp_path):
-    model, data = make_model(
-        "adgm", (5,), sizes=(("dim_z", 3), ("dim_a", 3), ("network", Network((4,), head_deviation=None)))
-    )
+    model, data = make_model("adgm", (5,), sizes=(("dim_z", 3), ("dim_a", 7)))
     model.q["a"].head.kernel.assign(tf.zeros_like(model.q["a"].head.kernel))
     figures.latent_pca(model, data.x_train, data.y_train, data.class_names, tmp_path / "pca.png")
     titles = [ax.get_title(loc="left") for ax in drawn[0].axes]
