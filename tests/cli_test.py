@@ -65,6 +65,14 @@ BAD = {
     "data set with a wrong argument": (["train", "--dataset=mnist:high"], "dataset mnist: got 'high'"),
     "more labels than examples": (["train", "--dataset=digits", "--labels=9999"], "labels: got 9999"),
     "conv on columns": (["train", "--dataset=half_moons", "--trunk=conv"], "trunk 'conv' needs images"),
+    "copy of no TFDS data": (
+        ["train", "--dataset=digits", "--tfds_name=other"],
+        "tfds_name: got 'other' for digits; allowed",
+    ),
+    "patience without labels": (
+        ["train", "--dataset=digits", "--model=vae", "--validation=100", "--patience=3"],
+        "patience: got 3 for vae, which learns from no labels; allowed: none",
+    ),
     "no data directory": (["train", "--dataset=mnist", "--data_dir={tmp}/absent"], "which is no directory"),
     "no such npz": (["train", "--dataset=npz:{tmp}/absent.npz"], "no such file"),
     "corrupt npz": (["train", "--dataset=npz:{tmp}/corrupt.npz"], "not a readable npz"),

@@ -62,6 +62,10 @@ def load_data(settings):
     """Returns (data, split): the `Dataset` that the settings name and its `Split`."""
     name, _, argument = settings.dataset.partition(":")
     load = registry.lookup(registry.DATASETS, "dataset", name)
+    if settings.tfds_name is not None and "tfds_name" not in inspect.signature(load).parameters:
+        raise ValueError(
+            f"tfds_name: got {settings.tfds_name!r} for {name}; allowed: none, it is not of TensorFlow Datasets"
+        )
     data = load(argument or None, seed=settings.seed, data_dir=settings.data_dir, tfds_name=settings.tfds_name)
     drawn = pipeline.split(
         data.y_train,
@@ -135,6 +139,10 @@ def make_model(settings, data, split):
     if settings.first_run is not None and model.first_stage is None:
         raise ValueError(
             f"first_run: got {settings.first_run}; allowed: none, as {settings.model} starts from no other model"
+        )
+    if settings.patience is not None and not model.learns_from_labels:
+        raise ValueError(
+            f"patience: got {settings.patience} for {settings.model}, which learns from no labels; allowed: none"
         )
     return model
 

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tfadgm import registry
+from tfadgm import recipes, registry, training
 from tfadgm.data import csv, images, npz
 from tfadgm.data.dataset import Dataset
 from tfadgm.data.preprocess import Preprocess
@@ -345,6 +345,13 @@ def test_pictures_of_different_sizes_are_refused(tmp_path):
         Image.fromarray(np.zeros((size, size), "uint8")).save(tmp_path / folder / "1.png")
     with pytest.raises(ValueError, match=r"shape \(9, 9, 1\); allowed: \(8, 8, 1\)"):
         load("images", str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "svhn", "norb", "omniglot"])
+def test_a_copy_under_another_name_can_be_read_of_every_tfds_set(name, tmp_path):
+    settings = recipes.resolve("vae", name, data_dir=str(tmp_path), tfds_name="a_copy")
+    with pytest.raises(ValueError, match="'a_copy'"):
+        training.load_data(settings)
 
 
 def test_an_unknown_tfds_name_is_refused_in_one_line(tmp_path):
