@@ -123,18 +123,22 @@ def _speed(name, layout):
     if not path.exists():
         return []
     content = json.loads(path.read_text())
-    machine = content["hardware"]
-    lines = [f"## {title}", "", f"`benchmarks/{name}.py`, on {machine['cores']} cores of {machine['processor']}.", ""]
+    lines = [f"## {title}", "", f"`benchmarks/{name}.py`, on {_machine(content)}.", ""]
     lines += [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     return lines + [f"| {' | '.join(show(row) for show in columns.values())} |" for row in content[key]]
 
 
+def _machine(content):
+    from tfadgm import run_directory
+
+    return run_directory.describe(content["hardware"])
+
+
 def _section(content):
-    machine = content["hardware"]
     lines = [
         f"## {content['title']}",
         "",
-        f"`{content['command']}`, on {machine['cores']} cores of {machine['processor']}.",
+        f"`{content['command']}`, on {_machine(content)}.",
         "",
     ]
     lines += [

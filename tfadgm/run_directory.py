@@ -199,6 +199,11 @@ def hardware():
     )
 
 
+def describe(machine):
+    """Returns what `hardware` found in words: "2 cores of ..."."""
+    return f"{machine['cores']} {'core' if machine['cores'] == 1 else 'cores'} of {machine['processor']}"
+
+
 def read_json(path):
     """Returns the content of a JSON file, or raises a ValueError that names it."""
     try:
