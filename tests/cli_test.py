@@ -171,6 +171,17 @@ def test_runs_of_other_settings_have_other_default_directories(labels, name):
     assert train.default_directory(settings) == pathlib.Path("runs") / name
 
 
+def test_a_run_that_ended_in_warm_up_says_so():
+    names = "elbo elbo_stderr log_density log_density_stderr effective_samples train_seconds steps_per_second peak_memory_mb"
+    results = dict(
+        model="avae", dataset="mnist", labels=0, seed=0, evaluated_on="test", epochs=2, **dict.fromkeys(names.split(), 1.0)
+    )
+    results |= dict(log_density_samples=1, log_density_examples=1)
+    told = "ended after 2 of 10 epochs; train longer, or with fewer --warmup_epochs"
+    assert told in common.results_table(results, 10.0)
+    assert "warm-up" not in common.results_table(results, 2.0) + common.results_table(results)
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_the_binary_runs_and_its_help_is_told(verb):
     done = subprocess.run([sys.executable, ROOT / "bin" / verb, "--help"], capture_output=True, text=True)

@@ -88,8 +88,11 @@ def table(pairs):
     return "\n".join(f"  {name:<{width}}  {value}" for name, value in pairs)
 
 
-def results_table(results):
-    """Returns the summary of a run's results as text: errors in %, bounds in nats per example."""
+def results_table(results, warmup_epochs=0.0):
+    """Returns the summary of a run's results as text: errors in %, bounds in nats per example.
+
+    It tells of a run that ended within its `warmup_epochs`, which maximised no bound yet.
+    """
     rows = [
         ("model", results["model"]),
         ("data", f"{results['dataset']}, {results['labels']} labels, seed {results['seed']}"),
@@ -113,6 +116,11 @@ def results_table(results):
     if "train_seconds" in results:
         rate = f"{results['epochs']} epochs, {results['steps_per_second']:.1f} steps/s"
         rows.append(("training", f"{results['train_seconds']:.0f} s, {rate}, peak {results['peak_memory_mb']:.0f} MB"))
+        if results["epochs"] < warmup_epochs:
+            text = (
+                f"ended after {results['epochs']} of {warmup_epochs:g} epochs; train longer, or with fewer --warmup_epochs"
+            )
+            rows.append(("warm-up", text))
     return table(rows)
 
 

@@ -57,7 +57,7 @@ def main(argv):
     results = run.train(settings, directory, quiet=flags.FLAGS.quiet)
     if complete:
         print(f"{directory} is complete; its results:")
-    print(common.results_table(results))
+    print(common.results_table(results, settings.warmup_epochs))
     print(f"  report and figures in {directory}, exported model in {directory / 'export'}")
 
 
