@@ -30,9 +30,9 @@ def train(label, flags, runs):
 
 def hardware():
     """Returns what the numbers were measured on: processor, cores, Python, TensorFlow."""
-    from tfadgm import run_directory
+    from tfadgm import machine
 
-    return run_directory.hardware()
+    return machine.hardware()
 
 
 def flops(op):
@@ -129,9 +129,9 @@ def _speed(name, layout):
 
 
 def _machine(content):
-    from tfadgm import run_directory
+    from tfadgm import machine
 
-    return run_directory.describe(content["hardware"])
+    return machine.describe(content["hardware"])
 
 
 def _section(content):

@@ -3,13 +3,15 @@
 
     benchmarks/step_time.py --model=adgm                    the paper's MNIST size, exact enumeration, float32
     benchmarks/step_time.py --model=sdgm --exact_classes=none,2 --xla=off,on --precision=float32,bfloat16
+    benchmarks/step_time.py --model=adgm,vae --threads=1,2        threads of one operation; none: as training has it
 
 Each variant runs in a process of its own, which interleaves blocks of steps with blocks of the largest matrix product's
-loop, so that a noisy machine disturbs both alike. Reported per variant: the median step, the multiplications and
-additions of all matrix products and convolutions in the step's graph (forward and backward, 2 m n k each, counted from
-their shapes), the rate they are done at, the machine's best rate in the same run and the ratio, and peak memory. The
-step is the whole `train_step`: noise, distributions, batch norm, clipping and Adam count as time, not as arithmetic. The
-ceiling is what the ratio would be if the step were nothing but its own products, of their own shapes, one after the other.
+loop (as many side by side as the threads of one leave cores for), so that a noisy machine disturbs both alike. Reported
+per variant: the median step, the multiplications and additions of all matrix products and convolutions in the step's graph
+(forward and backward, 2 m n k each, counted from their shapes), the rate they are done at, the machine's best rate in the
+same run and the ratio, and peak memory. The step is the whole `train_step`: noise, distributions, batch norm, clipping and
+Adam count as time, not as arithmetic. The ceiling is what the ratio would be if the step were nothing but its own products,
+of their own shapes, as many at a time.
 """
 
 import itertools
@@ -33,6 +35,7 @@ flags.DEFINE_list("classifier_samples", ["none"], "Samples of a inside q(y|x).")
 flags.DEFINE_list("batch_norm", ["false"], "Batch normalisation.")
 flags.DEFINE_list("xla", ["off"], "XLA.")
 flags.DEFINE_list("precision", ["float32"], "Precision.")
+flags.DEFINE_list("threads", ["none"], "Threads of one operation; none: as training has it.")
 flags.DEFINE_integer("inputs", 784, "Size of x.")
 flags.DEFINE_string("hidden", "500,500", "Hidden layers.")
 flags.DEFINE_integer("latents", 100, "Size of a and of z.")
@@ -40,7 +43,7 @@ flags.DEFINE_integer("batch", 100, "Labelled and unlabelled examples, each.")
 flags.DEFINE_integer("blocks", 20, "Blocks of steps.")
 flags.DEFINE_string("json", None, "Where to write the results.")
 flags.DEFINE_string("one", None, "Internal: the variant that this process measures.")
-VARIED = ("model", "exact_classes", "classifier_samples", "batch_norm", "xla", "precision")
+VARIED = ("model", "exact_classes", "classifier_samples", "batch_norm", "xla", "precision", "threads")
 
 
 def make_step(variant):
@@ -93,8 +96,13 @@ def count_flops(model, batch):
 
 
 def products_alone(model, batch):
-    """Returns a function that makes the step's matrix products, of the same shapes and types, one after the other."""
+    """Returns a function that makes the step's matrix products, of the same shapes and types, and nothing else.
+
+    They are dealt in turn to as many chains as the cores have room for; within a chain one waits for the other.
+    """
     import tensorflow as tf
+
+    from tfadgm import machine
 
     products = []
     for op in step_operations(model, batch):
@@ -104,12 +112,13 @@ def products_alone(model, batch):
 
     @tf.function(autograph=False)
     def run():
-        total = tf.constant(0.0)  # of one element of each: what nobody reads is not computed
-        for a, b, transpose_a, transpose_b in products:
-            with tf.control_dependencies([total]):
+        totals = [tf.constant(0.0)] * machine.side_by_side()  # of one element of each: what nobody reads is not computed
+        for number, (a, b, transpose_a, transpose_b) in enumerate(products):
+            chain = number % len(totals)
+            with tf.control_dependencies([totals[chain]]):
                 out = tf.linalg.matmul(a, b, transpose_a, transpose_b)
-            total += tf.cast(out[0, 0], tf.float32)
-        return total
+            totals[chain] += tf.cast(out[0, 0], tf.float32)
+        return tf.add_n(totals)
 
     return run
 
@@ -119,11 +128,16 @@ def measure(variant):
     import numpy as np
     import tensorflow as tf
 
+    from tfadgm import machine
+    from tfadgm.settings import parse
+
+    machine.set_threads(parse("threads", variant["threads"]))
     model, batch, step = make_step(variant)
     flops = count_flops(model, batch)
     size = 4096
     a = tf.random.normal([size, size])
-    product = tf.function(lambda: tf.linalg.matmul(a, a))
+    others = [tf.random.normal([size, size]) for _ in range(machine.side_by_side())]
+    product = tf.function(lambda: tf.add_n([tf.linalg.matmul(a, b)[0, 0] for b in others]))
     alone = products_alone(model, batch)
     step(batch), product(), alone()
     step_times, product_times, alone_times = [], [], []
@@ -139,7 +153,7 @@ def measure(variant):
         step_times.append((middle - begin) / 5)
         product_times.append(end - middle)
         alone_times.append((time.perf_counter() - end) / 5)
-    peak = 2 * size**3 / min(product_times)
+    peak = 2 * size**3 * len(others) / min(product_times)
     milliseconds = 1e3 * float(np.median(step_times))
     best = min(step_times)
     return dict(
@@ -158,7 +172,7 @@ def measure(variant):
         ceiling=flops / float(np.median(alone_times)) / peak,
         peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         devices=[device.name for device in tf.config.list_logical_devices()],
-        cores=os.cpu_count(),
+        cores=machine.cores(),
     )
 
 

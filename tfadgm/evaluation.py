@@ -1,12 +1,14 @@
 """What a model is worth on held-out examples: error, calibration and densities."""
 
+import collections
+import concurrent.futures
 import math
 
 import numpy as np
 import scipy.optimize
 import tensorflow as tf
 
-from tfadgm import noise
+from tfadgm import machine, noise
 from tfadgm.serving import signatures
 
 # All evaluation noise comes from this seed: results depend on the model alone.
@@ -113,17 +115,40 @@ def _in_chunks(function, key, model, x, chunk, progress=None):
     spec = [tf.TensorSpec(*shape) for shape in shapes]
     compiled = vars(model).setdefault("_evaluators", {})
     if key not in compiled:
-        compiled[key] = tf.function(function, input_signature=spec, autograph=False)
+        compiled[key] = tf.function(function, input_signature=spec, autograph=False).get_concrete_function()
+
+    def calls():  # (last example, arguments)
+        number = 0
+        for block in range(0, len(x), OBSERVED_AT_ONCE):
+            raw = np.ascontiguousarray(x[block : block + OBSERVED_AT_ONCE])
+            observed = preprocess.observation(raw, noise.fold(tf.constant([SEED[0] + block, SEED[1]]), "observation"))
+            for start in range(0, len(raw), chunk):
+                part, seed = slice(start, start + chunk), tf.constant([SEED[0] + number, SEED[1]])
+                yield min(block + start + chunk, len(x)), (raw[part], observed[part], seed)
+                number += 1
+
     results = []
-    for block in range(0, len(x), OBSERVED_AT_ONCE):
-        raw = np.ascontiguousarray(x[block : block + OBSERVED_AT_ONCE])
-        observed = preprocess.observation(raw, noise.fold(tf.constant([SEED[0] + block, SEED[1]]), "observation"))
-        for start in range(0, len(raw), chunk):
-            part, seed = slice(start, start + chunk), tf.constant([SEED[0] + len(results), SEED[1]])
-            results.append(compiled[key](raw[part], observed[part], seed).numpy())
-            if progress:
-                progress(min(block + start + chunk, len(x)), len(x))
+    for done, result in _side_by_side(compiled[key], calls()):
+        results.append(result)
+        if progress:
+            progress(done, len(x))
     return np.concatenate(results)
+
+
+def _side_by_side(function, calls):
+    """Yields (name, function(*arguments) as an array) for (name, arguments) of `calls`, in their order.
+
+    As many are under way as the cores have room for.
+    """
+    workers, waiting = machine.side_by_side(), collections.deque()
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        for name, arguments in calls:
+            waiting.append((name, pool.submit(lambda arguments=arguments: function(*arguments).numpy())))
+            if len(waiting) > workers:
+                name, future = waiting.popleft()
+                yield name, future.result()
+        for name, future in waiting:
+            yield name, future.result()
 
 
 def expected_calibration_error(probabilities, y, bins=15):

@@ -7,7 +7,7 @@ import resource
 
 import numpy as np
 
-from tfadgm import figures, report, run_directory, training
+from tfadgm import figures, machine, report, run_directory, training
 from tfadgm.data import pipeline
 from tfadgm.progress import progress_bar
 from tfadgm.run_directory import Run
@@ -30,6 +30,7 @@ def train(settings, directory, quiet=False):
     done = run_directory.existing_results(settings, directory)
     if done is not None:
         return done
+    machine.set_threads(settings.threads)
     data, split = training.load_data(settings)
     model_probe = training.make_model(settings, data, split)  # raises before anything is written
     run_directory.check_disk(directory, model_probe)

@@ -184,26 +184,6 @@ def git_revision():
         return None
 
 
-def hardware():
-    """Returns what numbers are measured on: processor, cores that this process may use, Python, TensorFlow."""
-    try:
-        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return dict(
-        processor=names[0] if names else platform.processor() or platform.machine(),
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),  # those it may use
-        python=platform.python_version(),
-        tensorflow=_version("tensorflow"),
-    )
-
-
-def describe(machine):
-    """Returns what `hardware` found in words: "2 cores of ..."."""
-    return f"{machine['cores']} {'core' if machine['cores'] == 1 else 'cores'} of {machine['processor']}"
-
-
 def read_json(path):
     """Returns the content of a JSON file, or raises a ValueError that names it."""
     try:

@@ -130,6 +130,9 @@ class Settings:
     checkpoint_seconds: float = _training(60.0, "Least time between checkpoints.")
     strategy: str = _training("auto", "Devices: one, or all GPUs mirrored.", ("auto", "one", "mirrored"))
     xla: str = _training("auto", "XLA for the loss and its gradients; auto: on GPUs, where it pays.", ("auto", "on", "off"))
+    threads: int | None = _training(
+        None, "Threads of one operation; 'none': 1 on two cores, where it pays, else TensorFlow's choice.", kind=int
+    )
     precision: str = _training(
         "float32",
         "Arithmetic of the networks; distributions stay float32. auto: bfloat16 where the processor multiplies it natively.",
@@ -168,6 +171,7 @@ class Settings:
             "minutes",
             "clusters",
             "anchors",
+            "threads",
             "learning_rate",
             "adam_epsilon",
             "decay",

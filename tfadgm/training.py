@@ -3,46 +3,13 @@
 import contextlib
 import dataclasses
 import inspect
-import pathlib
 
 import tensorflow as tf
 
-from tfadgm import callbacks, optimizers, progress, registry
+from tfadgm import callbacks, machine, optimizers, progress, registry
 from tfadgm.data import pipeline
 from tfadgm.models.objective import Objective
 from tfadgm.networks import Network
-
-
-def make_strategy(name):
-    """Returns the `tf.distribute` strategy called `name`: "one", "mirrored", or "auto" (mirrored if there are GPUs)."""
-    gpus = tf.config.list_logical_devices("GPU")
-    if name == "mirrored" or (name == "auto" and len(gpus) > 1):
-        devices = gpus or tf.config.list_logical_devices("CPU")
-        return tf.distribute.MirroredStrategy([device.name for device in devices])
-    return tf.distribute.get_strategy()
-
-
-def use_xla(name):
-    """Whether to compile by XLA: "on", "off", or "auto": on GPUs only.
-
-    On CPUs XLA's matrix products are slower than the default kernels: `benchmarks/step_time.py --xla=on,off` measures it.
-    """
-    return name == "on" or (name == "auto" and bool(tf.config.list_logical_devices("GPU")))
-
-
-def resolve_precision(name):
-    """Returns "float32" or "bfloat16"; "auto" is bfloat16 where products in it are faster: AVX512-BF16 or AMX, or Ampere."""
-    if name != "auto":
-        return name
-    gpus = tf.config.list_physical_devices("GPU")
-    if gpus:
-        capability = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability", (0, 0))
-        return "bfloat16" if capability[0] >= 8 else "float32"
-    try:
-        flags = pathlib.Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return "float32"
-    return "bfloat16" if "avx512_bf16" in flags or "amx_bf16" in flags else "float32"
 
 
 def resolved(settings, model):
@@ -50,7 +17,8 @@ def resolved(settings, model):
     return dict(
         precision=model.precision,
         xla=model.xla,
-        replicas=make_strategy(settings.strategy).num_replicas_in_sync,
+        threads=tf.config.threading.get_intra_op_parallelism_threads() or "all cores",
+        replicas=machine.make_strategy(settings.strategy).num_replicas_in_sync,
         likelihood=model.likelihood,
         inputs=model.preprocess.size,
         warmup_steps=model.objective.warmup_steps,
@@ -132,8 +100,8 @@ def make_model(settings, data, split):
         network=network,
         objective=objective,
         seed=settings.seed,
-        xla=use_xla(settings.xla),
-        precision=resolve_precision(settings.precision),
+        xla=machine.use_xla(settings.xla),
+        precision=machine.resolve_precision(settings.precision),
         **_model_options(settings, model_class),
     )
     if settings.first_run is not None and model.first_stage is None:
@@ -182,7 +150,7 @@ def train(settings, data, split, directory, quiet=False, start=None):
       TrainingDiverged: if the objective becomes NaN; the last good checkpoint stays.
       ValueError: if a batch cannot be shared evenly by the replicas.
     """
-    strategy = make_strategy(settings.strategy)
+    strategy = machine.make_strategy(settings.strategy)
     labelled_batch = min(settings.labelled_batch, len(split.labelled))
     _check_shares(settings.batch, labelled_batch, strategy.num_replicas_in_sync)
     with strategy.scope():

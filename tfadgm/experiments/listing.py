@@ -3,7 +3,7 @@
 import pathlib
 import statistics
 
-from tfadgm import run_directory
+from tfadgm import machine
 from tfadgm.experiments import runner
 from tfadgm.experiments.cell import MEASURES
 
@@ -74,8 +74,8 @@ def blocks(cells, records, data_dir=None):
         for minutes in dict.fromkeys(row["minutes"] for row in rows):
             own = [row for row in rows if row["minutes"] == minutes]
             seeds = ", ".join(str(row["seed"]) for row in own)
-            machine = run_directory.describe(own[0])
-            lines.append(f"  here: {_here(own)} (seeds {seeds}; minutes: {_minutes(own)}; {machine})")
+            computer = machine.describe(own[0])
+            lines.append(f"  here: {_here(own)} (seeds {seeds}; minutes: {_minutes(own)}; {computer})")
         about = [*_further(cell, largest_budget(rows), records), *([cell.note] if cell.note else [])]
         lines += [f"  {text}" for text in about] + [f"  {runner.command(cell)}"]
     return lines[1:]

@@ -8,7 +8,7 @@ import importlib
 import json
 import pathlib
 
-from tfadgm import callbacks, plotting, recipes, report, run, run_directory
+from tfadgm import callbacks, machine, plotting, recipes, report, run, run_directory
 from tfadgm.experiments import pictures
 
 KEPT = (
@@ -53,7 +53,7 @@ def run_cell(cell, seed, minutes, out, records, **data):
             known = earlier.get((seed, budget, cell.value(results)), {}).get("log_density_by_samples")
             results |= {"log_density_by_samples": known or _by_samples(opened, results)}
     row = dict(seed=seed, minutes=budget, value=cell.value(results), stderr=cell.error(results))
-    row |= {name: results[name] for name in KEPT if name in results} | run_directory.hardware()
+    row |= {name: results[name] for name in KEPT if name in results} | machine.hardware()
     row |= dict(git_revision=revision, command=command(cell, seed, minutes))
     record(cell, row, records)
     return row

@@ -1,0 +1,100 @@
+"""What the machine has, and what follows from it: devices, XLA, precision, threads."""
+
+import os
+import pathlib
+import platform
+
+import tensorflow as tf
+
+
+def cores():
+    """Returns the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def hardware():
+    """Returns what numbers are measured on: processor, cores that this process may use, Python, TensorFlow."""
+    names = [line.split(":")[1].strip() for line in _cpuinfo().splitlines() if line.startswith("model name")]
+    return dict(
+        processor=names[0] if names else platform.processor() or platform.machine(),
+        cores=cores(),
+        python=platform.python_version(),
+        tensorflow=tf.__version__,
+    )
+
+
+def describe(machine):
+    """Returns what `hardware` found in words: "2 cores of ..."."""
+    return f"{machine['cores']} {'core' if machine['cores'] == 1 else 'cores'} of {machine['processor']}"
+
+
+def make_strategy(name):
+    """Returns the `tf.distribute` strategy called `name`: "one", "mirrored", or "auto" (mirrored if there are GPUs)."""
+    gpus = tf.config.list_logical_devices("GPU")
+    if name == "mirrored" or (name == "auto" and len(gpus) > 1):
+        devices = gpus or tf.config.list_logical_devices("CPU")
+        return tf.distribute.MirroredStrategy([device.name for device in devices])
+    return tf.distribute.get_strategy()
+
+
+def use_xla(name):
+    """Whether to compile by XLA: "on", "off", or "auto": on GPUs only.
+
+    On CPUs XLA's matrix products are slower than the default kernels: `benchmarks/step_time.py --xla=on,off` measures it.
+    """
+    return name == "on" or (name == "auto" and bool(tf.config.list_logical_devices("GPU")))
+
+
+def resolve_precision(name):
+    """Returns "float32" or "bfloat16"; "auto" is bfloat16 where products in it are faster: AVX512-BF16 or AMX, or Ampere."""
+    if name != "auto":
+        return name
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        capability = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability", (0, 0))
+        return "bfloat16" if capability[0] >= 8 else "float32"
+    return "bfloat16" if any(name in _cpuinfo() for name in ("avx512_bf16", "amx_bf16")) else "float32"
+
+
+def set_threads(number):
+    """Sets the threads of one operation, which TensorFlow takes when it starts to compute and cannot change afterwards.
+
+    The networks' products are small: a second thread gains less in each than two operations gain side by side
+    (`benchmarks/step_time.py --threads=1,2`). Evaluation, whose operations wait for each other, then has several chunks
+    side by side: see `side_by_side`.
+
+    Args:
+      number: at least 1; None: 1 on two cores without a GPU, elsewhere TensorFlow's choice, which is all cores. What
+        TF_NUM_INTRAOP_THREADS says stays, and what TensorFlow has started with.
+
+    Raises:
+      ValueError: for a number, if TensorFlow has started with another.
+    """
+    threading, chosen = tf.config.threading, number
+    if number is None:
+        given = os.environ.get("TF_NUM_INTRAOP_THREADS") or threading.get_intra_op_parallelism_threads()
+        if given or cores() != 2 or tf.config.list_physical_devices("GPU"):
+            return
+        chosen = 1
+    try:
+        threading.set_intra_op_parallelism_threads(chosen)
+    except RuntimeError:
+        if number is not None:
+            raise ValueError(
+                f"threads: got {number}; allowed: none, since TensorFlow has started to compute with another number"
+            ) from None
+
+
+def side_by_side():
+    """Returns how many graphs of single operations in a row the cores have room for: 1 unless threads were set."""
+    threads = tf.config.threading.get_intra_op_parallelism_threads()
+    if not threads or tf.config.list_physical_devices("GPU"):
+        return 1
+    return max(1, cores() // threads)
+
+
+def _cpuinfo():
+    try:
+        return pathlib.Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return ""
