@@ -85,6 +85,7 @@ def test_parse_refuses(name, text, allowed):
         dict(epochs=None),
         dict(minutes=1.0),
         dict(epochs=0),
+        dict(threads=0),
         dict(labels=-1),
         dict(batch=0),
         dict(learning_rate=0.0),

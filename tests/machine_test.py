@@ -1,0 +1,108 @@
+"""What follows from the machine: cores that may be used, the threads of one operation, chunks side by side."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfadgm import evaluation, machine, networks, registry
+from tfadgm.data.preprocess import Preprocess
+
+# Each case has a process of its own, since TensorFlow takes its threads once: (cores, asked for), (threads, side by side).
+CASES = {
+    "two cores": ((2, None), (1, 2)),
+    "one core": ((1, None), (0, 1)),
+    "many cores": ((16, None), (0, 1)),
+    "asked for": ((16, 4), (4, 4)),
+    "asked for on two cores": ((2, 2), (2, 1)),
+    "more than there are": ((2, 3), (3, 1)),
+}
+PROGRAM = """
+import sys
+import tensorflow as tf
+from tfadgm import machine
+cores, asked = eval(sys.argv[1])
+machine.cores = lambda: cores
+machine.set_threads(asked)
+tf.constant(1.0)  # TensorFlow starts
+machine.set_threads(None)  # keeps what is
+machine.set_threads(asked)  # the same again
+try:
+    machine.set_threads(7)
+except ValueError as error:
+    print(error)
+print(tf.config.threading.get_intra_op_parallelism_threads(), machine.side_by_side())
+"""
+
+
+def _run(argument, **environment):
+    command = [sys.executable, "-c", PROGRAM, repr(argument)]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment})
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_threads_of_an_operation_are_set_before_tensorflow_starts_and_not_changed_after(case):
+    given, expected = CASES[case]
+    refused, found = _run(given)
+    assert refused == "threads: got 7; allowed: none, since TensorFlow has started to compute with another number"
+    assert found == "{} {}".format(*expected)
+
+
+def test_threads_that_the_environment_gives_stay():
+    assert _run((2, None), TF_NUM_INTRAOP_THREADS="2")[1] == "0 1"  # left to TensorFlow, which reads them
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system cannot bind a process to cores")
+def test_cores_are_those_that_the_process_may_use():
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(before)})
+        assert machine.cores() == machine.hardware()["cores"] == 1
+    finally:
+        os.sched_setaffinity(0, before)
+    assert machine.cores() == len(before)
+
+
+def test_a_machine_in_words():
+    assert machine.describe(dict(cores=1, processor="Z80")) == "1 core of Z80"
+    assert machine.describe(dict(cores=2, processor="Z80")) == "2 cores of Z80"
+
+
+@pytest.mark.parametrize("workers", [2, 5])
+def test_chunks_side_by_side_give_what_one_after_the_other_gives(workers, monkeypatch):
+    model = registry.model_class("adgm")(Preprocess([6], noise="binarise"), 3, network=networks.Network(hidden=(8,)))
+    x = np.random.default_rng(0).random((1100, 6)).astype("float32")
+    monkeypatch.setattr(evaluation, "MEMORY_VALUES", 100 * 3 * 20 * 8)  # at most a hundred examples at a time
+
+    def answers():
+        told = []
+        density = evaluation.log_density(model, x, 20, lambda done, total: told.append((done, total)))
+        return density, evaluation.elbo(model, x), evaluation.class_probabilities(model, x, 3), told
+
+    assert machine.side_by_side() in (1, 2)
+    monkeypatch.setattr(machine, "side_by_side", lambda: 1)
+    one = answers()
+    monkeypatch.setattr(machine, "side_by_side", lambda: workers)
+    many = answers()
+    for a, b in zip(one[:3], many[:3], strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert one[3] == many[3] and len(one[3]) >= 11 and one[3][-1] == (1100, 1100)
+
+
+def test_a_chunk_that_fails_is_told(monkeypatch):
+    monkeypatch.setattr(machine, "side_by_side", lambda: 3)
+
+    def function(number):
+        if number == 4:
+            raise tf.errors.InvalidArgumentError(None, None, "no good")
+        return tf.constant([number])
+
+    got = evaluation._side_by_side(function, ((number, (number,)) for number in range(9)))
+    assert [next(got)[1].tolist() for _ in range(4)] == [[0], [1], [2], [3]]
+    with pytest.raises(tf.errors.InvalidArgumentError, match="no good"):
+        next(got)
