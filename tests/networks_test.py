@@ -204,6 +204,52 @@ def test_no_gradient_flows_through_the_weights_but_one_through_the_moments():
     np.testing.assert_allclose(np.sum(of_h, (0, 1, 2)), np.zeros(4), atol=1e-2 * np.abs(of_h).max())
 
 
+def _loss(h, gamma, beta, weights, above):
+    """sum above * (gamma (h - mean) / sqrt(variance + 1e-4) + beta) in float64."""
+    mean = weights @ h
+    return (above * (gamma * (h - mean) / np.sqrt(weights @ (h - mean) ** 2 + 1e-4) + beta)).sum()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_gradient_of_batch_norm_is_that_of_finite_differences(weighted):
+    generator = np.random.default_rng(0)
+    point = [generator.normal(size=shape) for shape in ((7, 3), (3,), (3,))]
+    point[0][:, 1] = 2.0 + 0.01 * point[0][:, 1]  # a unit whose variance is not far above epsilon
+    weights, above = generator.dirichlet(np.ones(7)) if weighted else np.full(7, 1 / 7), generator.normal(size=(7, 3))
+    tensors = [tf.constant(value, tf.float32) for value in point]
+    with tf.GradientTape() as tape:
+        tape.watch(tensors)
+        out, *_ = batch_norm.normalise(*tensors, tf.constant(weights, tf.float32) if weighted else None)
+        loss = tf.reduce_sum(out * above.astype("float32"))
+    for which, gradient in enumerate(tape.gradient(loss, tensors)):
+        numeric = np.zeros_like(point[which])
+        for at in np.ndindex(numeric.shape):
+            values = []
+            for step in (1e-6, -1e-6):
+                moved = [value.copy() for value in point]
+                moved[which][at] += step
+                values.append(_loss(*moved, weights, above))
+            numeric[at] = (values[0] - values[1]) / 2e-6
+        np.testing.assert_allclose(gradient, numeric, rtol=2e-3, atol=2e-4 * np.abs(numeric).max())
+
+
+def test_batch_norm_of_bfloat16_computes_in_float32():
+    h, above = tf.cast(3 * _normal(500, 4) + 10, tf.bfloat16), tf.cast(_normal(500, 4, seed=1), tf.bfloat16)
+    found = []
+    for rows, factor in ((h, above), (tf.cast(h, tf.float32), tf.cast(above, tf.float32))):
+        gamma, beta = _normal(4, seed=2), _normal(4, seed=3)
+        with tf.GradientTape() as tape:
+            tape.watch([rows, gamma, beta])
+            out, mean, variance = batch_norm.normalise(rows, gamma, beta)
+            loss = tf.reduce_sum(tf.cast(out * factor, tf.float32))
+        found.append([out, *tape.gradient(loss, [rows, gamma, beta]), mean, variance])
+    assert found[0][0].dtype == found[0][1].dtype == tf.bfloat16
+    for narrow, wide in zip(found[0][:2], found[1][:2], strict=True):  # rounded once
+        np.testing.assert_allclose(tf.cast(narrow, tf.float32), wide, rtol=4e-3, atol=1e-6)
+    for narrow, wide in zip(found[0][2:], found[1][2:], strict=True):
+        np.testing.assert_allclose(narrow, wide, rtol=1e-5, atol=1e-5)
+
+
 def test_moving_averages_are_used_outside_the_scope_only():
     norm, h = _norm(), 3 * _normal(9, 4) + 1
     norm.moving_mean.assign(_normal(4, seed=5))

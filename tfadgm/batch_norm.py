@@ -10,6 +10,8 @@ import dataclasses
 import keras
 import tensorflow as tf
 
+from tfadgm.layers import restore_leading
+
 
 @dataclasses.dataclass(frozen=True)
 class _Moments:
@@ -81,18 +83,16 @@ class BatchNorm(keras.layers.Layer):
         self.built = True
 
     def call(self, h):
-        scope = _moments.get()
+        scope, gamma, beta = _moments.get(), tf.convert_to_tensor(self.gamma), tf.convert_to_tensor(self.beta)
         if scope is None or self.fixed:
-            return self._normalise(h, tf.convert_to_tensor(self.moving_mean), tf.convert_to_tensor(self.moving_variance))
-        mean, variance = _weighted_mean_and_variance(tf.cast(h, tf.float32), scope.weights)
+            scale = gamma * tf.math.rsqrt(tf.convert_to_tensor(self.moving_variance) + self.epsilon)
+            offset = beta - tf.convert_to_tensor(self.moving_mean) * scale
+            return h * tf.cast(scale, h.dtype) + tf.cast(offset, h.dtype)
+        rows, weights = tf.reshape(h, [-1, h.shape[-1]]), _row_weights(h, scope.weights)
+        out, mean, variance = normalise(rows, gamma, beta, weights, self.epsilon)
         if scope.updates is not None:
             scope.updates.append((self, mean, variance))
-        return self._normalise(h, mean, variance)
-
-    def _normalise(self, h, mean, variance):
-        scale = tf.convert_to_tensor(self.gamma) * tf.math.rsqrt(variance + self.epsilon)
-        offset = tf.convert_to_tensor(self.beta) - mean * scale
-        return h * tf.cast(scale, h.dtype) + tf.cast(offset, h.dtype)
+        return restore_leading(out, h)
 
     def update(self, mean, variance):
         """Moves the moving averages towards `mean` and `variance`."""
@@ -100,21 +100,61 @@ class BatchNorm(keras.layers.Layer):
             moving.assign(self.momentum * moving + (1 - self.momentum) * value)
 
 
-def _weighted_mean_and_variance(h, weights):
-    """Returns the mean and variance of `h` [..., units] under `weights` [K, S, B] (None: equal weights).
+def normalise(h, gamma, beta, weights=None, epsilon=BatchNorm.epsilon):
+    """Returns (gamma d / sqrt(variance + epsilon) + beta, mean, variance), d = h - mean, by the moments of `h`.
+
+        mean = sum_i w_i h_i,   variance = sum_i w_i d_i^2,   s = 1 / sqrt(variance + epsilon)
+
+    The gradient of the first, g being what comes from above, is written out, since half of the passes over memory of what
+    is derived from the above are superfluous; mean and variance have none.
+
+        dh_i = gamma s (g_i - w_i (sum_j g_j + s^2 d_i sum_j g_j d_j)),   dgamma = s sum_j g_j d_j,   dbeta = sum_j g_j
+
+    All is in float32, of the type of `h` are its rows alone. Sums over rows are products with a row vector, which are
+    faster than reductions.
+
+    Args:
+      h: [N, units].
+      gamma, beta: [units].
+      weights: [N], which add up to 1; None: 1 / N each.
+    """
+
+    @tf.custom_gradient
+    def normalised(h, gamma, beta):
+        wide, count = tf.cast(h, tf.float32), tf.cast(tf.shape(h)[0], tf.float32)
+        ones = tf.ones([1, tf.shape(h)[0]])
+        mean = tf.linalg.matmul(ones / count if weights is None else weights[tf.newaxis], wide)
+        d = wide - mean
+        variance = tf.linalg.matmul(ones / count if weights is None else weights[tf.newaxis], d * d)[0]
+        s = tf.math.rsqrt(variance + epsilon)
+        scale = gamma * s
+
+        def gradient(g, *_):
+            g = tf.cast(g, tf.float32)
+            sum_g, sum_gd = tf.linalg.matmul(ones, g)[0], tf.linalg.matmul(ones, g * d)[0]
+            slope = -scale * s * s * sum_gd
+            if weights is None:
+                dh = (g - sum_g / count) * scale + d * (slope / count)
+            else:
+                dh = g * scale + (d * slope - scale * sum_g) * weights[:, tf.newaxis]
+            return tf.cast(dh, h.dtype), s * sum_gd, sum_g
+
+        return (tf.cast(d * scale + beta, h.dtype), mean[0], variance), gradient
+
+    return normalised(h, gamma, beta)
+
+
+def _row_weights(h, weights):
+    """Returns `weights` [K, S, B] as weights of the rows of `h`, [N], which add up to 1; None if they are all equal.
 
     h is [K, S, B, units], or [K, S, B, positions, units] of maps; with fewer axes it has no class.
     """
     if weights is None or h.shape.rank < 4:  # without a class axis, sum_y q(y|x) = 1: all weights are equal
-        return tf.nn.moments(h, list(range(h.shape.rank - 1)))
+        return None
     for axis in range(3):  # what h does not depend on
         if h.shape[axis] == 1:
             weights = tf.reduce_sum(weights, axis, keepdims=True)
     if h.shape.rank == 5:
         weights = weights[..., tf.newaxis]
-    weights = tf.broadcast_to(weights, tf.shape(h)[:-1])
-    weights = tf.reshape(weights / tf.reduce_sum(weights), [1, -1])
-    rows = tf.reshape(h, [-1, h.shape[-1]])
-    mean = tf.linalg.matmul(weights, rows)
-    variance = tf.linalg.matmul(weights, tf.math.squared_difference(rows, mean))
-    return mean[0], variance[0]
+    weights = tf.reshape(tf.broadcast_to(weights, tf.shape(h)[:-1]), [-1])
+    return weights / tf.reduce_sum(weights)
