@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfadgm import callbacks, evaluation, recipes, report, run, run_directory, training
+from tfadgm import callbacks, evaluation, machine, recipes, report, run, run_directory, training
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 TINY = dict(hidden=(16,), dim_z=3, epochs=3, density_samples=4, density_examples=20, test_samples=5)
@@ -243,6 +243,7 @@ def test_kill_9_and_the_same_command_again_gives_the_same_weights_bit_for_bit(tm
     done = subprocess.run(train_command(tmp_path / "killed"), check=True, capture_output=True, text=True)
     assert "test error" in done.stdout
     whole, killed = (run_directory.Run.open(tmp_path / name) for name in ("whole", "killed"))
+    assert whole.config["resolved"]["threads"] == (1 if machine.cores() == 2 else "all cores")
     for a, b in zip(whole.model.weights, killed.model.weights, strict=True):
         np.testing.assert_array_equal(a.numpy(), b.numpy(), err_msg=a.path)
     rows = [callbacks.read_rows(tmp_path / name / "metrics.csv") for name in ("whole", "killed")]
