@@ -85,6 +85,6 @@ CELLS = [
         "log_density",
         settings=dict(MNIST, labels=100, dim_z=(64, 2), warmup_epochs=4.0),
         figures=("latent_pca.png", "manifold_z2.png", *(f"manifold_z2_class_{k}.png" for k in range(10))),
-        note="the paper's mesh is even, here it has the quantiles of p(z2); warm-up of 4 epochs, of some 20",
+        note="the paper's mesh is even, here it has the quantiles of p(z2); warm-up of 4 epochs",
     ),
 ]
