@@ -110,8 +110,8 @@ def normalise(h, gamma, beta, weights=None, epsilon=BatchNorm.epsilon):
 
         dh_i = gamma s (g_i - w_i (sum_j g_j + s^2 d_i sum_j g_j d_j)),   dgamma = s sum_j g_j d_j,   dbeta = sum_j g_j
 
-    All is in float32, of the type of `h` are its rows alone. Sums over rows are products with a row vector, which are
-    faster than reductions.
+    All is computed in float32; the rows that come and go have the type of `h`. Sums over rows are products with a row
+    vector, which are faster than reductions.
 
     Args:
       h: [N, units].
@@ -123,9 +123,10 @@ def normalise(h, gamma, beta, weights=None, epsilon=BatchNorm.epsilon):
     def normalised(h, gamma, beta):
         wide, count = tf.cast(h, tf.float32), tf.cast(tf.shape(h)[0], tf.float32)
         ones = tf.ones([1, tf.shape(h)[0]])
-        mean = tf.linalg.matmul(ones / count if weights is None else weights[tf.newaxis], wide)
+        shares = ones / count if weights is None else weights[tf.newaxis]
+        mean = tf.linalg.matmul(shares, wide)
         d = wide - mean
-        variance = tf.linalg.matmul(ones / count if weights is None else weights[tf.newaxis], d * d)[0]
+        variance = tf.linalg.matmul(shares, d * d)[0]
         s = tf.math.rsqrt(variance + epsilon)
         scale = gamma * s
 
