@@ -95,7 +95,10 @@ STEP = (
     "Training step at the paper's MNIST size",
     "rows",
     {
-        "variant": lambda r: f"{r['model']}, exact classes: {r['exact_classes']}, XLA {r['xla']}, {r['precision']}",
+        "variant": lambda r: (
+            f"{r['model']}, exact classes: {r['exact_classes']}, XLA {r['xla']}, {r['precision']}"
+            + (f", threads {r['threads']}" if r["threads"] != "none" else "")
+        ),
         "ms": lambda r: f"{r['milliseconds']:.1f}",
         "GFLOP": lambda r: f"{r['gflop_per_step']:.2f}",
         "share of the machine's product rate": lambda r: f"{r['ratio']:.2f}",

@@ -131,7 +131,7 @@ def measure(variant):
     from tfadgm import machine
     from tfadgm.settings import parse
 
-    machine.set_threads(parse("threads", variant["threads"]))
+    machine.set_threads(parse("threads", variant["threads"]), variant["xla"])
     model, batch, step = make_step(variant)
     flops = count_flops(model, batch)
     size = 4096
@@ -171,6 +171,7 @@ def measure(variant):
         best_ratio=flops / best / peak,
         ceiling=flops / float(np.median(alone_times)) / peak,
         peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        operation_threads=machine.threads() or "all cores",
         devices=[device.name for device in tf.config.list_logical_devices()],
         cores=machine.cores(),
     )

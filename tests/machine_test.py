@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -11,30 +12,33 @@ import tensorflow as tf
 from tfadgm import evaluation, machine, networks, registry
 from tfadgm.data.preprocess import Preprocess
 
-# Each case has a process of its own, since TensorFlow takes its threads once: (cores, asked for), (threads, side by side).
+# Each case has a process of its own, since TensorFlow takes its threads once:
+# (cores, asked for, XLA), (threads, side by side).
 CASES = {
-    "two cores": ((2, None), (1, 2)),
-    "one core": ((1, None), (0, 1)),
-    "many cores": ((16, None), (0, 1)),
-    "asked for": ((16, 4), (4, 4)),
-    "asked for on two cores": ((2, 2), (2, 1)),
-    "more than there are": ((2, 3), (3, 1)),
+    "two cores": ((2, None, "auto"), (1, 2)),
+    "one core": ((1, None, "auto"), (None, 1)),
+    "many cores": ((16, None, "auto"), (None, 1)),
+    "asked for": ((16, 4, "auto"), (4, 4)),
+    "asked for on two cores": ((2, 2, "auto"), (2, 1)),
+    "more than there are": ((2, 3, "auto"), (3, 1)),
+    "XLA": ((2, None, "on"), (None, 1)),
+    "asked for with XLA": ((2, 1, "on"), (1, 2)),
 }
 PROGRAM = """
 import sys
 import tensorflow as tf
 from tfadgm import machine
-cores, asked = eval(sys.argv[1])
+cores, asked, xla = eval(sys.argv[1])
 machine.cores = lambda: cores
-machine.set_threads(asked)
+machine.set_threads(asked, xla)
 tf.constant(1.0)  # TensorFlow starts
-machine.set_threads(None)  # keeps what is
-machine.set_threads(asked)  # the same again
+machine.set_threads(None, xla)  # keeps what is
+machine.set_threads(asked, xla)  # the same again
 try:
     machine.set_threads(7)
 except ValueError as error:
     print(error)
-print(tf.config.threading.get_intra_op_parallelism_threads(), machine.side_by_side())
+print(machine.threads(), machine.side_by_side())
 """
 
 
@@ -54,7 +58,9 @@ def test_threads_of_an_operation_are_set_before_tensorflow_starts_and_not_change
 
 
 def test_threads_that_the_environment_gives_stay():
-    assert _run((2, None), TF_NUM_INTRAOP_THREADS="2")[1] == "0 1"  # left to TensorFlow, which reads them
+    assert _run((4, None, "auto"), TF_NUM_INTRAOP_THREADS="2")[1] == "2 2"
+    assert _run((2, None, "auto"), TF_NUM_INTRAOP_THREADS="2")[1] == "2 1"
+    assert _run((1, None, "auto"), TF_NUM_INTRAOP_THREADS="some")[1] == "None 1"
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system cannot bind a process to cores")
@@ -84,7 +90,6 @@ def test_chunks_side_by_side_give_what_one_after_the_other_gives(workers, monkey
         density = evaluation.log_density(model, x, 20, lambda done, total: told.append((done, total)))
         return density, evaluation.elbo(model, x), evaluation.class_probabilities(model, x, 3), told
 
-    assert machine.side_by_side() in (1, 2)
     monkeypatch.setattr(machine, "side_by_side", lambda: 1)
     one = answers()
     monkeypatch.setattr(machine, "side_by_side", lambda: workers)
@@ -92,6 +97,18 @@ def test_chunks_side_by_side_give_what_one_after_the_other_gives(workers, monkey
     for a, b in zip(one[:3], many[:3], strict=True):
         np.testing.assert_array_equal(a, b)
     assert one[3] == many[3] and len(one[3]) >= 11 and one[3][-1] == (1100, 1100)
+
+
+def test_as_many_chunks_are_under_way_as_the_cores_have_room_for(monkeypatch):
+    monkeypatch.setattr(machine, "side_by_side", lambda: 3)
+    together = threading.Barrier(3)
+
+    def function(number):
+        together.wait(timeout=60)  # fails unless three are here at a time
+        return tf.constant(number)
+
+    got = list(evaluation._side_by_side(function, ((-number, (number,)) for number in range(6))))
+    assert [(name, int(value)) for name, value in got] == [(-number, number) for number in range(6)]
 
 
 def test_a_chunk_that_fails_is_told(monkeypatch):

@@ -14,7 +14,7 @@ from tfadgm.serving import signatures
 # All evaluation noise comes from this seed: results depend on the model alone.
 SEED = (0, 2016)
 OBSERVED_AT_ONCE = 500  # examples that are binarised (or dequantised) from one seed
-MEMORY_VALUES = 40_000_000  # values of the widest layer that are evaluated at once, 160 MB in float32
+MEMORY_VALUES = 40_000_000  # values of the widest layer in one chunk, 160 MB in float32
 
 
 def class_probabilities(model, x, samples=100, chunk=500):

@@ -56,28 +56,32 @@ def resolve_precision(name):
     return "bfloat16" if any(name in _cpuinfo() for name in ("avx512_bf16", "amx_bf16")) else "float32"
 
 
-def set_threads(number):
+def threads():
+    """Returns the threads of one operation that were set, by `set_threads` or TF_NUM_INTRAOP_THREADS; None: all cores."""
+    given = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
+    return tf.config.threading.get_intra_op_parallelism_threads() or int(given if given.isdigit() else 0) or None
+
+
+def set_threads(number, xla="auto"):
     """Sets the threads of one operation, which TensorFlow takes when it starts to compute and cannot change afterwards.
 
     The networks' products are small: a second thread gains less in each than two operations gain side by side
     (`benchmarks/step_time.py --threads=1,2`). Evaluation, whose operations wait for each other, then has several chunks
-    side by side: see `side_by_side`.
+    side by side: see `side_by_side`. A program compiled by XLA is one operation, and wants all cores.
 
     Args:
-      number: at least 1; None: 1 on two cores without a GPU, elsewhere TensorFlow's choice, which is all cores. What
-        TF_NUM_INTRAOP_THREADS says stays, and what TensorFlow has started with.
+      number: at least 1; None: 1 on two cores without a GPU and without XLA, elsewhere TensorFlow's choice, which is all
+        cores. What TF_NUM_INTRAOP_THREADS says stays, and what TensorFlow has started with.
+      xla: the setting of that name.
 
     Raises:
       ValueError: for a number, if TensorFlow has started with another.
     """
-    threading, chosen = tf.config.threading, number
-    if number is None:
-        given = os.environ.get("TF_NUM_INTRAOP_THREADS") or threading.get_intra_op_parallelism_threads()
-        if given or cores() != 2 or tf.config.list_physical_devices("GPU"):
-            return
-        chosen = 1
+    pays = cores() == 2 and xla != "on" and not tf.config.list_physical_devices("GPU")
+    if number is None and (threads() or not pays):
+        return
     try:
-        threading.set_intra_op_parallelism_threads(chosen)
+        tf.config.threading.set_intra_op_parallelism_threads(number or 1)
     except RuntimeError:
         if number is not None:
             raise ValueError(
@@ -87,10 +91,9 @@ def set_threads(number):
 
 def side_by_side():
     """Returns how many graphs of single operations in a row the cores have room for: 1 unless threads were set."""
-    threads = tf.config.threading.get_intra_op_parallelism_threads()
-    if not threads or tf.config.list_physical_devices("GPU"):
+    if threads() is None or tf.config.list_physical_devices("GPU"):
         return 1
-    return max(1, cores() // threads)
+    return max(1, cores() // threads())
 
 
 def _cpuinfo():

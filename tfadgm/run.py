@@ -30,7 +30,7 @@ def train(settings, directory, quiet=False):
     done = run_directory.existing_results(settings, directory)
     if done is not None:
         return done
-    machine.set_threads(settings.threads)
+    machine.set_threads(settings.threads, settings.xla)
     data, split = training.load_data(settings)
     model_probe = training.make_model(settings, data, split)  # raises before anything is written
     run_directory.check_disk(directory, model_probe)

@@ -131,7 +131,7 @@ class Settings:
     strategy: str = _training("auto", "Devices: one, or all GPUs mirrored.", ("auto", "one", "mirrored"))
     xla: str = _training("auto", "XLA for the loss and its gradients; auto: on GPUs, where it pays.", ("auto", "on", "off"))
     threads: int | None = _training(
-        None, "Threads of one operation; 'none': 1 on two cores, where it pays, else TensorFlow's choice.", kind=int
+        None, "Threads of one operation; 'none': 1 on two cores without XLA, where it pays, else all cores.", kind=int
     )
     precision: str = _training(
         "float32",

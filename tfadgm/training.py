@@ -17,7 +17,7 @@ def resolved(settings, model):
     return dict(
         precision=model.precision,
         xla=model.xla,
-        threads=tf.config.threading.get_intra_op_parallelism_threads() or "all cores",
+        threads=machine.threads() or "all cores",
         replicas=machine.make_strategy(settings.strategy).num_replicas_in_sync,
         likelihood=model.likelihood,
         inputs=model.preprocess.size,
