@@ -271,3 +271,34 @@ def test_a_precision_weighted_gaussian_is_the_product_of_both():
     ours = merged.distribution(values)
     np.testing.assert_allclose(ours.variance(), 1 / (1 / v1 + 1 / v2), rtol=1e-4)
     np.testing.assert_allclose(ours.mean(), (m1 / v1 + m2 / v2) / (1 / v1 + 1 / v2), rtol=1e-4, atol=1e-5)
+
+
+def _linear(deviation=0.5):
+    z_given_a = conditionals.LinearGaussian("a", "y", 4, networks.Network(hidden=(5,)), linear_units=2)
+    return _built(z_given_a, scale=deviation), conditionals.LinearGaussianPosterior("z", z_given_a)
+
+
+def test_the_posterior_of_a_linear_gaussian_is_that_of_bayes_rule_on_a_grid():
+    likelihood, posterior = _linear()
+    posterior.build_from({})
+    assert likelihood.given == ("a", "y") and posterior.given == ("y", "z") and not posterior.weights
+    line = np.linspace(-6, 6, 301)
+    grid = tf.constant(np.stack(np.meshgrid(line, line), -1).reshape(-1, 1, 2), tf.float32)  # [S, 1, 2]
+    values = {"y": tf.eye(3)[tf.newaxis, :1], "z": tf.constant(_rng(3).normal(size=(1, 1, 4)), tf.float32)}
+    joint = likelihood.log_prob({**values, "a": grid}, values["z"]).numpy()[:, 0].astype("float64")
+    joint += scipy.stats.norm.logpdf(grid.numpy()[:, 0]).sum(-1)
+    evidence = scipy.special.logsumexp(joint) + 2 * np.log(line[1] - line[0])
+    np.testing.assert_allclose(posterior.log_prob(values, grid)[:, 0], joint - evidence, rtol=1e-4, atol=1e-4)
+
+
+def test_the_posterior_of_a_linear_gaussian_broadcasts_and_draws():
+    _, posterior = _linear()
+    values = {"y": tf.eye(3)[:, tf.newaxis, tf.newaxis], "z": tf.constant(_rng(3).normal(size=(2, 5, 4)), tf.float32)}
+    distribution = posterior.distribution(values)
+    sample = posterior.sample(distribution, 2, 5, SEED)
+    assert sample.shape == (3, 2, 5, 2)
+    np.testing.assert_allclose(
+        distribution.log_prob(sample)[2, 1, 3],
+        posterior.log_prob({"y": values["y"][2], "z": values["z"][1:, 3:4]}, sample[2, 1, 3])[0, 0],
+        rtol=1e-5,
+    )

@@ -34,8 +34,13 @@ class Conditional(keras.layers.Layer):
             self.trunk = networks.MLP(self.given, network, name="trunk")
             self.head = self._make_head()
 
+    @property
+    def head_units(self):
+        """How many parameters `call` returns."""
+        return self.units * self.parameters_per_unit
+
     def _make_head(self, initializer="glorot_normal"):
-        return layers.Dense(self.units * self.parameters_per_unit, kernel_initializer=initializer, name="head")
+        return layers.Dense(self.head_units, kernel_initializer=initializer, name="head")
 
     def build_from(self, sizes):
         """Creates the weights; `sizes` maps each parent's name to its number of units."""
@@ -129,6 +134,80 @@ class Gaussian(Conditional):
             shape = tf.broadcast_static_shape(distribution.batch_shape, tf.TensorShape([samples, batch]))
             sample = tf.ensure_shape(sample, [*shape, self.units])
         return sample
+
+
+class LinearGaussian(Gaussian):
+    """A Gaussian whose mean is linear in one parent a, the rest being read off the others:
+
+        child = mu + s * (U (g * a) + e),  e ~ N(0, I),  that is N(child | mu + s * U (g * a), diag s^2)
+
+    with mu, log s^2 and g - 1 from the network, and U [units, units of a] a weight. For a ~ N(0, I), child given the others
+    has the covariance diag(s) (I + V V') diag(s), V = U diag(g): a diagonal one and one of low rank.
+
+    Args:
+      linear: the name of a.
+      given: the names of the others.
+      linear_units: the size of a.
+    """
+
+    DEVIATION = 0.1  # of the initial U
+
+    def __init__(self, linear, given, units, network, linear_units, **kwargs):
+        self.linear, self.linear_units = linear, linear_units
+        super().__init__(given, units, network, **kwargs)
+        self.given = (linear, *self.given)
+
+    @property
+    def head_units(self):
+        return 2 * self.units + self.linear_units
+
+    def build_from(self, sizes):
+        super().build_from(sizes)
+        deviation = keras.initializers.RandomNormal(stddev=self.DEVIATION)
+        self.directions = self.add_weight((self.units, self.linear_units), deviation, name="directions")
+
+    def _parameters(self, values):
+        """mu, log s^2 [..., units] and g [..., units of a]; the value of a is not read."""
+        loc, log_variance, gain = tf.split(self(values), [self.units, self.units, self.linear_units], axis=-1)
+        return loc, log_variance, 1.0 + gain
+
+    def distribution(self, values):
+        loc, log_variance, gain = self._parameters(values)
+        moved = layers.matmul(gain * values[self.linear], self.directions, transpose_b=True)
+        return tfd.Independent(DiagonalNormal(loc + tf.exp(0.5 * log_variance) * moved, log_variance), 1)
+
+    def posterior(self, values, child):
+        """Returns p(a | child, the others) for a ~ N(0, I), as in factor analysis: exactly
+
+        N(a | M^-1 V' (child - mu) / s, M^-1),  M = I + V' V
+        """
+        loc, log_variance, gain = self._parameters(values)
+        seen = gain * layers.matmul((child - loc) * tf.exp(-0.5 * log_variance), self.directions)
+        directions = tf.convert_to_tensor(self.directions)
+        products = gain[..., :, tf.newaxis] * tf.matmul(directions, directions, transpose_a=True) * gain[..., tf.newaxis, :]
+        factor = tf.linalg.LinearOperatorLowerTriangular(tf.linalg.cholesky(tf.eye(self.linear_units) + products))
+        mean = factor.solvevec(factor.solvevec(seen), adjoint=True)
+        return tfp.experimental.distributions.MultivariateNormalPrecisionFactorLinearOperator(mean, factor)
+
+
+class LinearGaussianPosterior(Conditional):
+    """p(a | child, the others) that makes a ~ N(0, I) and a `LinearGaussian` child exact; no weight of its own.
+
+    Args:
+      child: the name of the child.
+      conditional: its `LinearGaussian`.
+    """
+
+    def __init__(self, child, conditional, **kwargs):
+        super().__init__(units=conditional.linear_units, **kwargs)
+        self.given, self.child = (*conditional.given[1:], child), child
+        self._posterior = conditional.posterior  # a method: a layer would be counted among this one's weights
+
+    def build_from(self, sizes):
+        self.built = True
+
+    def distribution(self, values):
+        return self._posterior(values, values[self.child])
 
 
 class StandardNormal(Gaussian):

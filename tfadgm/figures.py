@@ -175,7 +175,7 @@ def latent_pca(model, raw, y, class_names, path):
     units as it is. The title tells where a latent is not used: its means then differ by less than `UNUSED`.
     """
     encoded = [model.encode(raw[i : i + 500]) for i in range(0, len(raw), 500)]
-    names = list(encoded[0])
+    names = [name for name in encoded[0] if model.q[name].given]  # the others are the same for every x
     wide = min(3, len(names))
     high = math.ceil(len(names) / wide)
     with plotting.canvas(path, 1.4 + 3.7 * wide, 3.6 * high, (high, wide)) as axes:

@@ -10,11 +10,14 @@ import math
 from tfadgm import registry
 from tfadgm.layers import ACTIVATIONS
 from tfadgm.likelihoods import LIKELIHOODS
-from tfadgm.models.adgm import AUX_GRADIENTS, AUXILIARIES
+from tfadgm.models import adgm, avae
+from tfadgm.models.adgm import AUX_GRADIENTS
 from tfadgm.models.cagem import CLASSIFIERS as CASCADE_CLASSIFIERS
 from tfadgm.models.untapped import CLASS_DRAWS, REVERSE_GRADIENTS
 from tfadgm.networks import TRUNKS
 from tfadgm.svm import KINDS as FEATURE_CLASSIFIERS
+
+AUXILIARIES = tuple(dict.fromkeys(adgm.AUXILIARIES + avae.AUXILIARIES))
 
 
 def _setting(default, text, choices=None, kind=None, group="common"):
@@ -80,7 +83,12 @@ class Settings:
     dim_z: tuple | None = _model(None, "Size of z, or of z1,z2,...; 'none' takes the model's default.", kind=tuple)
     dim_a: tuple | None = _model(None, "Size of a, or of a1,a2,...; 'none' takes the model's default.", kind=tuple)
     a_sees_x: bool | None = _model(None, "Whether p(a|.) has x among its parents (adgm, avae).", kind=bool)
-    auxiliary: str | None = _model(None, "p(a|.) learned, p(a) = N(0, I), or a = f(x) (adgm).", AUXILIARIES, kind=str)
+    auxiliary: str | None = _model(
+        None,
+        "p(a|.) learned, p(a) = N(0, I), or a = f(x) (adgm); or exact, for q(z|a,x) linear in a (avae).",
+        AUXILIARIES,
+        kind=str,
+    )
     aux_gradient: str | None = _model(None, "What trains q(a|x) (adgm, sdgm).", AUX_GRADIENTS, kind=str)
     flows: int | None = _model(None, "Planar flows behind q(z|x) (vae).", kind=int)
     skip: bool | None = _model(None, "Whether q(z2|.) has x among its parents (cagem).", kind=bool)

@@ -23,6 +23,8 @@ VARIANTS = {
     "vae, planar flows": dict(flows=2),
     "avae, two layers": dict(dim_z=(3, 3), dim_a=(3, 3)),
     "avae, a sees x": dict(a_sees_x=True),
+    "avae, linear": dict(auxiliary="linear"),
+    "avae, linear, two layers": dict(dim_z=(3, 3), dim_a=(3, 3), auxiliary="linear"),
     "m1, logistic": dict(feature_classifier="logistic"),
     "m1m2, end to end": dict(dim_z=(3, 3), end_to_end=True),
     "untapped, enumerated": dict(options=UntappedOptions(class_draw="enumerate", reverse_weight=0.0)),

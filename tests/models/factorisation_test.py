@@ -40,6 +40,14 @@ PAPERS = [
         "p(x,z2,z1,a2,a1) = p(z2) p(z1|z2) p(x|z1) p(a2|z2) p(a1|z1,z2)",
         "q(a1,z1,a2,z2|x) = q(a1|x) q(z1|a1,x) q(a2|a1,x) q(z2|a2,z1)",
     ),
+    # eq. 2 again, and two layers in which every a is noise of its own
+    ("avae", dict(auxiliary="linear"), "p(x,z,a) = p(z) p(x|z) p(a|x,z)", "q(a,z|x) = q(a) q(z|a,x)"),
+    (
+        "avae",
+        dict(dim_z=(3, 2), auxiliary="linear"),
+        "p(x,z2,z1,a2,a1) = p(z2) p(z1|z2) p(x|z1) p(a2|z1,z2) p(a1|x,z1)",
+        "q(a1,z1,a2,z2|x) = q(a1) q(z1|a1,x) q(a2) q(z2|a2,z1)",
+    ),
     # Kingma et al. 2014, eq. 1 and 3, and section 2.3
     ("m1", {}, "p(x,z) = p(z) p(x|z)", "q(z|x) = q(z|x)"),
     (
@@ -230,6 +238,8 @@ def test_ancestors_are_parents_and_their_parents():
         ("adgm", dict(auxiliary="learned"), ["auxiliary", "'learned'", "informed, uninformed, deterministic"]),
         ("adgm", dict(aux_gradient="none"), ["aux_gradient", "'none'", "joint, bound, frozen"]),
         ("adgm", dict(a_sees_x=True, auxiliary="uninformed"), ["a_sees_x", "'uninformed'", "informed"]),
+        ("avae", dict(auxiliary="uninformed"), ["auxiliary", "'uninformed'", "informed, linear"]),
+        ("avae", dict(a_sees_x=True, auxiliary="linear"), ["a_sees_x", "true", "'linear'", "allowed: false"]),
         ("adgm", dict(likelihood="poisson"), ["likelihood", "'poisson'", "bernoulli, gaussian"]),
         ("m2", dict(objective=Objective(exact_classes=3)), ["exact_classes", "3", "of 4 classes", "none, or 1 to 2"]),
         ("m2", dict(objective=Objective(exact_classes=0)), ["exact_classes", "0", "of 4 classes", "none, or 1 to 2"]),

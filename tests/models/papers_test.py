@@ -9,7 +9,7 @@ import scipy.stats
 import tensorflow as tf
 from scipy.special import logsumexp
 
-from tfadgm import networks, registry
+from tfadgm import bounds, networks, registry
 from tfadgm.data.preprocess import Preprocess
 from tfadgm.models.objective import Objective
 from tfadgm.models.untapped import UntappedOptions
@@ -100,6 +100,29 @@ def test_avae_of_two_layers_eq_19_and_20(mean_latents):
     of_q = gaussian(q["a1"], a1, x=x) + gaussian(q["z1"], z1, a1=a1, x=x)
     of_q += gaussian(q["a2"], a2, a1=a1, x=x) + gaussian(q["z2"], z2, a2=a2, z1=z1)
     _check(model, of_p - of_q)
+
+
+@pytest.mark.parametrize("latents", ["means", "draws"])
+def test_the_bound_of_a_linear_avae_is_that_of_correlated_gaussians(latents, request):
+    """log q(a) + log q(z|a,.) - log p(a|z,.) is log N(z | mu, s (I + U g g U') s), whatever a is."""
+    if latents == "means":
+        request.getfixturevalue("mean_latents")
+    model, x = _make("avae", dim_z=(3, 2), dim_a=(2, 4), auxiliary="linear"), _raw()
+    p, q = model.p, model.q
+    values, _ = bounds.follow(q, {"x": tf.constant(x[None])}, model._draws(tf.constant(x[None]), SEED))
+    z1, z2 = (np.broadcast_to(values[name].numpy()[0], (B, units)) for name, units in (("z1", 3), ("z2", 2)))
+
+    def correlated(factor, value, **parents):
+        mu, v, gain = np.split(_parameters(factor, **parents), [factor.units, 2 * factor.units], -1)
+        directions = factor.directions.numpy()[None] * (1 + gain)[:, None, :]
+        spread = np.exp(v / 2)
+        covariance = (
+            spread[:, :, None] * (np.eye(factor.units) + directions @ directions.swapaxes(1, 2)) * spread[:, None, :]
+        )
+        return np.array([scipy.stats.multivariate_normal.logpdf(*each) for each in zip(value, mu, covariance, strict=True)])
+
+    of_p = bernoulli(p["x"], x, z1=z1) + standard(z2) + gaussian(p["z1"], z1, z2=z2)
+    _check(model, of_p - correlated(q["z1"], z1, x=x) - correlated(q["z2"], z2, z1=z1))
 
 
 def test_lvae_merges_by_precision(mean_latents):

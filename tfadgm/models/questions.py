@@ -67,7 +67,9 @@ class Questions:
                 values["y"] = tf.exp(factor.log_probs(values)) if y is None else y[tf.newaxis]
             else:
                 values[name] = factor.point(factor.distribution(values))
-        return {name: value[0] for name, value in values.items() if name not in ("x", "y")}
+        means = {name: value for name, value in values.items() if name not in ("x", "y")}
+        # [units] where q(v) has no parents
+        return {name: tf.broadcast_to(value, [1, tf.shape(raw)[0], value.shape[-1]])[0] for name, value in means.items()}
 
     def generate(self, seed, batch, y=None, latents=None):
         """Ancestral sampling from p: returns (E[x | latents], all values), [B, D] and a dict of [B, units].
