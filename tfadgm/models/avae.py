@@ -17,8 +17,8 @@ runs of minutes here (BUILD.md): all three would have to find its use together. 
 
     q(a,z|x) = prod_i q(a_i) q(z_i|a_i,z_{i-1}),    p(a_i|z_i,z_{i-1}) = q(a_i|z_i,z_{i-1}),    z_0 = x
 
-with q(a_i) = N(0, I) and a q(z_i|a_i,.) that is linear in a_i, so that its posterior is a Gaussian in closed form. That p(a|.)
-is the optimum (appendix A), the mixture a Gaussian with correlations, and the bound that of q(z|x) alone.
+with q(a_i) = N(0, I) and a q(z_i|a_i,.) that is linear in a_i, so that its posterior is a Gaussian in closed form. That
+p(a|.) is the optimum (appendix A), the mixture a Gaussian with correlations, and the bound that of q(z|x) alone.
 """
 
 from tfadgm.conditionals import Gaussian, LinearGaussian, LinearGaussianPosterior, StandardNormal
