@@ -8,6 +8,7 @@ example. The one shape convention is [K, S, B, event]: class, sample, batch, eve
 import tensorflow as tf
 
 from tfadgm import batch_norm, class_weights, noise
+from tfadgm.conditionals import computed_once
 
 
 def follow(factors, given, draws):
@@ -176,16 +177,22 @@ def unlabelled_bound(p, q, inferred, log_q_y, draws, temperature=1.0, reduce_sam
     return tf.reduce_mean(per_sample, 0)
 
 
+def density_log_weight(p, q, x, draws, temperature=1.0):
+    """log p(x, latents) - log q(latents|x), [S, B], of a model without a class; see `log_weight` for the temperature."""
+    with computed_once():
+        values, log_q = follow(q, {"x": x}, draws)
+        return log_weight(p, values, log_q, temperature)
+
+
 def marginal_log_weight(p, q, x, draws):
     """log w_s with w_s an unbiased estimate of p(x), [S, B].
 
-    Without y: p(x, latents) / q(latents|x). With y, which is summed over exactly and so needs no q(y|.):
+    Without y: `density_log_weight`. With y, which is summed over exactly and so needs no q(y|.):
 
         w_s = sum_y p(x, y, a_s, z_s^y) / (q(a_s|x) q(z_s^y | a_s, x, y)).
     """
     if "y" not in q:
-        values, log_q = follow(q, {"x": x}, draws)
-        return log_weight(p, values, log_q)
+        return density_log_weight(p, q, x, draws)
     return tf.reduce_logsumexp(class_log_weight(p, q, x, draws), 0)
 
 

@@ -4,6 +4,8 @@ A conditional's `call` maps a dict of parent values to parameter tensors (what K
 them in a `tfd.Distribution` whose event is the last axis. Leading axes are [K, S, B] (class, sample, batch) and broadcast.
 """
 
+import contextlib
+import contextvars
 import math
 
 import keras
@@ -13,6 +15,19 @@ import tensorflow_probability as tfp
 from tfadgm import bijectors, layers, networks, noise
 
 tfd, tfb = tfp.distributions, tfp.bijectors
+
+
+_computed = contextvars.ContextVar("tfadgm_computed", default=None)
+
+
+@contextlib.contextmanager
+def computed_once():
+    """Within this scope a `LinearGaussian` reads the same values once, for q(child|.) and for what follows from it in p."""
+    token = _computed.set({})
+    try:
+        yield
+    finally:
+        _computed.reset(token)
 
 
 class Conditional(keras.layers.Layer):
@@ -139,10 +154,10 @@ class Gaussian(Conditional):
 class LinearGaussian(Gaussian):
     """A Gaussian whose mean is linear in one parent a, the rest being read off the others:
 
-        child = mu + s * (U (g * a) + e),  e ~ N(0, I),  that is N(child | mu + s * U (g * a), diag s^2)
+        child = mu + s * (V a + e),  e ~ N(0, I),  that is N(child | mu + s * V a, diag s^2)
 
-    with mu, log s^2 and g - 1 from the network, and U [units, units of a] a weight. For a ~ N(0, I), child given the others
-    has the covariance diag(s) (I + V V') diag(s), V = U diag(g): a diagonal one and one of low rank.
+    with mu, log s^2 and V [units, units of a] from the network, V as a departure from a weight. For a ~ N(0, I), child given
+    the others has the covariance diag(s) (I + V V') diag(s): a diagonal one and one of low rank.
 
     Args:
       linear: the name of a.
@@ -150,7 +165,7 @@ class LinearGaussian(Gaussian):
       linear_units: the size of a.
     """
 
-    DEVIATION = 0.1  # of the initial U
+    DEVIATION = 0.1  # of the initial V, which at 0 would have no gradient
 
     def __init__(self, linear, given, units, network, linear_units, **kwargs):
         self.linear, self.linear_units = linear, linear_units
@@ -159,7 +174,7 @@ class LinearGaussian(Gaussian):
 
     @property
     def head_units(self):
-        return 2 * self.units + self.linear_units
+        return (2 + self.linear_units) * self.units
 
     def build_from(self, sizes):
         super().build_from(sizes)
@@ -167,25 +182,34 @@ class LinearGaussian(Gaussian):
         self.directions = self.add_weight((self.units, self.linear_units), deviation, name="directions")
 
     def _parameters(self, values):
-        """mu, log s^2 [..., units] and g [..., units of a]; the value of a is not read."""
-        loc, log_variance, gain = tf.split(self(values), [self.units, self.units, self.linear_units], axis=-1)
-        return loc, log_variance, 1.0 + gain
+        """mu, log s^2 [..., units] and V [..., units, units of a]; the value of a is not read."""
+        read, computed = [values[name] for name in self.given[1:]], _computed.get()
+        if computed is not None and self in computed:
+            before, parameters = computed[self]
+            if all(a is b for a, b in zip(read, before, strict=True)):
+                return parameters
+        sizes = [self.units, self.units, self.units * self.linear_units]
+        loc, log_variance, moved = tf.split(self(values), sizes, axis=-1)
+        moved = tf.reshape(moved, [*layers.leading_axes(moved), self.units, self.linear_units])
+        parameters = loc, log_variance, moved + tf.convert_to_tensor(self.directions)
+        if computed is not None:
+            computed[self] = read, parameters
+        return parameters
 
     def distribution(self, values):
-        loc, log_variance, gain = self._parameters(values)
-        moved = layers.matmul(gain * values[self.linear], self.directions, transpose_b=True)
+        loc, log_variance, directions = self._parameters(values)
+        moved = tf.linalg.matvec(directions, values[self.linear])
         return tfd.Independent(DiagonalNormal(loc + tf.exp(0.5 * log_variance) * moved, log_variance), 1)
 
     def posterior(self, values, child):
-        """Returns p(a | child, the others) for a ~ N(0, I), as in factor analysis: exactly
+        """Returns p(a | child, the others) for a ~ N(0, I), exactly (as in factor analysis):
 
         N(a | M^-1 V' (child - mu) / s, M^-1),  M = I + V' V
         """
-        loc, log_variance, gain = self._parameters(values)
-        seen = gain * layers.matmul((child - loc) * tf.exp(-0.5 * log_variance), self.directions)
-        directions = tf.convert_to_tensor(self.directions)
-        products = gain[..., :, tf.newaxis] * tf.matmul(directions, directions, transpose_a=True) * gain[..., tf.newaxis, :]
-        factor = tf.linalg.LinearOperatorLowerTriangular(tf.linalg.cholesky(tf.eye(self.linear_units) + products))
+        loc, log_variance, directions = self._parameters(values)
+        seen = tf.linalg.matvec(directions, (child - loc) * tf.exp(-0.5 * log_variance), transpose_a=True)
+        precision = tf.eye(self.linear_units) + tf.matmul(directions, directions, transpose_a=True)
+        factor = tf.linalg.LinearOperatorLowerTriangular(tf.linalg.cholesky(precision))
         mean = factor.solvevec(factor.solvevec(seen), adjoint=True)
         return tfp.experimental.distributions.MultivariateNormalPrecisionFactorLinearOperator(mean, factor)
 

@@ -104,7 +104,7 @@ def test_avae_of_two_layers_eq_19_and_20(mean_latents):
 
 @pytest.mark.parametrize("latents", ["means", "draws"])
 def test_the_bound_of_a_linear_avae_is_that_of_correlated_gaussians(latents, request):
-    """log q(a) + log q(z|a,.) - log p(a|z,.) is log N(z | mu, s (I + U g g U') s), whatever a is."""
+    """log q(a) + log q(z|a,.) - log p(a|z,.) is log N(z | mu, s (I + V V') s), whatever a is."""
     if latents == "means":
         request.getfixturevalue("mean_latents")
     model, x = _make("avae", dim_z=(3, 2), dim_a=(2, 4), auxiliary="linear"), _raw()
@@ -113,8 +113,8 @@ def test_the_bound_of_a_linear_avae_is_that_of_correlated_gaussians(latents, req
     z1, z2 = (np.broadcast_to(values[name].numpy()[0], (B, units)) for name, units in (("z1", 3), ("z2", 2)))
 
     def correlated(factor, value, **parents):
-        mu, v, gain = np.split(_parameters(factor, **parents), [factor.units, 2 * factor.units], -1)
-        directions = factor.directions.numpy()[None] * (1 + gain)[:, None, :]
+        mu, v, moved = np.split(_parameters(factor, **parents), [factor.units, 2 * factor.units], -1)
+        directions = moved.reshape(B, factor.units, -1) + factor.directions.numpy()
         spread = np.exp(v / 2)
         covariance = (
             spread[:, :, None] * (np.eye(factor.units) + directions @ directions.swapaxes(1, 2)) * spread[:, None, :]

@@ -26,7 +26,7 @@ from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.models.latents import layers, sizes
 
 AUXILIARIES = ("informed", "linear")
-LINEAR_DIM_A = 16
+LINEAR_DIM_A = 8
 
 
 class AVAE(DeepGenerativeModel):

@@ -57,8 +57,8 @@ class Terms:
         """The bound of a model without a class, importance-weighted if asked."""
         seed = noise.fold(seed, 2)
         x = self.observe(raw, noise.fold(seed, "x"))
-        values, log_q = bounds.follow(self.q, {"x": x}, self._draws(x, seed))
-        bound = self._reduce_samples()(bounds.log_weight(self.p, values, log_q, temperature))
+        log_w = bounds.density_log_weight(self.p, self.q, x, self._draws(x, seed), temperature)
+        bound = self._reduce_samples()(log_w)
         return {"unlabelled_bound": tf.reduce_mean(bound)}
 
     def observe(self, raw, seed=None):
