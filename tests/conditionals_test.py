@@ -302,3 +302,20 @@ def test_the_posterior_of_a_linear_gaussian_broadcasts_and_draws():
         posterior.log_prob({"y": values["y"][2], "z": values["z"][1:, 3:4]}, sample[2, 1, 3])[0, 0],
         rtol=1e-5,
     )
+
+
+def test_what_a_linear_gaussian_reads_is_computed_once_in_the_scope_and_not_for_other_values(monkeypatch):
+    likelihood, posterior = _linear()
+    trunk, calls = likelihood.trunk.call, []
+    monkeypatch.setattr(likelihood.trunk, "call", lambda values: calls.append(1) or trunk(values))
+    parents = _parents()
+    values = {"y": parents["y"], "a": parents["z"], "z": tf.constant(_rng(3).normal(size=(2, 5, 4)), tf.float32)}
+    apart = likelihood.log_prob(values, values["z"]), posterior.log_prob(values, values["a"])
+    assert len(calls) == 2
+    with conditionals.computed_once():
+        np.testing.assert_array_equal(likelihood.log_prob(values, values["z"]), apart[0])
+        np.testing.assert_array_equal(posterior.log_prob(values, values["a"]), apart[1])
+        assert len(calls) == 3
+        other = likelihood.log_prob({**values, "y": parents["y"][::-1]}, values["z"])
+        np.testing.assert_allclose(other, apart[0][::-1], rtol=1e-5)
+    assert len(calls) == 4

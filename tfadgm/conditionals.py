@@ -16,7 +16,6 @@ from tfadgm import bijectors, layers, networks, noise
 
 tfd, tfb = tfp.distributions, tfp.bijectors
 
-
 _computed = contextvars.ContextVar("tfadgm_computed", default=None)
 
 
@@ -189,9 +188,9 @@ class LinearGaussian(Gaussian):
             if all(a is b for a, b in zip(read, before, strict=True)):
                 return parameters
         sizes = [self.units, self.units, self.units * self.linear_units]
-        loc, log_variance, moved = tf.split(self(values), sizes, axis=-1)
-        moved = tf.reshape(moved, [*layers.leading_axes(moved), self.units, self.linear_units])
-        parameters = loc, log_variance, moved + tf.convert_to_tensor(self.directions)
+        loc, log_variance, matrix = tf.split(self(values), sizes, axis=-1)
+        matrix = tf.reshape(matrix, [*layers.leading_axes(matrix), self.units, self.linear_units])
+        parameters = loc, log_variance, matrix + tf.convert_to_tensor(self.directions)
         if computed is not None:
             computed[self] = read, parameters
         return parameters
