@@ -184,6 +184,12 @@ def test_both_classification_terms_share_a_panel_of_their_scale(drawn, tmp_path)
     assert [ax.get_title(loc="left") for ax in drawn[0].axes] == ["Unlabelled bound, last -90", "Classification"]
 
 
+def test_an_objective_that_is_a_bound_is_drawn_once(drawn, tmp_path):
+    rows = [dict(epoch=str(e), objective=-90.0 + e, unlabelled_bound=-90.0 + e) for e in (1, 2)]
+    figures.training_curves(rows, tmp_path / "curves.png")
+    assert [ax.get_title(loc="left") for ax in drawn[0].axes] == ["Unlabelled bound, last -88"]
+
+
 def test_a_run_that_ends_in_warm_up_has_a_curve(drawn, tmp_path):
     figures.training_curves([{"epoch": i, "objective": -i} for i in (1, 2)], tmp_path / "curves.png", warmup=10.0)
     (line,) = drawn[0].axes[0].get_lines()

@@ -26,11 +26,17 @@ def training_curves(rows, path, warmup=0.0):
         panel = own or dict(bound="Bounds", error="Errors", accuracy="Errors").get(name.rpartition("_")[2])
         if panel and np.isfinite(plotting.column(rows, name)).any():
             panels[panel].append(name)
+    if panels["Objective"] and any(_same(rows, "objective", name) for name in panels["Bounds"]):
+        panels["Objective"] = []  # the objective of a density model is its bound
     panels = [(title, names) for title, names in panels.items() if names]
     wide, high = min(2, len(panels)) or 1, math.ceil(len(panels) / 2) or 1
     with plotting.canvas(path, 4 * wide, 2.6 * high, (high, wide), xlabel="epoch", ylabel="nats per example") as axes:
         for i, ax in enumerate(np.ravel(axes)):
             _curves(ax, rows, *panels[i], warmup) if i < len(panels) else ax.remove()
+
+
+def _same(rows, *names):
+    return np.array_equal(*(plotting.column(rows, name) for name in names), equal_nan=True)
 
 
 def _curves(ax, rows, title, names, warmup):
