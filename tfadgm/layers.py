@@ -23,19 +23,17 @@ def hidden_initializer(activation):
     return keras.initializers.VarianceScaling(scale=gain, mode="fan_avg", distribution="untruncated_normal")
 
 
-def matmul(h, kernel, bias=None, transpose_b=False):
-    """h W + b for h [..., n], as one product of matrices (a batched one with a shared W is many times slower)."""
-    out = tf.linalg.matmul(tf.reshape(h, [-1, h.shape[-1]]), tf.convert_to_tensor(kernel), transpose_b=transpose_b)
-    if bias is not None:
-        out = tf.nn.bias_add(out, tf.convert_to_tensor(bias))
-    return out if h.shape.rank == 2 else restore_leading(out, h)
-
-
 class Dense(keras.layers.Dense):
-    """A dense layer for any leading axes."""
+    """h W + b for any leading axes, as one matrix product (a batched product with a shared W is many times slower)."""
 
     def call(self, h):
-        return matmul(h, self.kernel, self.bias if self.use_bias else None)
+        rows = tf.reshape(h, [-1, h.shape[-1]])
+        out = tf.linalg.matmul(rows, tf.convert_to_tensor(self.kernel))
+        if self.use_bias:
+            out = tf.nn.bias_add(out, tf.convert_to_tensor(self.bias))
+        if h.shape.rank == 2:
+            return out
+        return restore_leading(out, h)
 
 
 def leading_axes(like):
