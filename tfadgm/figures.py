@@ -198,6 +198,7 @@ def latent_pca(model, raw, y, class_names, path):
                 points, share = pca(points)
                 labels = [f"component {k + 1} ({100 * share[k]:.1f}% of the variance)" for k in range(2)]
             ax.set(xlabel=labels[0], ylabel=labels[1], title=title)
+            ax.xaxis.get_major_locator().set_params(nbins=5)  # small values have long labels
             plotting.scatter(ax, points, y, class_names, legend=i % wide == wide - 1 or i == len(names) - 1)
 
 
