@@ -5,7 +5,8 @@ VENV ?= .venv
 RUN = $(VENV)/bin/python
 DATA ?= $(HOME)/tensorflow_datasets
 CELLS = maaloe2016-table1-vae maaloe2016-table1-vae-2 maaloe2016-table1-avae-1 maaloe2016-table1-avae-2 \
-  cagem2017-table1-0-10 cagem2017-table1-100
+  maaloe2016-table1-avae-1-linear maaloe2016-table1-avae-2-linear \
+  cagem2017-table1-0-10 cagem2017-table1-100 cagem2017-figure3
 MORE_CELLS = untapped2017-section3-untapped untapped2017-section3-m2
 
 .PHONY: demo test results install clean
