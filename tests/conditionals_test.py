@@ -6,7 +6,7 @@ import scipy.special
 import scipy.stats
 import tensorflow as tf
 
-from tfadgm import conditionals, networks
+from tfadgm import conditionals, likelihoods, networks
 
 SEED = (1, 2)
 SIZES = {"y": 3, "z": 2}
@@ -271,6 +271,23 @@ def test_a_precision_weighted_gaussian_is_the_product_of_both():
     ours = merged.distribution(values)
     np.testing.assert_allclose(ours.variance(), 1 / (1 / v1 + 1 / v2), rtol=1e-4)
     np.testing.assert_allclose(ours.mean(), (m1 / v1 + m2 / v2) / (1 / v1 + 1 / v2), rtol=1e-4, atol=1e-5)
+
+
+def _of_log_variance(cls, v, ceiling, **options):
+    """The log-variance of a conditional whose network gives mu = 0 and v."""
+    network = networks.Network(hidden=(5,), log_variance_ceiling=ceiling)
+    factor = cls("y z", 1, network, **options)
+    factor.build_from(SIZES)
+    values = [0.0, v] + [0.0] * (factor.head_units - 2)
+    return np.log(_constant(factor, values).distribution(_parents()).variance().numpy().flat[0])
+
+
+@pytest.mark.parametrize(("v", "expected"), [(40.0, 2.0), (2.0, 2.0 - np.log(2.0)), (-9.0, -9.0)])
+def test_the_ceiling_of_the_log_variance_is_smooth_and_for_latents_alone(v, expected):
+    np.testing.assert_allclose(_of_log_variance(conditionals.Gaussian, v, 2.0), expected, atol=1e-4)
+    np.testing.assert_allclose(_of_log_variance(conditionals.Gaussian, v, None), v, atol=1e-4)
+    floored = -7.0 + np.logaddexp(0.0, v + 7.0)
+    np.testing.assert_allclose(_of_log_variance(likelihoods.GaussianLikelihood, v, 2.0), floored, atol=1e-4)
 
 
 def _linear(deviation=0.5):

@@ -132,9 +132,18 @@ class Gaussian(Conditional):
 
     def distribution(self, values):
         loc, log_variance = tf.split(self(values), 2, axis=-1)
-        if self.log_variance_floor is not None:
-            log_variance = self.log_variance_floor + tf.nn.softplus(log_variance - self.log_variance_floor)
-        return tfd.Independent(DiagonalNormal(loc, log_variance), 1)
+        return tfd.Independent(DiagonalNormal(loc, self._bounded(log_variance)), 1)
+
+    @property
+    def log_variance_ceiling(self):
+        """See `networks.Network`."""
+        return self.network and self.network.log_variance_ceiling
+
+    def _bounded(self, log_variance):
+        floor, ceiling = self.log_variance_floor, self.log_variance_ceiling
+        if ceiling is not None:
+            log_variance = ceiling - tf.nn.softplus(ceiling - log_variance)
+        return log_variance if floor is None else floor + tf.nn.softplus(log_variance - floor)
 
     def sample(self, distribution, samples, batch, seed):
         """loc + scale * noise, the noise [S, B, units] shared by all classes.
@@ -190,7 +199,7 @@ class LinearGaussian(Gaussian):
         sizes = [self.units, self.units, self.units * self.linear_units]
         loc, log_variance, matrix = tf.split(self(values), sizes, axis=-1)
         matrix = tf.reshape(matrix, [*layers.leading_axes(matrix), self.units, self.linear_units])
-        parameters = loc, log_variance, matrix + tf.convert_to_tensor(self.directions)
+        parameters = loc, self._bounded(log_variance), matrix + tf.convert_to_tensor(self.directions)
         if computed is not None:
             computed[self] = read, parameters
         return parameters
@@ -307,7 +316,7 @@ class PlanarFlow(Gaussian):
         u, w, b = rest[: self.flows], rest[self.flows : 2 * self.flows], rest[2 * self.flows :]
         # w of its own scale: at w = 0, where a small head starts, a planar flow has no gradient in u.
         planar = [bijectors.Planar(u[i], w[i] + 1.0 / self.units, b[i][..., 0]) for i in range(self.flows)]
-        normal = tfd.Independent(DiagonalNormal(loc, log_variance), 1)
+        normal = tfd.Independent(DiagonalNormal(loc, self._bounded(log_variance)), 1)
         return tfd.TransformedDistribution(normal, tfb.Chain(planar))
 
     def sample(self, distribution, samples, batch, seed):

@@ -53,7 +53,9 @@ class BernoulliLikelihood(Likelihood):
 
 
 class GaussianLikelihood(Likelihood, Gaussian):
-    """x in R^D, N(mu, diag exp(v)) with the floor `LOG_VARIANCE_FLOOR` on v."""
+    """x in R^D, N(mu, diag exp(v)) with the floor `LOG_VARIANCE_FLOOR` on v, and no ceiling: x has a scale of its own."""
+
+    log_variance_ceiling = None
 
     def __init__(self, given="", units=1, network=None, log_variance_floor=LOG_VARIANCE_FLOOR, **kwargs):
         super().__init__(given, units, network, log_variance_floor, **kwargs)

@@ -22,6 +22,8 @@ class Network:
       activation: one of `ACTIVATIONS` (ReLU in Maaloe et al.; softplus in Kingma et al. 2014).
       head_deviation: standard deviation of the initial weights of the heads of Gaussians, mu and log sigma^2. None: Glorot,
         as Maaloe et al. 2016 say; 1e-3, as their code has it, starts at N(0, I).
+      log_variance_ceiling: c of a smooth upper bound c - softplus(c - v) of the log-variance v of latents; None: v as it is.
+        exp(v) of an example unlike the others can be huge, and then fills the moments of batch norm.
       batch_norm: normalise each hidden layer before its activation (Dense, norm, activation).
       trunk: "mlp", or "conv": x is read by strided convolutions and written by transposed ones.
       filters: channels of the convolutions, one stride-2 layer each; only for trunk "conv".
@@ -32,6 +34,7 @@ class Network:
     hidden_above: tuple | None = None
     activation: str = "relu"
     head_deviation: float | None = None
+    log_variance_ceiling: float | None = None
     batch_norm: bool = False
     trunk: str = "mlp"
     filters: tuple = (32, 64)

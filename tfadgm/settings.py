@@ -77,6 +77,9 @@ class Settings:
     filters: tuple = _network((32, 64), "Channels of the stride-2 convolutions, with trunk=conv.")
     activation: str = _network("relu", "Activation of hidden layers.", tuple(ACTIVATIONS))
     head_deviation: float | None = _network(None, "Initial spread of the heads of Gaussians; 'none': Glorot.", kind=float)
+    log_variance_ceiling: float | None = _network(
+        None, "Smooth upper bound of the log-variance of Gaussian latents; 'none': no bound.", kind=float
+    )
     batch_norm: bool = _network(False, "Batch normalisation of hidden layers.")
     likelihood: str | None = _network(None, "p(x|.); 'none' takes the data set's.", tuple(LIKELIHOODS), kind=str)
     min_column_std: float | None = _network(None, "Drop components of x below this spread; 'none': data set's.", kind=float)
@@ -188,6 +191,7 @@ class Settings:
             "max_value",
             "patience",
             "head_deviation",
+            "log_variance_ceiling",
         )
         for name in positive:
             value = getattr(self, name)

@@ -67,6 +67,7 @@ def make_model(settings, data, split):
         hidden_above=settings.hidden_above,
         activation=settings.activation,
         head_deviation=settings.head_deviation,
+        log_variance_ceiling=settings.log_variance_ceiling,
         batch_norm=settings.batch_norm,
         trunk=settings.trunk,
         filters=settings.filters,
