@@ -273,13 +273,14 @@ def test_a_precision_weighted_gaussian_is_the_product_of_both():
     np.testing.assert_allclose(ours.mean(), (m1 / v1 + m2 / v2) / (1 / v1 + 1 / v2), rtol=1e-4, atol=1e-5)
 
 
-def _of_log_variance(cls, v, ceiling, **options):
-    """The log-variance of a conditional whose network gives mu = 0 and v."""
+def _of_log_variance(cls, v, ceiling, base=False, **options):
+    """The log-variance of a conditional (or of the base of a transformed one) whose network gives mu = 0 and v."""
     network = networks.Network(hidden=(5,), log_variance_ceiling=ceiling)
     factor = cls("y z", 1, network, **options)
     factor.build_from(SIZES)
     values = [0.0, v] + [0.0] * (factor.head_units - 2)
-    return np.log(_constant(factor, values).distribution(_parents()).variance().numpy().flat[0])
+    distribution = _constant(factor, values).distribution(_parents())
+    return np.log((distribution.distribution if base else distribution).variance().numpy().flat[0])
 
 
 @pytest.mark.parametrize(("v", "expected"), [(40.0, 2.0), (2.0, 2.0 - np.log(2.0)), (-9.0, -9.0)])
@@ -288,6 +289,30 @@ def test_the_ceiling_of_the_log_variance_is_smooth_and_for_latents_alone(v, expe
     np.testing.assert_allclose(_of_log_variance(conditionals.Gaussian, v, None), v, atol=1e-4)
     floored = -7.0 + np.logaddexp(0.0, v + 7.0)
     np.testing.assert_allclose(_of_log_variance(likelihoods.GaussianLikelihood, v, 2.0), floored, atol=1e-4)
+
+
+def test_the_ceiling_holds_for_every_gaussian_that_reads_its_variance_off_a_network():
+    for make in (
+        lambda ceiling: _of_log_variance(conditionals.SquashedGaussian, 40.0, ceiling, base=True),
+        lambda ceiling: _of_log_variance(conditionals.PlanarFlow, 40.0, ceiling, base=True, flows=2),
+    ):
+        np.testing.assert_allclose([make(2.0), make(None)], [2.0, 40.0], atol=1e-4)
+
+
+def test_the_ceiling_of_a_linear_gaussian_is_that_of_what_a_adds_too():
+    network = networks.Network(hidden=(5,), log_variance_ceiling=2.0)
+    free, bounded = (
+        _built(conditionals.LinearGaussian("a", "y", 4, net, linear_units=2), scale=30.0)
+        for net in (networks.Network(hidden=(5,)), network)
+    )
+    bounded.set_weights(free.get_weights())
+    values = {"y": tf.eye(3)[tf.newaxis], "a": tf.zeros([1, 3, 2])}
+    variances = []
+    for factor in (free, bounded):
+        _, log_variance, directions = factor._parameters(values)
+        variances.append(log_variance + np.log1p(np.sum(np.square(directions), -1)))
+    assert variances[0].max() > 10
+    np.testing.assert_allclose(variances[1], 2.0 - np.logaddexp(0.0, 2.0 - variances[0]), rtol=1e-3, atol=1e-3)
 
 
 def _linear(deviation=0.5):

@@ -34,7 +34,7 @@ def choose_class(monkeypatch):
         order = np.argsort(-np.asarray(log_q_y), -1)
         chosen = order[..., exact + rank]
         uniform = np.where(np.arange(order.shape[-1]) == chosen[..., None], 1 - 1e-7, 0.1).astype("float32")
-        monkeypatch.setattr(tf.random, "stateless_uniform", lambda shape, seed, minval=0.0: tf.constant(uniform))
+        monkeypatch.setattr(noise, "uniform", lambda shape, seed, low=0.0: tf.constant(uniform))
         rest = np.take_along_axis(np.exp(np.asarray(log_q_y, "float64")), order[..., exact:], -1)
         return chosen, (rest / rest.sum(-1, keepdims=True))[..., rank]
 

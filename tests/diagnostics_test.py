@@ -10,9 +10,9 @@ from tfadgm.data.preprocess import Preprocess
 D, K = 6, 3
 
 
-def _make(name, **options):
+def _make(name, **given):
     options = {"dim_z": (3, 2)} if name in ("cagem", "avae", "lvae", "m1m2") else {"dim_z": 3}
-    options |= {"dim_a": (3, 2)} if name == "avae" else {}
+    options |= ({"dim_a": (3, 2)} if name == "avae" else {}) | given
     return registry.model_class(name)(Preprocess([D]), K, network=networks.Network(hidden=(8,)), **options)
 
 
@@ -36,6 +36,15 @@ def test_kl_per_unit_adds_up_to_the_difference_of_the_latents_parts():
     assert {name: len(value) for name, value in units.items()} == {"a": 100, "z": 3}
     np.testing.assert_allclose(units["z"].sum(), -parts["log p(z)"] - parts["-log q(z|a,x,y)"], rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(units["a"].sum(), -parts["log p(a|y,z)"] - parts["-log q(a|x)"], rtol=1e-3, atol=1e-3)
+
+
+def test_the_kl_of_a_linear_avae_is_that_given_a_whose_own_has_no_units():
+    model = _make("avae", auxiliary="linear")
+    parts, units = (f(model, _raw(), chunk=20) for f in (diagnostics.terms, diagnostics.kl_per_unit))
+    assert {name: len(value) for name, value in units.items()} == {"z1": 3, "z2": 2}
+    assert diagnostics.not_by_unit(model, units) == ["a1", "a2"]
+    np.testing.assert_allclose(units["z2"].sum(), -parts["log p(z2)"] - parts["-log q(z2|a2,z1)"], rtol=1e-3, atol=1e-3)
+    assert set(diagnostics.active_units(model, _raw())) == {"z1", "z2"}
 
 
 def test_chunks_do_not_change_the_means_much():

@@ -249,6 +249,12 @@ def test_each_latent_has_a_panel_of_its_principal_components_or_of_its_two_units
             assert f"q({latent}|x)" in ax.get_title(loc="left") and len(ax.collections[0].get_offsets()) == 6
 
 
+def test_a_latent_that_reads_nothing_has_no_panel(drawn, tmp_path):
+    model, data = make_model("avae", (5,), sizes=(("dim_z", 3), ("auxiliary", "linear")))
+    figures.latent_pca(model, data.x_train, data.y_train, data.class_names, tmp_path / "pca.png")
+    assert [ax.get_title(loc="left") for ax in drawn[0].axes] == ["Mean of q(z|x), 90 examples"]
+
+
 def test_the_title_tells_of_a_latent_that_is_not_used(drawn, tmp_path):
     model, data = make_model("adgm", (5,), sizes=(("dim_z", 3), ("dim_a", 7)))
     model.q["a"].head.kernel.assign(tf.zeros_like(model.q["a"].head.kernel))

@@ -36,6 +36,17 @@ def test_models_of_several_layers_warm_up_unless_the_data_set_has_its_own_or_it_
     assert recipes.resolve("avae", "mnist", warmup_epochs=0.0).warmup_epochs == 0
 
 
+def test_photographs_have_a_ceiling_and_the_linear_a_a_size_of_its_own():
+    assert {name: recipes.resolve("sdgm", name).log_variance_ceiling for name in ("svhn", "norb", "mnist")} == {
+        "svhn": 2.0,
+        "norb": 2.0,
+        "mnist": None,
+    }
+    dim_a = [recipes.resolve("avae", "digits", **given).dim_a for given in ({}, {"auxiliary": "linear"})]
+    assert dim_a == [(16,), None]
+    assert recipes.resolve("avae", "digits", auxiliary="linear", dim_a=4).dim_a == (4,)
+
+
 def test_cagem_has_no_labelled_bound_and_few_clusters_are_all_visited():
     for dataset in ("digits", "half_moons", "mnist"):
         assert recipes.resolve("cagem", dataset).labelled_weight == 0

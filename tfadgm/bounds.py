@@ -92,24 +92,40 @@ def infer_class(q, x, draws, stop_gradient=False):
     return values, log_q, q_y.log_probs(given)
 
 
-def cascade_class(p, q, values, log_q_y, draws):
+def visit_classes(log_q_y, draws, exact_classes=None):
+    """Returns (y, weights) of the classes over which a sum over y goes: all of them, or k and one that is drawn.
+
+    Args:
+      log_q_y: [S, B, K].
+      draws: a `noise.Draws`.
+      exact_classes: None: `class_weights.enumerate_classes`. k: `class_weights.most_probable_classes`.
+    """
+    if exact_classes is None:
+        return class_weights.enumerate_classes(log_q_y)
+    return class_weights.most_probable_classes(log_q_y, exact_classes, noise.fold(draws.seed, "y"), draws.batch)
+
+
+def cascade_class(p, q, values, log_q_y, draws, exact_classes=None):
     """log p(y | a_s, x) ~ log E_{q(y'|a_s,x) q(z|x,y',a_s)} p(y|z), [S, B, K], for a p whose class has parents (CaGeM).
 
-    y' is enumerated. Gradients reach the parameters of p(y|.), and through the weights q(y'|a_s,x) what `log_q_y` lets
-    through (Maaloe et al. 2017, appendix B: H_p is a function of both). See `class_weights.average_class`.
+    Gradients reach the parameters of p(y|.), and through the weights q(y'|a_s,x) what `log_q_y` lets through (Maaloe et
+    al. 2017, appendix B: H_p is a function of both). See `class_weights.average_class`.
 
     Args:
       p, q: the model.
       values: x and the latents before y, from `infer_class`.
       log_q_y: log q(y'|a_s, x), [S, B, K].
       draws: a `noise.Draws`.
+      exact_classes: y' is enumerated, or k and one drawn: see `visit_classes`. Both are distributions over y, with the
+        same mean over draws.
     """
     _, _, after = split_at_y(q)
-    enumerated, weights = class_weights.enumerate_classes(log_q_y)
+    visited, weights = visit_classes(log_q_y, draws, exact_classes)
     with batch_norm.weighted_moments(weights):
-        values, _ = follow(after, {**values, "y": enumerated}, draws)
-        log_p_y = p["y"].log_probs({name: tf.stop_gradient(value) for name, value in values.items()})  # [K, S, B, K]
-    return tf.reduce_logsumexp(log_p_y + tf.transpose(log_q_y, [2, 0, 1])[..., tf.newaxis], 0)
+        values, _ = follow(after, {**values, "y": visited}, draws)
+        log_p_y = p["y"].log_probs({name: tf.stop_gradient(value) for name, value in values.items()})  # [K', S, B, K]
+    log_weights = tf.math.log(tf.maximum(weights, 1e-30))  # 0 has no gradient
+    return tf.reduce_logsumexp(log_p_y + log_weights[..., tf.newaxis], 0)
 
 
 def classification_bound(log_q_y, y):
@@ -160,14 +176,11 @@ def unlabelled_bound(p, q, inferred, log_q_y, draws, temperature=1.0, reduce_sam
       draws: a `noise.Draws`.
       temperature: multiplies the latents' terms and the entropy; 1 is the bound.
       reduce_samples: `mean_bound` or `importance_bound`.
-      exact_classes: None for exact enumeration, or k: see `class_weights.most_probable_classes`.
+      exact_classes: None for exact enumeration, or k: see `visit_classes`.
     """
     _, _, after = split_at_y(q)
     values, log_q = inferred
-    if exact_classes is None:
-        y, weights = class_weights.enumerate_classes(log_q_y)
-    else:
-        y, weights = class_weights.most_probable_classes(log_q_y, exact_classes, noise.fold(draws.seed, "y"))
+    y, weights = visit_classes(log_q_y, draws, exact_classes)
     with batch_norm.weighted_moments(weights):
         values, log_q_after = follow(after, {**values, "y": y}, draws)
         f = log_weight(p, values, {**log_q, **log_q_after}, temperature)  # [K, S, B]

@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from tfadgm import noise
+
 
 def average_class(log_q_y):
     """log q(y|x) = log (1/S) sum_s q(y|a_s, x): [S, B, K] to [1, B, K]."""
@@ -16,7 +18,7 @@ def enumerate_classes(log_q_y):
     return y, tf.transpose(tf.exp(log_q_y), [2, 0, 1])
 
 
-def most_probable_classes(log_q_y, exact, seed):
+def most_probable_classes(log_q_y, exact, seed, batch=None):
     """The `exact` most probable classes and one sampled from the rest, with unbiased weights.
 
     For T the exact set and y' ~ r(y) = q(y) / (1 - q(T)) outside it,
@@ -31,16 +33,18 @@ def most_probable_classes(log_q_y, exact, seed):
       log_q_y: [S, B, K].
       exact: k, at least 1 and less than K - 1.
       seed: int32 [2].
+      batch: B, or 1 if all examples share the noise by which y' is drawn.
 
     Returns:
-      (y, weights): one-hot [k + 1, S, B, K], the sampled class last, and weights [k + 1, S, B].
+      (y, weights): one-hot [k + 1, S, B, K], the sampled class last, and weights [k + 1, S, B], whose sum is 1.
     """
     num_classes = log_q_y.shape[-1]
     fixed = tf.stop_gradient(log_q_y)
     top = tf.math.top_k(fixed, exact).indices
     in_top = tf.reduce_sum(tf.one_hot(top, num_classes), -2)
     rest = tf.nn.log_softmax(tf.where(in_top > 0, -float("inf"), fixed))
-    gumbel = -tf.math.log(-tf.math.log(tf.random.stateless_uniform(tf.shape(fixed), seed, minval=1e-20)))
+    shape = [log_q_y.shape[0] or tf.shape(fixed)[0], tf.shape(fixed)[1] if batch is None else batch, num_classes]
+    gumbel = -tf.math.log(-tf.math.log(noise.uniform(shape, seed, 1e-20)))
     sampled = tf.argmax(rest + gumbel, -1, output_type=tf.int32)
     classes = tf.concat([top, sampled[..., tf.newaxis]], -1)  # [S, B, k + 1]
     y = tf.one_hot(classes, num_classes)

@@ -165,7 +165,8 @@ class LinearGaussian(Gaussian):
         child = mu + s * (V a + e),  e ~ N(0, I),  that is N(child | mu + s * V a, diag s^2)
 
     with mu, log s^2 and V [units, units of a] from the network, V as a departure from a weight. For a ~ N(0, I), child given
-    the others has the covariance diag(s) (I + V V') diag(s): a diagonal one and one of low rank.
+    the others has the covariance diag(s) (I + V V') diag(s): a diagonal one and one of low rank. A ceiling of the
+    log-variance is that of this covariance's diagonal, s_d^2 (1 + |V_d|^2).
 
     Args:
       linear: the name of a.
@@ -199,7 +200,11 @@ class LinearGaussian(Gaussian):
         sizes = [self.units, self.units, self.units * self.linear_units]
         loc, log_variance, matrix = tf.split(self(values), sizes, axis=-1)
         matrix = tf.reshape(matrix, [*layers.leading_axes(matrix), self.units, self.linear_units])
-        parameters = loc, self._bounded(log_variance), matrix + tf.convert_to_tensor(self.directions)
+        matrix = matrix + tf.convert_to_tensor(self.directions)
+        if self.log_variance_ceiling is not None:
+            by_a = tf.math.log1p(tf.reduce_sum(tf.square(matrix), -1))
+            log_variance = self._bounded(log_variance + by_a) - by_a
+        parameters = loc, log_variance, matrix
         if computed is not None:
             computed[self] = read, parameters
         return parameters
@@ -305,10 +310,13 @@ class PlanarFlow(Gaussian):
         self.flows = flows
         super().__init__(given, units, network, **kwargs)
 
+    @property
+    def head_units(self):
+        return 2 * self.units + self.flows * (2 * self.units + 1)
+
     def _make_head(self):
         # Small, so that the flows start near the identity.
-        size = 2 * self.units + self.flows * (2 * self.units + 1)
-        return layers.Dense(size, kernel_initializer=keras.initializers.RandomNormal(stddev=1e-2), name="head")
+        return Conditional._make_head(self, keras.initializers.RandomNormal(stddev=1e-2))
 
     def distribution(self, values):
         sizes = [self.units] * (2 + 2 * self.flows) + [1] * self.flows

@@ -26,16 +26,25 @@ def terms(model, x, chunk=200):
 def kl_per_unit(model, x, chunk=200):
     """Returns E_q [log q(z_d|.) - log p(z_d|.)] of every unit of each Gaussian latent, a dict of name to [units], nats.
 
-    Latents whose density is no product over units, such as one behind flows, are left out.
+    Latents whose density is no product over units, in q or in p, are left out (see `not_by_unit`): one behind flows, or the
+    a of a linear AVAE. The KL of the others is then that given these.
     """
     return _mean_over_chunks(lambda raw, seed: _terms(model, raw, seed)[1], model, x, chunk)
 
 
+def not_by_unit(model, units):
+    """Returns the names of the latents that `units`, of `kl_per_unit`, leaves out."""
+    return [name for name, factor in model.q.items() if name != "y" and name not in units and not factor.is_deterministic]
+
+
 def active_units(model, x, chunk=500):
-    """Returns how many units of each latent have a mean whose variance over the examples is above `ACTIVE`."""
+    """Returns how many units of each latent have a mean whose variance over the examples is above `ACTIVE`.
+
+    Of the latents that q reads off something: the mean of one that is drawn from noise alone is a constant, used or not.
+    """
     parts = [model.encode(np.ascontiguousarray(x[i : i + chunk])) for i in range(0, len(x), chunk)]
     means = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return {name: int((value.var(0) > ACTIVE).sum()) for name, value in means.items()}
+    return {name: int((value.var(0) > ACTIVE).sum()) for name, value in means.items() if model.q[name].given}
 
 
 def _mean_over_chunks(function, model, x, chunk):

@@ -36,7 +36,8 @@ def class_probabilities(model, x, samples=100, chunk=500):
 def _rows(model):
     """Returns (classes, rows): how many classes each example is evaluated for, and how many rows fit into memory."""
     classes, network = model.num_classes if model.has_class else 1, model.network
-    widest = max(model.preprocess.size * model.p["x"].parameters_per_unit, *network.hidden, *(network.hidden_above or ()))
+    heads = (factor.head_units for factor in [*model.p.values(), *model.q.values()])
+    widest = max(*heads, *network.hidden, *(network.hidden_above or ()))
     return classes, max(classes, MEMORY_VALUES // widest)
 
 

@@ -21,7 +21,8 @@ class Network:
         layers of latents (`above`); None: as `hidden`.
       activation: one of `ACTIVATIONS` (ReLU in Maaloe et al.; softplus in Kingma et al. 2014).
       head_deviation: standard deviation of the initial weights of the heads of Gaussians, mu and log sigma^2. None: Glorot,
-        as Maaloe et al. 2016 say; 1e-3, as their code has it, starts at N(0, I).
+        as Maaloe et al. 2016 say; 1e-3, as their code has it, starts at N(0, I), or a little
+        narrower with a ceiling.
       log_variance_ceiling: c of a smooth upper bound c - softplus(c - v) of the log-variance v of latents; None: v as it is.
         exp(v) of an example unlike the others can be huge, and then fills the moments of batch norm.
       batch_norm: normalise each hidden layer before its activation (Dense, norm, activation).

@@ -84,6 +84,8 @@ def resolve(model, dataset, **given):
     chosen = dict(DATASETS.get(dataset) or DATASETS.get(dataset.partition(":")[0], OWN))
     chosen.update(MODELS.get(model, {}))
     chosen.setdefault("warmup_epochs", WARM.get(model, 0.0))
+    if given.get("auxiliary") == "linear":
+        chosen["dim_a"] = None  # of the model's own: a low rank
     if given.get("clusters") and given["clusters"] < (chosen.get("exact_classes") or 0) + 2:
         chosen["exact_classes"] = None
     if "epochs" in given or "minutes" in given:

@@ -8,13 +8,14 @@ from tfadgm import batch_norm, bounds, class_weights, networks, noise
 from tfadgm.data.preprocess import Preprocess
 from tfadgm.models.cagem import CaGeM
 from tfadgm.models.objective import Objective
+from tfadgm.serving import signatures
 
 SEED, K, B = tf.constant([1, 2]), 3, 8
 
 
-def _make(normalised=False, objective=None, **options):
+def _make(normalised=False, objective=None, classes=K, **options):
     network = networks.Network(hidden=(8,), hidden_above=(5,), batch_norm=normalised)
-    return CaGeM(Preprocess([6]), K, network=network, objective=objective, dim_z=(3, 2), **options)
+    return CaGeM(Preprocess([6]), classes, network=network, objective=objective, dim_z=(3, 2), **options)
 
 
 def _batch(labelled=True):
@@ -59,6 +60,39 @@ def test_the_cascade_is_the_sum_over_the_class_that_q_infers(mean_latents):
     ours = np.exp(bounds.cascade_class(model.p, model.q, values, log_q_y, draws)).mean(0)
     np.testing.assert_allclose(ours, total.mean(0), rtol=1e-5)
     np.testing.assert_allclose(ours.sum(-1), np.ones(B), rtol=1e-5)
+
+
+def test_the_cascade_that_draws_one_class_has_the_mean_of_the_one_that_visits_all(choose_class):
+    model = _make(classes=5)
+    for factor in (model.q["y"], model.q["z2"], model.p["y"]):
+        factor.head.kernel.assign(3 * factor.head.kernel)  # classes that differ
+    x = model.observe(_batch()["unlabelled"])
+    draws = noise.Draws(SEED, B, samples=2)
+    values, _, log_q_y = bounds.infer_class(model.q, x, draws)
+    every = np.exp(bounds.cascade_class(model.p, model.q, values, log_q_y, draws))
+    mean, estimates = 0.0, []
+    for rank in range(3):
+        _, r = choose_class(log_q_y, 2, rank)
+        estimates.append(np.exp(bounds.cascade_class(model.p, model.q, values, log_q_y, draws, 2)))
+        np.testing.assert_allclose(estimates[-1].sum(-1), np.ones([2, B]), rtol=1e-5)
+        mean += r[..., np.newaxis] * estimates[-1]
+    assert np.std(estimates, 0).max() > 1e-3  # they are estimates
+    np.testing.assert_allclose(mean, every, rtol=1e-4)
+
+
+def test_a_class_is_drawn_where_there_are_more_than_three_and_all_examples_share_the_draw(monkeypatch):
+    exact, batches = [], []
+    cascade, choose = bounds.cascade_class, class_weights.most_probable_classes
+    monkeypatch.setattr(bounds, "cascade_class", lambda *args: exact.append(args[-1]) or cascade(*args))
+    monkeypatch.setattr(class_weights, "most_probable_classes", lambda *args: batches.append(args[-1]) or choose(*args))
+    raw = _batch()["unlabelled"]
+    for classes in (2, 3, 4, 20):
+        model = _make(classes=classes)
+        probabilities = np.exp(signatures.log_class_probs(model, raw, 7))
+        alone = np.exp(signatures.log_class_probs(model, raw[5:6], 7))
+        np.testing.assert_allclose(probabilities[5:6], alone, rtol=1e-5)
+        assert model.classifier_rows == min(classes, 3)
+    assert exact == [None] * 4 + [2] * 4 and batches == [1] * 4
 
 
 def test_the_cascade_classifies_by_default_and_q_if_asked():

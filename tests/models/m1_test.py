@@ -1,5 +1,7 @@
 """M1's classifier in TensorFlow is the fitted one; M1+M2 keeps the M1 that it starts from."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -89,6 +91,14 @@ def test_m1m2_classifies_by_the_mean_of_z1():
     raw = _data().x_test
     mean = model.encode(raw)["z1"][tf.newaxis]
     np.testing.assert_allclose(model.log_class_probs(raw, SEED), model.q["y"].log_probs({"z1": mean})[0], rtol=1e-4)
+
+
+@pytest.mark.parametrize("changed", [dict(activation="softplus"), dict(log_variance_ceiling=2.0)])
+def test_an_m1_that_is_another_function_of_the_same_weights_is_refused(changed):
+    m1, _ = _pair()
+    model = M1M2(Preprocess([D]), K, network=dataclasses.replace(_network(True), **changed), dim_z=(4, 3))
+    with pytest.raises(ValueError, match=f"{next(iter(changed))}: the m1 has .*, this model .*; allowed: the same"):
+        model.start_from(m1)
 
 
 def test_an_m1_of_other_sizes_is_refused():

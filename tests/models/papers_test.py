@@ -125,6 +125,18 @@ def test_the_bound_of_a_linear_avae_is_that_of_correlated_gaussians(latents, req
     _check(model, of_p - correlated(q["z1"], z1, x=x) - correlated(q["z2"], z2, z1=z1))
 
 
+def test_a_linear_avae_reads_x_once_for_its_bound_and_answers_with_the_mean_of_z(monkeypatch):
+    model, x = _make("avae", dim_z=(3,), dim_a=(2,), auxiliary="linear"), _raw()
+    trunk, calls = model.q["z"].trunk.call, []
+    monkeypatch.setattr(model.q["z"].trunk, "call", lambda values: calls.append(1) or trunk(values))
+    model.elbo(x, SEED)
+    model.terms({"unlabelled": x}, SEED)
+    model.log_weights(x, SEED, samples=4)
+    assert len(calls) == 3
+    np.testing.assert_array_equal(model(x), model.encode(x)["z"])
+    assert np.std(model(x), 0).min() > 0
+
+
 def test_lvae_merges_by_precision(mean_latents):
     model, x = _make("lvae", dim_z=(3, 2)), _raw()
     p, q = model.p, model.q

@@ -10,17 +10,19 @@ import tensorflow as tf
 from tfadgm import plotting
 
 
-def kl_per_unit(units, path):
+def kl_per_unit(units, path, given=()):
     """Draws the KL divergence of each unit, sorted, a curve per latent (Maaloe et al. 2016, figure 4a).
 
     Args:
       units: a dict of latent to KL per unit, nats (`diagnostics.kl_per_unit`).
       path: of the PNG.
+      given: latents without such a KL (`diagnostics.not_by_unit`).
     """
     with plotting.canvas(path, 4.6, 3.2, xlabel="unit, sorted", ylabel="KL (nats)") as ax:
         for name, values in units.items():
             ax.plot(np.arange(1, len(values) + 1), np.sort(values)[::-1], marker=".", markersize=4, label=name)
-        ax.set(title=f"KL per unit, {sum(map(sum, units.values())):.1f} nats in all")
+        condition = f" given {', '.join(given)}" if given else ""
+        ax.set(title=f"KL per unit{condition}, {sum(map(sum, units.values())):.1f} nats in all")
         ax.set_yscale("symlog", linthresh=0.01, subs=(2, 5))
         ax.set_ylim(0, 1.2 * max(0.01, max(np.max(values) for values in units.values())))
         ax.yaxis.set_major_formatter("{x:g}")

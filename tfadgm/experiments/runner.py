@@ -8,7 +8,7 @@ import importlib
 import json
 import pathlib
 
-from tfadgm import callbacks, machine, plotting, recipes, report, run, run_directory
+from tfadgm import callbacks, diagnostics, machine, plotting, recipes, report, run, run_directory
 from tfadgm.experiments import pictures
 
 KEPT = (
@@ -80,7 +80,7 @@ def draw(opened):
     directory, model = opened.path / "figures", opened.model
     units = report.diagnose(model, data, split, examples=1000)["kl_per_unit"]
     if units:
-        pictures.kl_per_unit(units, directory / "kl_per_unit.png")
+        pictures.kl_per_unit(units, directory / "kl_per_unit.png", diagnostics.not_by_unit(model, units))
     if not plotting.is_image(data.raw_shape):
         return
     for name in (name for name in model.style if model.sizes[name] == 2):

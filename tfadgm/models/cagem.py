@@ -24,6 +24,7 @@ from tfadgm.models.latents import sizes
 from tfadgm.models.objective import Objective
 
 CLASSIFIERS = ("cascade", "q")
+CLASSIFIER_CLASSES = 2  # y' of the cascade that are visited for each draw of z1, and one more that is drawn
 CANDIDATES = 100  # draws of z2 among which the one for a given class is chosen
 
 
@@ -78,14 +79,15 @@ class CaGeM(DeepGenerativeModel):
 
     @property
     def classifier_rows(self):
-        return self.num_classes if self.classifier == "cascade" else 1
+        return min(self.num_classes, CLASSIFIER_CLASSES + 1) if self.classifier == "cascade" else 1
 
     def classify_by_sample(self, x, draws):
         """log p(y | z1_s, x) by the cascade, or log q(y | z1_s, x), [S, B, K]."""
         if self.classifier == "q":
             return super().classify_by_sample(x, draws)
         values, _, log_q_y = bounds.infer_class(self.q, x, draws)
-        return bounds.cascade_class(self.p, self.q, values, log_q_y, draws)
+        exact = CLASSIFIER_CLASSES if self.num_classes > CLASSIFIER_CLASSES + 1 else None
+        return bounds.cascade_class(self.p, self.q, values, log_q_y, draws, exact)
 
     def generate(self, seed, batch, y=None, latents=None):
         """As in the base class. For a given y, z2 is drawn from p(z2|y): out of 100 draws from p(z2), by their p(y|z2)."""

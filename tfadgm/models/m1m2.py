@@ -61,6 +61,11 @@ class M1M2(DeepGenerativeModel):
             shapes = [tuple(w.shape) for w in own.weights], [tuple(w.shape) for w in other.weights]
             if shapes[0] != shapes[1]:
                 raise ValueError(f"m1: its networks have weights {shapes[1]}; allowed: {shapes[0]}")
+        for name in ("activation", "log_variance_ceiling"):
+            own, other = getattr(self.network, name), getattr(m1.network, name)
+            if own != other:
+                raise ValueError(f"{name}: the m1 has {other}, this model {own}; allowed: the same")
+        for own, other in zip(self._of_m1(), (m1.q["z"], m1.p["x"]), strict=True):
             own.set_weights(other.get_weights())
 
     def classify_by_sample(self, x, draws):

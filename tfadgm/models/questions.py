@@ -15,10 +15,10 @@ class Questions:
         return 1
 
     def call(self, raw):
-        """Returns q(y|x) for raw examples, [B, K] (the mean of the first latent for models without a class)."""
+        """Returns q(y|x) for raw examples, [B, K]; for models without a class the mean of the first latent that reads x."""
         if self.classifies:
             return tf.exp(self.log_class_probs(raw, tf.constant([0, 0])))
-        return self.encode(raw)[next(iter(self.q))]
+        return self.encode(raw)[next(name for name, factor in self.q.items() if factor.given)]
 
     def log_class_probs(self, raw, seed, samples=1):
         """log q(y|x) = log mean_s q(y|a_s, x), [B, K], from `samples` draws of what comes before y."""
