@@ -192,8 +192,16 @@ def test_an_objective_that_is_a_bound_is_drawn_once(drawn, tmp_path):
 
 def test_a_run_that_ends_in_warm_up_has_a_curve(drawn, tmp_path):
     figures.training_curves([{"epoch": i, "objective": -i} for i in (1, 2)], tmp_path / "curves.png", warmup=10.0)
-    (line,) = drawn[0].axes[0].get_lines()
+    (ax,) = drawn[0].axes
+    (line,) = ax.get_lines()
     assert line.get_xdata().tolist() == [1, 2] and line.get_linestyle() == "-"
+    assert ax.get_title(loc="left") == "Objective in warm-up, last -2"
+
+
+def test_one_epoch_has_ticks_of_whole_epochs(drawn, tmp_path):
+    figures.training_curves([{"epoch": 7, "objective": -3.0}], tmp_path / "curves.png")
+    (ax,) = drawn[0].axes
+    assert ax.get_xlim() == (6, 8) and set(ax.get_xticks()) <= {5, 6, 7, 8, 9}
 
 
 @pytest.mark.parametrize(

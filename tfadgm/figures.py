@@ -47,13 +47,16 @@ def _curves(ax, rows, title, names, warmup):
     for name in names:
         y, keep = plotting.column(rows, name), np.isfinite(plotting.column(rows, name))
         y = {"error": 100 * y, "accuracy": 100 * (1 - y)}.get(name.rpartition("_")[2], y)[keep]
-        label = f"{name.replace('accuracy', 'error').replace('_', ' ')}, last {y[-1]:.4g}{percent}"
+        when = " in warm-up" if epoch[keep][-1] <= warmup else ""  # where it is no bound yet
+        label = f"{name.replace('accuracy', 'error').replace('_', ' ')}{when}, last {y[-1]:.4g}{percent}"
         late.extend(plotting.curve(ax, epoch[keep], y, np.sum(epoch[keep] <= warmup), label=label, **dots))
     margin = 0.1 * np.ptp(late)
     if margin and (warmup or 30 * margin < min(late) - ax.dataLim.y0):
         ax.set_ylim(min(late) - margin, (max(late) if warmup else ax.dataLim.y1) + margin)
     ax.set(title=title if len(names) > 1 else label.capitalize(), **({"ylabel": "%", "ylim": (0, None)} if percent else {}))
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+    if len(rows) == 1:
+        ax.set_xlim(epoch[0] - 1, epoch[0] + 1)
     ax.grid(True)
     if len(names) > 1:
         ax.legend()
