@@ -42,7 +42,7 @@ def most_probable_classes(log_q_y, exact, seed, batch=None):
     fixed = tf.stop_gradient(log_q_y)
     top = tf.math.top_k(fixed, exact).indices
     in_top = tf.reduce_sum(tf.one_hot(top, num_classes), -2)
-    rest = tf.nn.log_softmax(tf.where(in_top > 0, -float("inf"), fixed))
+    rest = tf.nn.log_softmax(tf.where(in_top > 0, -1e30, fixed))  # finite: some formats of an export select by products
     shape = [log_q_y.shape[0] or tf.shape(fixed)[0], tf.shape(fixed)[1] if batch is None else batch, num_classes]
     gumbel = -tf.math.log(-tf.math.log(noise.uniform(shape, seed, 1e-20)))
     sampled = tf.argmax(rest + gumbel, -1, output_type=tf.int32)

@@ -25,9 +25,9 @@ def _batch(labelled=True):
     return both if labelled else {"unlabelled": raw[::-1]}
 
 
-@pytest.mark.parametrize("normalised", [False, True])
-def test_labels_train_the_two_classifiers_and_nothing_else(normalised):
-    model = _make(normalised)
+@pytest.mark.parametrize(("normalised", "exact_classes"), [(False, None), (True, None), (False, 1), (True, 1)])
+def test_labels_train_the_two_classifiers_and_nothing_else(normalised, exact_classes):
+    model = _make(normalised, Objective(labelled_weight=0.0, exact_classes=exact_classes))
     q_y, p_y = model.q["y"].trainable_variables, model.p["y"].trainable_variables
     for term, reached in {"classification_bound": q_y, "cascade_bound": q_y + p_y}.items():
         with tf.GradientTape() as tape, batch_norm.batch_moments():
@@ -40,6 +40,15 @@ def test_labels_train_the_two_classifiers_and_nothing_else(normalised):
                 assert gradient is not None and (np.any(gradient) or (normalised and w.name == "bias")), w.path
             else:
                 assert gradient is None or not np.any(gradient), w.path
+
+
+def test_the_cascades_bound_visits_the_classes_that_the_others_do(monkeypatch):
+    visited = []
+    choose = class_weights.most_probable_classes
+    monkeypatch.setattr(class_weights, "most_probable_classes", lambda *args: visited.append(args[1]) or choose(*args))
+    for exact in (None, 1):
+        _make(objective=Objective(labelled_weight=0.0, exact_classes=exact)).terms(_batch(), SEED)
+    assert visited == [1, 1]  # the cascade and the unlabelled bound
 
 
 def test_there_is_no_labelled_bound_unless_it_is_asked_for():

@@ -7,17 +7,17 @@ import tensorflow as tf
 from tfadgm import networks
 from tfadgm.data.preprocess import Preprocess
 from tfadgm.models.adgm import ADGM
+from tfadgm.models.cagem import CaGeM
 from tfadgm.models.vae import VAE
 from tfadgm.serving import formats, signatures
 
 SAMPLES = 7
 
 
-@pytest.fixture(scope="module")
-def model():
+def _make(model_class, classes, **sizes):
     network = networks.Network(hidden=(8, 8), batch_norm=True)
     preprocess = Preprocess((4, 4, 1), "uint8", 1 / 255, columns=[0, 3, 5, 6, 7, 9, 11])
-    made = ADGM(preprocess, 3, dim_z=3, dim_a=2, network=network)
+    made = model_class(preprocess, classes, network=network, **sizes)
     generator = np.random.default_rng(1)
     for weight in made.weights:
         noise = generator.standard_normal(weight.shape)
@@ -26,8 +26,22 @@ def model():
 
 
 @pytest.fixture(scope="module")
+def model():
+    return _make(ADGM, 3, dim_z=3, dim_a=2)
+
+
+@pytest.fixture(scope="module")
 def examples():
     return np.random.default_rng(0).integers(0, 256, (230, 4, 4, 1)).astype("uint8")
+
+
+@pytest.mark.parametrize("kind", ["litert", "onnx"])
+def test_a_classifier_that_draws_a_class_answers_as_the_model(examples, tmp_path, kind):
+    cagem = _make(CaGeM, 5, dim_z=(3, 2))
+    path, found = formats.save(cagem, tmp_path, kind, examples, SAMPLES)
+    own = np.exp(signatures.log_class_probs(cagem, tf.constant(examples), SAMPLES))
+    np.testing.assert_allclose(formats.open_file(path)(examples[:3]), own[:3], atol=1e-5)
+    assert found["agreement"] >= 0.999 and np.ptp(own, 0).max() > 0.05
 
 
 @pytest.mark.parametrize("kind, quantise", [("litert", "none"), ("litert", "float16"), ("onnx", "none")])
