@@ -41,7 +41,7 @@ def test_a_classifier_that_draws_a_class_answers_as_the_model(examples, tmp_path
     path, found = formats.save(cagem, tmp_path, kind, examples, SAMPLES)
     own = np.exp(signatures.log_class_probs(cagem, tf.constant(examples), SAMPLES))
     np.testing.assert_allclose(formats.open_file(path)(examples[:3]), own[:3], atol=1e-5)
-    assert found["agreement"] >= 0.999 and np.ptp(own, 0).max() > 0.05
+    assert found["agreement"] >= 0.999 and np.ptp(own, 0).max() > 0.03
 
 
 @pytest.mark.parametrize("kind, quantise", [("litert", "none"), ("litert", "float16"), ("onnx", "none")])
