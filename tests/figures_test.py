@@ -241,6 +241,17 @@ def test_analogies_show_the_examples_in_the_left_column(drawn, tmp_path):
     assert [label.get_text() for label in drawn[0].axes[0].get_xticklabels()] == ["x", *data.class_names]
 
 
+def test_long_names_of_many_classes_leave_the_pictures_their_room(drawn, tmp_path):
+    names = [f"Blackfoot, with syllabics of number {i}" for i in range(20)]
+    plotting.picture_grid(tmp_path / "grid.png", np.zeros([10, 20, 28, 28]), "Title", names[:10], names)
+    (figure,) = drawn
+    (ax,) = figure.axes
+    width, height = ax.get_position().size * figure.get_size_inches()
+    assert width > 4.5 and height > 2.2
+    shown = [label.get_text() for label in ax.get_xticklabels()]
+    assert len(shown) == 20 and set(map(len, shown)) == {16} and shown[0].endswith("…")
+
+
 def test_each_latent_has_a_panel_of_its_principal_components_or_of_its_two_units(drawn, tmp_path):
     for name, sizes in (("adgm", {"a": 5, "z": 2}), ("m2", {"z": 5}), ("avae", {"a1": 3, "z1": 2, "a2": 3, "z2": 3})):
         given = [(f"dim_{k}", tuple(size for latent, size in sizes.items() if latent[0] == k)) for k in "az"]

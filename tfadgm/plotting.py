@@ -14,6 +14,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 MANY = 20  # classes with a legend, numbers in cells and samples
+LONGEST = 16  # letters of a name
+LETTER = 0.09  # inches
 COLOURS = "#3f90da #ffa90e #bd1f01 #94a4a2 #832db6 #a96b59 #e76300 #b9ac70 #717581 #92dadd".split()
 QUIET, STRONG = "#c3c7cb", "#30343a"
 STYLE = {
@@ -53,9 +55,10 @@ def curve(ax, x, y, warm, **options):
 
 
 def ticks(axis, names, step=1, start=0.0):
-    """Writes names at start, start + step, ...; long ones stand upright on a horizontal axis."""
-    upright = axis.axis_name == "x" and len(names) * max(map(len, names), default=0) > 20
-    axis.set_ticks(start + step * np.arange(len(names)), names, rotation=90 if upright else 0)
+    """Writes names at start, start + step, ...; long ones stand upright on a horizontal axis, the longest are cut."""
+    names = [name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}" for name in names]
+    rotation = 90 if axis.axis_name == "x" and _stand_upright(names) else 0
+    axis.set_ticks(start + step * np.arange(len(names)), names, rotation=rotation)
     axis.set_tick_params(length=0)
 
 
@@ -104,11 +107,20 @@ def mosaic(tiles):
     return padded.swapaxes(1, 2).reshape(rows * (height + 1), columns * (width + 1), *colours)[:-1, :-1]
 
 
+def _stand_upright(names):
+    return len(names) * _longest(names) > 20
+
+
+def _longest(names):
+    return min(LONGEST, max(map(len, names), default=0))
+
+
 def picture_grid(path, tiles, title, row_names=(), column_names=()):
     """Draws the mosaic of tiles with names of rows and columns."""
     rows, columns, height, width = tiles.shape[:4]
     inch = min(0.5, 5.5 * height / width / columns, 8 / rows)  # the height of a tile
-    with canvas(path, max(3.6, inch * columns * width / height + 0.8), inch * rows + 0.6) as ax:
+    left, top = (LETTER * _longest(names) for names in (row_names, column_names if _stand_upright(column_names) else ()))
+    with canvas(path, max(3.6, inch * columns * width / height + 0.8 + left), inch * rows + 0.6 + top) as ax:
         ax.figure.suptitle(title)
         crisp = {"interpolation": "nearest"} if height < 150 * inch else {}  # "nearest" makes moire of what it shrinks
         ax.imshow(mosaic(tiles), cmap="gray", vmin=0, vmax=1, **crisp)
