@@ -74,8 +74,7 @@ class CaGeM(DeepGenerativeModel):
 
     def _labelled_terms(self, y, inferred, log_q_y, draws, temperature):
         terms = super()._labelled_terms(y, inferred, log_q_y, draws, temperature)
-        exact = self.objective.exact_classes
-        log_p_y = class_weights.average_class(bounds.cascade_class(self.p, self.q, inferred[0], log_q_y, draws, exact))[0]
+        log_p_y = class_weights.average_class(bounds.cascade_class(self.p, self.q, inferred[0], log_q_y, draws))[0]
         return {**terms, "cascade_bound": tf.reduce_mean(tf.reduce_sum(log_p_y * y, -1))}
 
     @property
