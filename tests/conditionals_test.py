@@ -310,7 +310,7 @@ def test_the_ceiling_of_a_linear_gaussian_is_that_of_what_a_adds_too():
     variances = []
     for factor in (free, bounded):
         _, log_variance, directions = factor._parameters(values)
-        variances.append(log_variance + np.log1p(np.sum(np.square(directions), -1)))
+        variances.append(log_variance.numpy() + np.log1p(np.sum(np.square(directions), -1)))
     assert variances[0].max() > 10
     np.testing.assert_allclose(variances[1], 2.0 - np.logaddexp(0.0, 2.0 - variances[0]), rtol=1e-3, atol=1e-3)
 
