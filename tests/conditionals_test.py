@@ -6,7 +6,7 @@ import scipy.special
 import scipy.stats
 import tensorflow as tf
 
-from tfadgm import conditionals, likelihoods, networks
+from tfadgm import conditionals, likelihoods, linear_gaussian, networks
 
 SEED = (1, 2)
 SIZES = {"y": 3, "z": 2}
@@ -302,7 +302,7 @@ def test_the_ceiling_holds_for_every_gaussian_that_reads_its_variance_off_a_netw
 def test_the_ceiling_of_a_linear_gaussian_is_that_of_what_a_adds_too():
     network = networks.Network(hidden=(5,), log_variance_ceiling=2.0)
     free, bounded = (
-        _built(conditionals.LinearGaussian("a", "y", 4, net, linear_units=2), scale=30.0)
+        _built(linear_gaussian.LinearGaussian("a", "y", 4, net, linear_units=2), scale=30.0)
         for net in (networks.Network(hidden=(5,)), network)
     )
     bounded.set_weights(free.get_weights())
@@ -316,8 +316,8 @@ def test_the_ceiling_of_a_linear_gaussian_is_that_of_what_a_adds_too():
 
 
 def _linear(deviation=0.5):
-    z_given_a = conditionals.LinearGaussian("a", "y", 4, networks.Network(hidden=(5,)), linear_units=2)
-    return _built(z_given_a, scale=deviation), conditionals.LinearGaussianPosterior("z", z_given_a)
+    z_given_a = linear_gaussian.LinearGaussian("a", "y", 4, networks.Network(hidden=(5,)), linear_units=2)
+    return _built(z_given_a, scale=deviation), linear_gaussian.LinearGaussianPosterior("z", z_given_a)
 
 
 def test_the_posterior_of_a_linear_gaussian_is_that_of_bayes_rule_on_a_grid():
@@ -354,7 +354,7 @@ def test_what_a_linear_gaussian_reads_is_computed_once_in_the_scope_and_not_for_
     values = {"y": parents["y"], "a": parents["z"], "z": tf.constant(_rng(3).normal(size=(2, 5, 4)), tf.float32)}
     apart = likelihood.log_prob(values, values["z"]), posterior.log_prob(values, values["a"])
     assert len(calls) == 2
-    with conditionals.computed_once():
+    with linear_gaussian.computed_once():
         np.testing.assert_array_equal(likelihood.log_prob(values, values["z"]), apart[0])
         np.testing.assert_array_equal(posterior.log_prob(values, values["a"]), apart[1])
         assert len(calls) == 3

@@ -8,7 +8,7 @@ example. The one shape convention is [K, S, B, event]: class, sample, batch, eve
 import tensorflow as tf
 
 from tfadgm import batch_norm, class_weights, noise
-from tfadgm.conditionals import computed_once
+from tfadgm.linear_gaussian import computed_once
 
 
 def follow(factors, given, draws):
@@ -124,7 +124,9 @@ def cascade_class(p, q, values, log_q_y, draws, exact_classes=None):
     with batch_norm.weighted_moments(weights):
         values, _ = follow(after, {**values, "y": visited}, draws)
         log_p_y = p["y"].log_probs({name: tf.stop_gradient(value) for name, value in values.items()})  # [K', S, B, K]
-    log_weights = tf.math.log(tf.maximum(weights, 1e-30))  # 0 has no gradient
+    # Of all classes in the log domain, where nothing underflows; of some, which classify, without a gradient at 0.
+    every = tf.transpose(log_q_y, [2, 0, 1])
+    log_weights = every if exact_classes is None else tf.math.log(tf.maximum(weights, 1e-30))
     return tf.reduce_logsumexp(log_p_y + log_weights[..., tf.newaxis], 0)
 
 
