@@ -4,10 +4,6 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python
 DATA ?= $(HOME)/tensorflow_datasets
-CELLS = maaloe2016-table1-vae maaloe2016-table1-vae-2 maaloe2016-table1-avae-1 maaloe2016-table1-avae-2 \
-  maaloe2016-table1-avae-2-linear \
-  cagem2017-table1-0-10 cagem2017-table1-100 cagem2017-figure3
-MORE_CELLS = untapped2017-section3-untapped untapped2017-section3-m2
 
 .PHONY: demo test results install clean
 .DEFAULT_GOAL := demo
@@ -35,10 +31,7 @@ results: install
 	$(RUN) benchmarks/mnist.py --data_dir=$(DATA) --models=sdgm --seeds=0,1,2
 	$(RUN) benchmarks/mnist.py --data_dir=$(DATA) --models=adgm,m2 --seeds=0
 	$(RUN) benchmarks/mnist.py --data_dir=$(DATA) --minutes=15 --models=m1+svm,m1+tsvm,m2,m1m2,adgm,sdgm,cagem --seeds=0
-	$(RUN) bin/reproduce maaloe2016-figure2-potential --seeds=0,1,2,3,4
-	$(RUN) bin/reproduce $(CELLS) --data_dir=$(DATA)
-	$(RUN) bin/reproduce maaloe2016-table1-vae maaloe2016-table1-avae-1-linear --seeds=1,2 --data_dir=$(DATA)
-	$(RUN) bin/reproduce $(MORE_CELLS) --seeds=0,1,2,3,4 --data_dir=$(DATA)
+	$(RUN) bin/reproduce --all --data_dir=$(DATA)
 	$(RUN) benchmarks/step_time.py --json=benchmarks/results/speed/step_time.json
 	$(RUN) benchmarks/serving.py
 	$(RUN) benchmarks/common.py

@@ -62,8 +62,8 @@ def train(name, seed):
     shutil.rmtree(directory / "checkpoints")
     return dict(
         variant=name, seed=seed, epochs=FLAGS.epochs, validation_error=last[-1], by_epoch=last, best_ece=found["ece"],
-        best_nll=found["nll"], seconds=round(state.seconds), precision=model.precision, objective=float(rows[-1]["objective"]),
-        git_revision=run_directory.git_revision(), **machine.hardware(),
+        best_nll=found["nll"], objective=float(rows[-1]["objective"]), seconds=round(state.seconds),
+        precision=model.precision, git_revision=run_directory.git_revision(), **machine.hardware(),
     )  # fmt: skip
 
 

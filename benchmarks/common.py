@@ -86,7 +86,12 @@ def _cells():
     found = {name: cell for name, cell in CELLS.items() if runner.rows_of(name, RESULTS / "cells")}
     if not found:
         return []
-    title = ["## The papers' tables and figures", "", "`bin/reproduce NAME...`; the records say on what machine.", ""]
+    title = [
+        "## The papers' tables and figures",
+        "",
+        "`bin/reproduce NAME...`; the records say on what machine. A look of some minutes is no reproduction.",
+        "",
+    ]
     return title + listing.table(found, RESULTS / "cells")
 
 

@@ -132,9 +132,12 @@ class StopOnNaN(keras.callbacks.Callback):
 
 
 class Validate(keras.callbacks.Callback):
-    """Measures the validation error with the averaged weights, keeps the best weights, stops when it stays worse."""
+    """Measures the validation error with the averaged weights, keeps the best weights, stops when it stays worse.
 
-    def __init__(self, x, y, state, best_path, samples=20, patience=None):
+    Without `best_path` no weights are kept.
+    """
+
+    def __init__(self, x, y, state, best_path=None, samples=20, patience=None):
         super().__init__()
         self.x, self.y, self.state, self.best_path = x, y, state, best_path
         self.samples, self.patience = samples, patience
@@ -145,7 +148,8 @@ class Validate(keras.callbacks.Callback):
             error = logs["validation_error"] = float((predicted != self.y).mean())
             if error < self.state.best:
                 self.state.best, self.state.best_epoch = error, epoch + 1
-                save_weights(self.model, self.best_path)
+                if self.best_path is not None:
+                    save_weights(self.model, self.best_path)
         if self.patience is not None and epoch + 1 - self.state.best_epoch >= self.patience:
             self.state.finished = self.model.stop_training = True
 

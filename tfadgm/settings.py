@@ -138,6 +138,9 @@ class Settings:
     max_norm: float | None = _training(None, "Clip gradients to this total norm.", kind=float)
     max_value: float | None = _training(None, "Then clip each element to this absolute value.", kind=float)
     patience: int | None = _training(None, "Stop after so many epochs without a better validation error.", kind=int)
+    keep: str = _training(
+        "best", "The weights of the best epoch on the validation examples, or of the last.", ("best", "last")
+    )
     checkpoint_seconds: float = _training(60.0, "Least time between checkpoints.")
     strategy: str = _training("auto", "Devices: one, or all GPUs mirrored.", ("auto", "one", "mirrored"))
     xla: str = _training("auto", "XLA for the loss and its gradients; auto: on GPUs, where it pays.", ("auto", "on", "off"))

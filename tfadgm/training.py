@@ -186,7 +186,8 @@ def _fit(model, stream, settings, data, split, parts, quiet):
     around = [clock, callbacks.StopOnNaN()]
     if split.validation.size and model.learns_from_labels:
         held_out = (data.x_train[split.validation], data.y_train[split.validation])
-        around.append(callbacks.Validate(*held_out, state, best, patience=settings.patience))
+        kept = best if settings.keep == "best" else None
+        around.append(callbacks.Validate(*held_out, state, kept, patience=settings.patience))
     around += [log, checkpoint] + ([] if quiet else [progress.Progress(clock, steps)])
     most = settings.epochs or 1_000_000_000  # with minutes, the clock stops the run
     model.fit(

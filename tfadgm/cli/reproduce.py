@@ -1,11 +1,13 @@
 """Reproduces the papers' tables and figures, cell by cell.
 
 bin/reproduce --list
-bin/reproduce maaloe2016-table2-mnist-sdgm --seeds=0,1,2 --budget_minutes=30 --data_dir=DIR
-bin/reproduce maaloe2016-figure5 --data_dir=DIR         all cells of that name, and their curves in one figure
+bin/reproduce maaloe2016-table2-mnist-sdgm --seeds=0,1,2 --data_dir=DIR
+bin/reproduce maaloe2016-figure5 --data_dir=DIR             all cells of that name, and their curves in one figure
+bin/reproduce --all --cores=1 --data_dir=DIR                what is not yet on record, one after the other, at low priority
+bin/reproduce --all --status                                how far each is
 
-A cell goes on where it was interrupted, stops at its budget, and is recorded with what it reached. OUT/figures/index.html
-shows all figures.
+A cell's work is a number of epochs, so that it gives the same result wherever it runs; it goes on where it was interrupted.
+--budget_minutes is for a look, whose rows are never the cell's record. OUT/figures/index.html shows all figures.
 """
 
 import pathlib
@@ -18,10 +20,13 @@ from tfadgm.cli import common
 def define_flags():
     """Defines the flags."""
     flags.DEFINE_bool("list", False, "Whether to print all cells, what was measured and which are reproduced.")
+    flags.DEFINE_bool("all", False, "Whether to run what is not yet on record, in the order of the queue.")
+    flags.DEFINE_string("only", None, "With --all: names that begin so.")
+    flags.DEFINE_bool("status", False, "With --all: whether to print how far each is, and run nothing.")
+    flags.DEFINE_integer("cores", None, "With --all: how many cores it may use; default: all.", lower_bound=1)
+    flags.DEFINE_integer("priority", 19, "With --all: niceness of what trains, 0 to 19.", lower_bound=0, upper_bound=19)
     flags.DEFINE_list("seeds", ["0"], "Seeds of labels, weights and noise.")
-    flags.DEFINE_float(
-        "budget_minutes", None, "Training time of each seed, a run of its own; default: the cell's.", lower_bound=0.01
-    )
+    flags.DEFINE_float("budget_minutes", None, "For a look: training time of each seed, a run of its own.", lower_bound=0.01)
     flags.DEFINE_string("data_dir", None, "TensorFlow Datasets directory (and that of frey_rawface.mat).")
     flags.DEFINE_string("tfds_name", None, "Read SVHN from a TFDS copy of this name.")
     flags.DEFINE_string("out", "runs/reproduce", "Where the runs are kept.")
@@ -33,6 +38,8 @@ def main(argv):
     from tfadgm.experiments import CELLS, listing, pictures, runner
 
     values = flags.FLAGS
+    if values.all or values.status:
+        return _queue(argv, values)
     records, out = values.records or _default_records(values.out), pathlib.Path(values.out)
     chosen = {name: CELLS[name] for name in _names(argv[1:], CELLS, values.list)}
     if values.list:
@@ -53,6 +60,25 @@ def main(argv):
 
 
 main.takes_files = main.goes_on = True
+
+
+def _queue(argv, values):
+    """Runs the queue, or prints its state; the exit code tells of failures."""
+    from tfadgm.experiments import CELLS, queue
+
+    if len(argv) > 1:
+        raise ValueError(f"got the cell {argv[1]!r} beside --all; allowed: --only=BEGINNING")
+    chosen = {name: cell for name, cell in CELLS.items() if name.startswith(values.only or "")}
+    if not chosen:
+        raise ValueError(f"only: got {values.only!r}; allowed: the beginning of names that --list prints")
+    records = values.records or _default_records(values.out)
+    if values.status:
+        print("\n".join(queue.status(chosen, values.out, records, values.data_dir)))
+        return 0
+    data = dict(data_dir=values.data_dir, tfds_name=values.tfds_name)
+    failed = queue.run_all(chosen, values.out, records, values.cores, values.priority, **data)
+    print("\n".join(["failed:", *failed]) if failed else "all is on record")
+    return int(bool(failed))
 
 
 def _names(given, cells, listing):

@@ -11,6 +11,7 @@ MEASURES = {
     "cross_entropy": ("cross_entropy", 1.0, "nats", False, None),
     "bound": ("bound", 1.0, "nats", True, None),
 }
+LEAST_SEEDS = 3  # of a comparison with a paper's number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,11 +26,13 @@ class Cell:
       spread: the paper's standard deviation or error, or None.
       settings: what differs from the recipe of the data set (`recipes.resolve`), model and dataset included; None for a
         cell that is no training of a model.
-      minutes: the training time that is spent by default; the papers trained for hours or days on a GPU. None for a cell
-        whose work is a number of steps or epochs.
-      call: "module:function" of (cell, seed, minutes, directory, data) that returns the results, for a cell that is not
+      epochs: the work of a run, so that the same command gives the same result wherever it runs; the papers trained for
+        hours or days on a GPU. None for a cell that is no run of epochs, or whose settings say them.
+      seeds: how many seeds its record is to have.
+      call: "module:function" of (cell, seed, directory, settings, data) that returns the results, for a cell that is not
         one run of `bin/train`.
       run: the name of the cell whose run this one reads, or None.
+      first: the name of the cell whose run is this one's `first_run`, or None.
       figures: names of the PNG files that are what it is about.
       goal: a number to reach where the paper gives none.
       control: the name of the cell that this one is compared with, seed by seed.
@@ -43,9 +46,11 @@ class Cell:
     paper: float | None = None
     spread: float | None = None
     settings: dict | None = None
-    minutes: float | None = 25.0
+    epochs: int | None = 200
+    seeds: int = 1
     call: str | None = None
     run: str | None = None
+    first: str | None = None
     figures: tuple = ()
     goal: float | None = None
     control: str | None = None
@@ -72,20 +77,35 @@ class Cell:
         _, factor, _, _, key = MEASURES[self.measure]
         return factor * results.get(key, 0.0)
 
-    def verdict(self, rows):
-        """Returns how recorded rows compare with the paper's number, or the goal.
+    @property
+    def work(self):
+        """The epochs of a run, or None for a cell that has none."""
+        return self.epochs or (self.settings or {}).get("epochs")
 
-        "reproduced" (or "reached", of a goal): the mean is as good. "within noise": it is worse by at most two standard
-        errors: the largest of the paper's spread, that of the mean over seeds, and that over the evaluated examples.
-        "not reproduced" ("not reached"): else.
+    def on_record(self, rows):
+        """Returns those of recorded `rows` that are of the cell's whole work; the others are looks."""
+        return [row for row in rows if row["minutes"] is None and self.work in (None, row.get("epochs", self.work))]
+
+    def verdict(self, rows):
+        """Returns how the rows of the cell's work compare with the paper's number, or the goal.
+
+        Of fewer than `LEAST_SEEDS` seeds: "one seed", "two seeds". Else "beaten" (a goal: "reached"): the mean is at least
+        as good. "reproduced": it is worse by at most two standard errors of the mean over seeds, which count for no more
+        than the paper's spread and the standard error over the evaluated examples do: a wide spread must not help. "not
+        reproduced" ("not reached"): else.
         """
-        target, word = (self.paper, "reproduced") if self.paper is not None else (self.goal, "reached")
+        target = self.paper if self.paper is not None else self.goal
         if target is None or not self.comparable:
             return "measured"
         values = [row["value"] for row in rows]
+        if self.paper is not None and len(values) < LEAST_SEEDS:
+            return ("one seed", "two seeds")[len(values) - 1]
         lacking = (target - statistics.mean(values)) * (1 if MEASURES[self.measure][3] else -1)
-        over_seeds = statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else 0.0
-        over_examples = statistics.mean(row.get("stderr", 0.0) for row in rows)
         if lacking <= 0:
-            return word
-        return "within noise" if lacking <= 2 * max(self.spread or 0.0, over_seeds, over_examples) else f"not {word}"
+            return "beaten" if self.paper is not None else "reached"
+        if self.paper is None:
+            return "not reached"
+        over_seeds = statistics.stdev(values) / len(values) ** 0.5
+        over_examples = statistics.mean(row.get("stderr", 0.0) for row in rows)
+        near = lacking <= 2 * min(over_seeds, max(self.spread or 0.0, over_examples))
+        return "reproduced" if near else "not reproduced"

@@ -11,9 +11,10 @@ TFDS_NAMES = {"mnist": "mnist", "svhn": "svhn_cropped", "norb": "smallnorb", "om
 
 
 def status(cell, rows, data_dir=None):
-    """Returns the verdict on `rows` (see `Cell.verdict`), or "not run", or "data not available"."""
+    """Returns the verdict on `rows` (see `Cell.verdict`), or "a look" at less work, "not run", "data not available"."""
     if rows:
-        return cell.verdict(rows)
+        whole = cell.on_record(rows)
+        return cell.verdict(whole) if whole else "a look"
     name = cell.dataset.partition(":")[0]
     if data_dir and name == "freyface" and not runner.frey_file(data_dir).exists():
         return "data not available"
@@ -23,10 +24,10 @@ def status(cell, rows, data_dir=None):
     return "not run"
 
 
-def largest_budget(rows):
-    """Returns the rows of the largest budget that was recorded."""
+def shown(cell, rows):
+    """Returns the rows of the cell's whole work; where there are none, the looks of the largest budget."""
     most = max((row["minutes"] or 0.0 for row in rows), default=None)
-    return [row for row in rows if (row["minutes"] or 0.0) == most]
+    return cell.on_record(rows) or [row for row in rows if (row["minutes"] or 0.0) == most]
 
 
 def against(cell, records):
@@ -34,7 +35,7 @@ def against(cell, records):
 
     None if they have no seed of the same budget; the standard error is None for one seed.
     """
-    ours, theirs = (largest_budget(runner.rows_of(name, records)) for name in (cell.name, cell.control))
+    ours, theirs = shown(cell, runner.rows_of(cell.name, records)), runner.rows_of(cell.control, records)
     values = {(row["seed"], row["minutes"]): row["value"] for row in theirs}
     found = [row["value"] - values[key] for row in ours if (key := (row["seed"], row["minutes"])) in values]
     if not found:
@@ -43,15 +44,15 @@ def against(cell, records):
 
 
 def table(cells, records, data_dir=None):
-    """Returns the lines of a Markdown table of `cells` (name to `Cell`), the rows of their largest budgets, and notes."""
-    lines = ["| cell | source | paper | here | seeds | minutes | status |", "|---|---|---|---|---|---|---|"]
+    """Returns the lines of a Markdown table of `cells` (name to `Cell`), each of what `shown` gives, and notes."""
+    lines = ["| cell | source | paper | here | seeds | work | verdict |", "|---|---|---|---|---|---|---|"]
     notes = []
     for cell in cells.values():
-        rows = largest_budget(runner.rows_of(cell.name, records))
+        rows = shown(cell, runner.rows_of(cell.name, records))
         seeds = ", ".join(str(row["seed"]) for row in rows) or "-"
         source = f"{cell.source} ({_measure(cell)})".replace("|", "\\|")
         here, found = _here(rows), status(cell, rows, data_dir)
-        lines.append(f"| {cell.name} | {source} | {_paper(cell)} | {here} | {seeds} | {_minutes(rows)} | {found} |")
+        lines.append(f"| {cell.name} | {source} | {_paper(cell)} | {here} | {seeds} | {_work(rows)} | {found} |")
         about = [*_further(cell, rows, records), *([cell.note] if cell.note else [])]
         if rows and about:
             notes.append(f"- {cell.name}: {'; '.join(about)}.")
@@ -63,20 +64,20 @@ def blocks(cells, records, data_dir=None):
     lines = []
     for cell in cells.values():
         rows = runner.rows_of(cell.name, records)
-        lines += ["", f"{cell.name}: {status(cell, largest_budget(rows), data_dir)}", f"  {cell.source}"]
+        lines += ["", f"{cell.name}: {status(cell, shown(cell, rows), data_dir)}", f"  {cell.source}"]
         if cell.run:
             lines.append(f"  reads the run of {cell.run}")
         if cell.figures:
             lines.append(f"  figures: {', '.join(cell.figures)}")
         what = " on ".join(part for part in (cell.model, cell.dataset) if part)
-        budget = "" if cell.minutes is None else f"; {cell.minutes:g} minutes by default"
-        lines.append(f"  {what}; {_measure(cell)}; paper: {_paper(cell)}{budget}")
+        work = "" if cell.work is None else f"; {cell.work} epochs"
+        lines.append(f"  {what}; {_measure(cell)}; paper: {_paper(cell)}{work}")
         for minutes in dict.fromkeys(row["minutes"] for row in rows):
             own = [row for row in rows if row["minutes"] == minutes]
             seeds = ", ".join(str(row["seed"]) for row in own)
             computer = machine.describe(own[0])
-            lines.append(f"  here: {_here(own)} (seeds {seeds}; minutes: {_minutes(own)}; {computer})")
-        about = [*_further(cell, largest_budget(rows), records), *([cell.note] if cell.note else [])]
+            lines.append(f"  here: {_here(own)} (seeds {seeds}; {_work(own)}; {computer})")
+        about = [*_further(cell, shown(cell, rows), records), *([cell.note] if cell.note else [])]
         lines += [f"  {text}" for text in about] + [f"  {runner.command(cell)}"]
     return lines[1:]
 
@@ -91,8 +92,13 @@ def _paper(cell):
     return f"{cell.paper:g}" + (f" +- {cell.spread:g}" if cell.spread else "")
 
 
-def _minutes(rows):
-    return f"{rows[0]['minutes']:g}" if rows and rows[0]["minutes"] is not None else "-"
+def _work(rows):
+    """What was spent on rows: "400 epochs", "25 minutes" for a look, or "-"."""
+    if not rows:
+        return "-"
+    if rows[0]["minutes"] is not None:
+        return f"{rows[0]['minutes']:g} minutes"
+    return f"{rows[0]['epochs']} epochs" if "epochs" in rows[0] else "-"
 
 
 def _here(rows):

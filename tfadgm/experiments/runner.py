@@ -1,7 +1,8 @@
 """Runs cells and keeps their records.
 
-A record, `RECORDS/NAME.json`, has one row per seed and budget: the value, what was reached, the command, the hardware and
-the revision of the code. Only this module writes them; `listing` makes the tables from them.
+A record, `RECORDS/NAME.json`, has one row per seed and budget: the value, epochs, seconds, the command, the hardware and
+the revision of the code. A budget in minutes is for a look: its rows are never the cell's record. Only this module writes
+them; `listing` makes the tables from them, `queue` runs all that is not yet on record.
 """
 
 import importlib
@@ -25,8 +26,8 @@ def run_cell(cell, seed, minutes, out, records, **data):
     Args:
       cell: a `Cell`.
       seed: of labels, weights and noise.
-      minutes: the budget of training; None: the cell's own. Another budget than the cell's is another run, since the
-        learning rate falls over the budget.
+      minutes: a budget of training, for a look; None: the cell's whole work. Each budget is a run of its own, since the
+        learning rate falls over it.
       out: the directory of the runs; see `directory_of`.
       records: the directory of the records.
       **data: data_dir and tfds_name.
@@ -34,15 +35,19 @@ def run_cell(cell, seed, minutes, out, records, **data):
     Raises:
       ValueError: if there is a budget for a cell whose work is fixed.
     """
-    if minutes is not None and cell.minutes is None:
+    if minutes is not None and cell.epochs is None:
         raise ValueError(f"budget_minutes: got {minutes:g} for {cell.name}, whose work is fixed; allowed: none")
-    budget = cell.minutes if minutes is None else minutes
     directory = directory_of(cell, seed, minutes, out)
+    if cell.first is not None and not (pathlib.Path(out) / cell.first / f"seed-{seed}" / "results.json").exists():
+        from tfadgm.experiments import CELLS
+
+        run_cell(CELLS[cell.first], seed, None, out, records, **data)
+    settings = settings_of(cell, seed, minutes, out, **data) if cell.settings is not None else None
     if cell.call:
         module, function = cell.call.split(":")
-        results = getattr(importlib.import_module(module), function)(cell, seed, budget, directory, data)
+        results = getattr(importlib.import_module(module), function)(cell, seed, directory, settings, data)
     else:
-        results = run.train(settings_of(cell, seed, budget, **data), directory)
+        results = run.train(settings, directory)
     revision = run_directory.git_revision()
     if (directory / "model.weights.h5").exists():
         opened = run_directory.Run.open(directory)
@@ -50,9 +55,9 @@ def run_cell(cell, seed, minutes, out, records, **data):
         revision = opened.config["git_revision"]  # of the code that trained it
         if cell.measure == "log_density":
             earlier = {(r["seed"], r["minutes"], r["value"]): r for r in rows_of(cell.name, records)}
-            known = earlier.get((seed, budget, cell.value(results)), {}).get("log_density_by_samples")
+            known = earlier.get((seed, minutes, cell.value(results)), {}).get("log_density_by_samples")
             results |= {"log_density_by_samples": known or _by_samples(opened, results)}
-    row = dict(seed=seed, minutes=budget, value=cell.value(results), stderr=cell.error(results))
+    row = dict(seed=seed, minutes=minutes, value=cell.value(results), stderr=cell.error(results))
     row |= {name: results[name] for name in KEPT if name in results} | machine.hardware()
     row |= dict(git_revision=revision, command=command(cell, seed, minutes))
     record(cell, row, records)
@@ -66,11 +71,11 @@ def command(cell, seeds="0", minutes=None):
 
 
 def directory_of(cell, seed, minutes, out):
-    """Returns the directory of a cell's run: `out`/NAME/seed-N, with the budget in its name if it is not the cell's own.
+    """Returns the directory of a cell's run: `out`/NAME/seed-N, with its budget in the name if it is a look.
 
     A cell that reads the run of another has that one's.
     """
-    budget = "" if minutes in (None, cell.minutes) else f"-{minutes:g}min"
+    budget = "" if minutes is None else f"-{minutes:g}min"
     return pathlib.Path(out) / (cell.run or cell.name) / f"seed-{seed}{budget}"
 
 
@@ -106,20 +111,27 @@ def metrics(cell, seed, minutes, out):
     return rows, run_directory.read_json(directory / "config.json")["settings"]["warmup_epochs"] if rows else 0.0
 
 
-def settings_of(cell, seed, minutes, data_dir=None, tfds_name=None):
-    """Returns the `Settings` of a cell: its own on top of the data set's recipe, the budget in minutes if it has one."""
+def settings_of(cell, seed, minutes, out=None, data_dir=None, tfds_name=None):
+    """Returns the `Settings` of a cell: its own on top of the data set's recipe, and its epochs or a budget in minutes."""
     given = dict(cell.settings)
-    budget = {} if cell.minutes is None else {"minutes": float(minutes)}
+    if minutes is not None:
+        given["minutes"] = float(minutes)
+    elif cell.epochs is not None:
+        given["epochs"] = cell.epochs
     model, dataset = given.pop("model", "m2"), given.pop("dataset")
     own_name = tfds_name if dataset.partition(":")[0] == "svhn" else None  # the one set that has copies of other names
     if dataset == "freyface":
         dataset = f"freyface:{frey_file(data_dir or '.')}"
-    return recipes.resolve(model, dataset, **given, **budget, seed=seed, data_dir=data_dir, tfds_name=own_name)
+    if cell.first is not None and out is not None:
+        given["first_run"] = str(pathlib.Path(out) / cell.first / f"seed-{seed}")
+    return recipes.resolve(model, dataset, **given, seed=seed, data_dir=data_dir, tfds_name=own_name)
 
 
 def frey_file(data_dir):
-    """Returns where cells look for the frames of Frey's face, a path."""
-    return pathlib.Path(data_dir).expanduser() / "frey_rawface.mat"
+    """Returns where cells look for the frames of Frey's face, a path: in the data directory, or beside it."""
+    directory = pathlib.Path(data_dir).expanduser()
+    places = [directory / "frey_rawface.mat", directory / "freyfaces.npz", directory.parent / "freyfaces.npz"]
+    return next((path for path in places if path.exists()), places[0])
 
 
 def record(cell, row, records):

@@ -1,6 +1,6 @@
 """The cells that are not one run of `bin/train`: methods of scikit-learn, the digits that Untapped finds, potentials.
 
-Each is a function of (cell, seed, minutes, directory, data) that returns a dict of results.
+Each is a function of (cell, seed, directory, settings, data) that returns a dict of results.
 """
 
 import dataclasses
@@ -8,32 +8,45 @@ import dataclasses
 import numpy as np
 
 from tfadgm import evaluation, plotting, report, run, run_directory, training
-from tfadgm.experiments import runner
 
 
-def nn(cell, seed, minutes, directory, data):
+def nn(cell, seed, directory, settings, data):
     """The nearest labelled image (scikit-learn)."""
     from sklearn.neighbors import KNeighborsClassifier
 
-    return _scikit_learn(KNeighborsClassifier(1), cell, seed, data)
+    return _scikit_learn(KNeighborsClassifier(1), settings)
 
 
-def svm(cell, seed, minutes, directory, data):
+def svm(cell, seed, directory, settings, data):
     """A support vector machine with the RBF kernel on the labelled images (scikit-learn's default options)."""
     from sklearn.svm import SVC
 
-    return _scikit_learn(SVC(), cell, seed, data)
+    return _scikit_learn(SVC(), settings)
 
 
-def bayes(cell, seed, minutes, directory, data):
+def m1(cell, seed, directory, settings, data):
+    """The classifier of M1's features, with a VAE that the settings name as `first_run`: labels do not enter it."""
+    features = run_directory.Run.open(settings.first_run).model
+    settings = dataclasses.replace(settings, first_run=None, precision="float32")
+    loaded, split = training.load_data(settings)
+    model = training.make_model(settings, loaded, split)
+    for own, trained in ((model.q, features.q), (model.p, features.p)):
+        for name, factor in own.items():
+            factor.set_weights(trained[name].get_weights())
+    model.finish(loaded, split, seed)
+    results, _, _ = report.evaluate(model, settings, loaded, split)
+    return results
+
+
+def bayes(cell, seed, directory, settings, data):
     """The generative classifier p(y|x) of a run by Bayes' rule, beside its q(y|x): error, calibration, seconds."""
-    results = run.train(runner.settings_of(cell, seed, minutes, **data), directory)
+    results = run.train(settings, directory)
     opened = run_directory.Run.open(directory)
     return results | report.bayes(opened.model, *opened.data(), samples=100, examples=1000)
 
 
-def _scikit_learn(method, cell, seed, data):
-    loaded, split = training.load_data(runner.settings_of(cell, seed, None, **data))
+def _scikit_learn(method, settings):
+    loaded, split = training.load_data(settings)
     x, x_test = (part.reshape(len(part), -1) / 255.0 for part in (loaded.x_train[split.labelled], loaded.x_test))
     predicted = method.fit(x, loaded.y_train[split.labelled]).predict(x_test)
     error = float((predicted != loaded.y_test).mean())
@@ -41,7 +54,7 @@ def _scikit_learn(method, cell, seed, data):
     return dict(test_error=error, test_error_stderr=stderr, labels=len(split.labelled))
 
 
-def potential(cell, seed, minutes, directory, data):
+def potential(cell, seed, directory, settings, data):
     """The auxiliary model of the energy U1; its budget is a number of steps."""
     from tfadgm.experiments import energies
     from tfadgm.models.potential import Settings
@@ -53,7 +66,7 @@ def potential(cell, seed, minutes, directory, data):
     return {**results, "train_seconds": results["seconds"]}
 
 
-def digit_extraction(cell, seed, minutes, directory, data):
+def digit_extraction(cell, seed, directory, settings, data):
     """Trains, asks a logistic regression which digits the unlabelled dimensions of y are, and measures q(y|x) on those.
 
     Returns the results of the run with `cross_entropy` (nats, mean over the test images of 5 to 9, y permuted) and
@@ -61,7 +74,6 @@ def digit_extraction(cell, seed, minutes, directory, data):
     """
     from sklearn.linear_model import LogisticRegression
 
-    settings = runner.settings_of(cell, seed, minutes, **data)
     results = run.train(settings, directory)
     opened = run_directory.Run.open(directory)
     loaded, _ = opened.data()

@@ -42,7 +42,7 @@ CELLS = [
         "cross_entropy",
         paper,
         settings=settings,
-        minutes=None,
+        epochs=None,
         call="tfadgm.experiments.toys:digit_extraction",
         figures=("digit_extraction.png",),
         control=control,

@@ -1,0 +1,103 @@
+"""The queue: its order, what it passes over, failures, and that a killed one goes on to the same records."""
+
+import dataclasses
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tfadgm.experiments import CELLS, queue, runner
+from tfadgm.experiments.cell import Cell
+
+TINY = Cell("tiny", "nobody", "error", 50.0, 1.0, dict(model="m2", dataset="digits", hidden=(8,)), epochs=6)
+PROGRAM = """
+import sys
+from tfadgm.cli import reproduce
+from tfadgm.experiments import CELLS
+from tfadgm.experiments.cell import Cell
+CELLS.clear()
+for name, model, more in [("a", "m2", {}), ("broken", "m2", {"dim_z": (0,)}), ("c", "vae", {})]:
+    settings = dict(model=model, dataset="digits", hidden=(8,), checkpoint_seconds=0.0, density_examples=20, **more)
+    measure = "log_density" if model == "vae" else "error"
+    CELLS[name] = Cell(name, "nobody", measure, 50.0, settings=settings, epochs=8)
+reproduce.entry()
+"""
+
+
+def test_the_flagship_comes_first_and_further_seeds_last():
+    names = [(cell.name, seed) for cell, seed in queue.ordered(CELLS)]
+    assert names[0] == ("maaloe2016-table2-mnist-sdgm", 0) and len(names) == len(set(names))
+    assert {name for name, seed in names} == set(CELLS)
+    seeds = [seed for _, seed in names]
+    assert seeds == sorted(seeds) and names.count(("maaloe2016-table2-mnist-adgm", 2)) == 1
+
+
+def test_what_is_on_record_at_full_work_is_passed_over(tmp_path):
+    row = dict(seed=0, value=50.0, minutes=None, epochs=5)
+    runner.record(TINY, row, tmp_path)
+    runner.record(TINY, dict(row, minutes=25.0, epochs=9), tmp_path)
+    assert not queue.is_done(TINY, 0, tmp_path)  # five epochs of six, and a look
+    runner.record(TINY, dict(row, epochs=6), tmp_path)
+    assert queue.is_done(TINY, 0, tmp_path) and not queue.is_done(TINY, 1, tmp_path)
+    assert queue.status({"tiny": TINY}, tmp_path, tmp_path) == ["tiny, seed 0: on record: 50.00, 6 epochs"]
+
+
+def test_the_state_of_a_run_under_way_is_told(tmp_path):
+    directory = runner.directory_of(TINY, 0, None, tmp_path)
+    directory.mkdir(parents=True)
+    (directory / "metrics.csv").write_text("epoch,seconds,validation_error\n1,60,0.5\n2,120,0.25\n")
+    (line, waits) = queue.status({"tiny": dataclasses.replace(TINY, seeds=2)}, tmp_path, tmp_path / "records")
+    assert line == "tiny, seed 0: epoch 2 of 6, 4 minutes left, validation error 0.25"
+    assert waits == "tiny, seed 1: waits, 6 epochs"
+
+
+def test_one_queue_at_a_time_and_no_more_cores_than_there_are(tmp_path):
+    with queue._alone(tmp_path), pytest.raises(ValueError, match="another queue is at work"):
+        queue.run_all({}, tmp_path, tmp_path / "records")
+    with pytest.raises(ValueError, match="cores: got 9999; allowed: 1 to"):
+        queue.run_all({}, tmp_path, tmp_path / "records", cores=9999)
+
+
+def _values(records):
+    names = {path.stem for path in records.glob("*.json")}
+    return {name: [row["value"] for row in runner.rows_of(name, records)] for name in names}
+
+
+def test_a_queue_that_is_killed_goes_on_to_the_same_records_and_a_failure_stops_no_other(tmp_path):
+    (tmp_path / "program.py").write_text(PROGRAM)
+
+    def begin(out):
+        command = [
+            sys.executable,
+            str(tmp_path / "program.py"),
+            "--all",
+            "--cores=1",
+            "--priority=0",
+            f"--out={tmp_path / out}",
+        ]
+        return subprocess.Popen([*command, f"--records={tmp_path / out / 'records'}"], stdout=subprocess.PIPE, text=True)
+
+    whole = begin("whole")
+    printed, _ = whole.communicate()
+    assert whole.returncode == 1 and "failed:\nbroken, seed 0" in printed
+    failures = json.loads((tmp_path / "whole" / "failed.json").read_text())
+    assert list(failures) == ["broken, seed 0"] and "dim_z: got (0,)" in failures["broken, seed 0"]
+    parts = begin("parts")
+    metrics = tmp_path / "parts" / "a" / "seed-0" / "metrics.csv"
+    while not metrics.exists() and parts.poll() is None:
+        time.sleep(0.05)
+    parts.send_signal(signal.SIGKILL)
+    parts.wait()
+    while True:  # what it had begun ends with it, and gives the lock back
+        again = begin("parts")
+        if (
+            "another queue" not in again.communicate()[0]
+            and again.returncode == 1
+            and (tmp_path / "parts" / "failed.json").exists()
+        ):
+            break
+    assert _values(tmp_path / "parts" / "records") == _values(tmp_path / "whole" / "records")
+    assert set(_values(tmp_path / "parts" / "records")) == {"a", "c"}

@@ -1,0 +1,147 @@
+"""All cells one after the other, each in a process of its own: what is on record is passed over, what fails is noted.
+
+Killed at any moment, the same command goes on: a run from its checkpoint, with epochs as its budget to the same bits.
+"""
+
+import contextlib
+import ctypes
+import fcntl
+import json
+import math
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+
+from tfadgm import callbacks, run_directory
+from tfadgm.experiments import listing, runner
+
+# Beginnings of names, in the order in which they are run; what none of them begins comes last, then further seeds.
+ORDER = (
+    *("maaloe2016-table2-mnist-sdgm", "maaloe2016-table2-mnist-adgm", "maaloe2016-figure5", "maaloe2016-figure2"),
+    *("maaloe2016-table2-svhn-sdgm", "maaloe2016-table2-svhn-adgm", "maaloe2016-svhn"),
+    *("cagem2017-table1-100", "cagem2017-table3-100", "cagem2017-table1-0-10"),
+    *("maaloe2016-table1", "kingma2014-table1-nn", "kingma2014-table1-svm", "kingma2014-m1", "kingma2014-table1"),
+    *("maaloe2016-table2-mnist", "cagem2017-table1", "cagem2017-table3", "maaloe2016-figure", "maaloe2016-discussion"),
+    *("maaloe2016-ablation", "untapped2017", "kingma2014", "cagem2017"),
+)
+PRIORITY = 19  # of the processes that train: they take what others leave
+
+
+def ordered(cells):
+    """Returns (cell, seed) of every run that `cells` ask for, in the order of the queue."""
+
+    def place(cell):
+        return next((i for i, name in enumerate(ORDER) if cell.name.startswith(name)), len(ORDER))
+
+    found = sorted(cells.values(), key=place)  # stable: within a beginning as they are listed
+    most = max((cell.seeds for cell in found), default=0)
+    return [(cell, seed) for seed in range(most) for cell in found if seed < cell.seeds]
+
+
+def is_done(cell, seed, records):
+    """Whether the cell's whole work with this seed is on record."""
+    return any(row["seed"] == seed for row in cell.on_record(runner.rows_of(cell.name, records)))
+
+
+def run_all(cells, out, records, cores=None, priority=PRIORITY, **data):
+    """Runs what is not on record, in order; returns the names of what failed.
+
+    Args:
+      cells: a dict of name to `Cell`.
+      out: the directory of the runs. One queue at a time is at work there.
+      records: the directory of the records.
+      cores: how many cores it may use; None: all.
+      priority: niceness of the processes that train, 0 to 19.
+      **data: data_dir and tfds_name.
+
+    Raises:
+      ValueError: if another queue is at work in `out`, or there are fewer cores.
+    """
+    has = os.sched_getaffinity(0)
+    if cores is not None and not 1 <= cores <= len(has):
+        raise ValueError(f"cores: got {cores}; allowed: 1 to {len(has)}")
+    chosen, out = sorted(has)[-(cores or len(has)) :], pathlib.Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    failed = []
+    with _alone(out) as lock:
+        for cell, seed in ordered(cells):
+            if is_done(cell, seed, records) or listing.status(cell, [], data.get("data_dir")) != "not run":
+                continue
+            code = _run_one(cell, seed, out, records, chosen, priority, lock, data)
+            _note(cell, seed, out, code)
+            if code:
+                failed.append(f"{cell.name}, seed {seed}")
+    return failed
+
+
+@contextlib.contextmanager
+def _alone(out):
+    """Holds the lock of the queue in `out`; the process that trains inherits it, and so holds it as long as it lives."""
+    with open(out / "queue.lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ValueError(f"out: another queue is at work in {out}; allowed: one at a time") from None
+        yield lock
+
+
+def _run_one(cell, seed, out, records, cores, priority, lock, data):
+    """Runs a cell in a process of its own, its lines into OUT/logs; returns its exit code."""
+    logs = out / "logs"
+    logs.mkdir(exist_ok=True)
+    command = [sys.executable, sys.argv[0], cell.name, f"--seeds={seed}", f"--out={out}"]  # bin/reproduce, as it was called
+    command += [f"--records={records}", *(f"--{name}={value}" for name, value in data.items() if value is not None)]
+    print(f"{cell.name}, seed {seed}: begun", flush=True)
+
+    def begin():
+        os.nice(priority)
+        os.sched_setaffinity(0, cores)
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: it ends with the queue
+
+    with open(logs / f"{cell.name}-{seed}.log", "a") as log:
+        return subprocess.run(command, stdout=log, stderr=log, preexec_fn=begin, pass_fds=[lock.fileno()]).returncode
+
+
+def _note(cell, seed, out, code):
+    """Keeps the last line of a cell that failed in OUT/failed.json, and forgets it when it has ended well."""
+    path, key = out / "failed.json", f"{cell.name}, seed {seed}"
+    failures = json.loads(path.read_text()) if path.exists() else {}
+    failures.pop(key, None)
+    if code:
+        lines = (out / "logs" / f"{cell.name}-{seed}.log").read_text().strip().splitlines()
+        reason = next((line for line in reversed(lines) if line.startswith("error:")), lines[-1] if lines else "")
+        failures[key] = reason or f"exit code {code}"
+        print(f"{key}: failed: {failures[key]}", flush=True)
+    else:
+        print(f"{key}: done", flush=True)
+    run_directory.write_json(path, failures)
+
+
+def status(cells, out, records, data_dir=None):
+    """Returns a line per cell and seed: its value, or how far it is, what is left and its last figure, or why it failed."""
+    path = pathlib.Path(out) / "failed.json"
+    failures = json.loads(path.read_text()) if path.exists() else {}
+    return [
+        f"{cell.name}, seed {seed}: {_state(cell, seed, out, records, failures, data_dir)}" for cell, seed in ordered(cells)
+    ]
+
+
+def _state(cell, seed, out, records, failures, data_dir):
+    for row in cell.on_record(runner.rows_of(cell.name, records)):
+        if row["seed"] == seed:
+            epochs = f", {row['epochs']} epochs" if "epochs" in row else ""
+            return f"on record: {row['value']:.2f}{epochs}"
+    if reason := failures.get(f"{cell.name}, seed {seed}"):
+        return f"failed: {reason}"
+    if (found := listing.status(cell, [], data_dir)) != "not run":
+        return found
+    rows = callbacks.read_rows(runner.directory_of(cell, seed, None, out) / "metrics.csv")
+    if not rows:
+        return f"waits, {cell.work} epochs" if cell.work else "waits"
+    done, left = int(rows[-1]["epoch"]), math.nan
+    left = float(rows[-1]["seconds"]) / done * (cell.work - done) / 60 if cell.work else math.nan
+    figure = next((name for name in ("validation_error", "unlabelled_bound", "objective") if rows[-1].get(name)), None)
+    last = f", {figure.replace('_', ' ')} {float(rows[-1][figure]):.4g}" if figure else ""
+    return f"epoch {done} of {cell.work}, {left:.0f} minutes left{last}"
