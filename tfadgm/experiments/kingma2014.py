@@ -3,8 +3,8 @@
 MNIST with 100, 600, 1000 and 3000 labels: nearest neighbour, SVM, M1+TSVM, M2 and M1+M2. Networks as in the paper: M1 two
 layers of 600 softplus units and z of 50; M2 one layer of 500. Labelled examples are not in the unlabelled pool of an M2.
 Labels do not enter an M1: one, `kingma2014-m1`, serves all rows. Expected: M2 better than the paper's, whose objective and
-optimiser are older than the recipe here. Figure 1a: a class, and the plane of a z of two units. `end-to-end` trains M1 and M2 at once,
-which the paper found not to work well; expected: far above the stacked model.
+optimiser are older than the recipe here. Figure 1a: a class, and the plane of a z of two units. `end-to-end` trains M1 and
+M2 at once, which the paper found not to work well; expected: far above the stacked model.
 
 Kingma and Welling, "Auto-encoding variational Bayes", 2014, figure 4: the plane of z of MNIST and of Frey's face
 (`frey_rawface.mat` in the data directory).
