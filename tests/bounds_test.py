@@ -33,6 +33,7 @@ class Linear:
 
     is_deterministic = False
     sample = conditionals.Conditional.sample
+    sample_and_log_prob = conditionals.Conditional.sample_and_log_prob
 
     def __init__(self, matrices, bias, covariance):
         self.matrices = {name: tf.constant(matrix, tf.float32) for name, matrix in matrices.items()}

@@ -6,7 +6,7 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from tfadgm import batch_norm, networks, noise
+from tfadgm import batch_norm, initial, networks, noise
 from tfadgm.data.preprocess import Preprocess
 from tfadgm.likelihoods import likelihood
 from tfadgm.models import factorisation
@@ -64,12 +64,13 @@ class DeepGenerativeModel(Terms, Questions, keras.Model):
         self.network, self.objective = network or networks.Network(), objective or Objective()
         self.seed, self.xla = seed, xla
         self._check_options()
-        keras.utils.set_random_seed(seed)
         with _dtype_policy(precision):
             self.p, self.q = self.factors()
         self.sizes = factorisation.check(type(self).__name__, self.p, self.q, preprocess.size, self.num_classes)
-        for conditional in [*self.p.values(), *self.q.values()]:
-            conditional.build_from(self.sizes)
+        for symbol, factors in (("p", self.p), ("q", self.q)):
+            for name, factor in factors.items():
+                with initial.weights_of(f"{symbol}({name})", seed):
+                    factor.build_from(self.sizes)
         self.built = True
         # Here, since a variable that a step creates does not work under `MirroredStrategy`.
         self._trackers = {name: keras.metrics.Mean(name=name) for name in self.term_names}
