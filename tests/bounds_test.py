@@ -288,6 +288,17 @@ def test_the_mean_bound_falls_short_of_log_p_x_by_the_divergence_of_the_posterio
     _near(bounds.mean_bound(bounds.marginal_log_weight(p, q, x, draws)), log_p[0] - gap)
 
 
+def test_the_importance_bound_with_a_class_tends_to_log_p_x_less_the_divergence_of_the_classes():
+    """log p(x) - KL(q(y|x) || p(y|x)): the average over y stays outside the logarithm."""
+    log_p, p, q, x, draws = _copies(_m2, samples=300, copies=400, tilt=[3.0, 0.0, -1.5], **WRONG)
+    log_p_x = scipy.special.logsumexp(log_p)
+    log_q = np.asarray(q["y"].log_probs({"x": x[:, :1]})[0, 0], "float64")
+    divergence = np.exp(log_q) @ (log_q - (log_p - log_p_x))
+    assert divergence > 0.1
+    bound = _unlabelled(p, q, x, draws, average=True, reduce_samples=bounds.importance_bound)
+    np.testing.assert_allclose(np.mean(bound), log_p_x - divergence, atol=0.02)
+
+
 @pytest.mark.parametrize("make", ALL)
 def test_importance_bounds_rise_with_the_samples_from_the_mean_bound_to_log_p_x(make):
     log_p, p, q, x, draws = _copies(make, samples=64, copies=1500)

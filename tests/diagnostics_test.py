@@ -78,9 +78,8 @@ def _folded(scale=0.4):
 def test_a_unit_of_an_upper_layer_is_active_by_its_mean_over_all_parents():
     """Cov_x(E_{q(z2|x)} z2), by the mean of a folded normal, and not the variance at the mean of z1, which is 0.04."""
     model, raw = _folded(), np.tile([[0.0], [1.0]], (1000, 1)).astype("float32")
-    folded = np.sqrt(2 / np.pi) * np.exp(-0.5 * np.array([0, 1]) ** 2) + np.array([0, 1]) * scipy.special.erf(
-        [0, np.sqrt(0.5)]
-    )
+    mean = np.array([0.0, 1.0])
+    folded = np.sqrt(2 / np.pi) * np.exp(-(mean**2) / 2) + mean * scipy.special.erf(mean / np.sqrt(2))
     exact = 0.4**2 * folded.var()
     assert exact < diagnostics.ACTIVE < 0.4**2 * 0.25
     found = diagnostics.unit_variances(model, raw)

@@ -63,8 +63,8 @@ class Planar(tfb.Bijector):
         u^ = u + (softplus(w'u) - 1 - w'u) w / |w|^2, so that w'u^ > -1 and f is invertible
         log |det df/dz| = log (1 + (1 - h^2) w'u^) = log (h^2 + (1 - h^2) softplus(w'u)),   h = tanh(w'z + b)
 
-    In the second form nothing is subtracted: softplus(w'u) may be small. Below w'u = `LEAST_ALONG` it stays what it is there,
-    in u^ too, so that the determinant is that of the map.
+    In the second form nothing is subtracted: softplus(w'u) may be small. Below w'u = `LEAST_ALONG` it stays what it is
+    there, in u^ too, so that the determinant is that of the map.
 
     The inverse has no closed form: w'z is found by bisection, and has no gradient. TFP's cache answers for values that came
     out of `forward`, which is all that a bound asks for.

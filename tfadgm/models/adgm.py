@@ -12,8 +12,8 @@ Maaloe, Sonderby, Sonderby and Winther, "Auxiliary deep generative models", ICML
 Departures from the paper:
 
 - p(y) is uniform, where eq. 3 has Cat(pi).
-- Labelled and unlabelled examples enter as two means, as in the authors' code. Eq. 13 sums over both sets: divided by N_u it
-  has N_l / N_u in front of mean_l, and so does an `Objective` whose `labelled_weight` is that and whose `beta` is times that.
+- Labelled and unlabelled examples enter as two means, as in the authors' code. Eq. 13 sums over both sets: divided by N_u
+  it has N_l / N_u in front of mean_l. An `Objective` with that as `labelled_weight`, and beta times that, has it too.
 - Eq. 12 prints the logarithm twice; here, as in the authors' code, it is outside the average over a.
 """
 
