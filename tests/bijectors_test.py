@@ -45,17 +45,18 @@ def test_inverse_jacobian_is_minus_the_forward_one():
     np.testing.assert_allclose(inverse, -forward.numpy(), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("u", [-80.0, 80.0])
+@pytest.mark.parametrize("u", [-1e4, -200.0, -89.0, -80.0, 80.0, 88.8, 89.0, 200.0, 1e4])
 def test_both_tails_are_finite_with_finite_gradients(u):
+    far = abs(u)
     bijector = bijectors.scaled_sigmoid(-1.0, 3.0)
     u = tf.constant([u])
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(u)
         z, log_det = bijector.forward(u), bijector.forward_log_det_jacobian(u, 0)
     np.testing.assert_allclose(z, [-1.0 if u < 0 else 3.0])
-    np.testing.assert_allclose(log_det, [np.log(4.0) - 80.0], rtol=1e-5)
+    np.testing.assert_allclose(log_det, [np.log(4.0) - far], rtol=1e-5)
     np.testing.assert_allclose(tape.gradient(log_det, u), [1.0 if u < 0 else -1.0], rtol=1e-5)
-    assert np.isfinite(tape.gradient(z, u)).all()
+    np.testing.assert_allclose(tape.gradient(z, u), [0.0], atol=1e-30)
 
 
 def test_bounds_may_be_tensors_one_per_component():
@@ -94,6 +95,34 @@ def test_the_planar_flow_has_the_determinant_of_its_jacobian(planar):
     determinant = np.linalg.det(jacobian)
     assert determinant.min() > 0  # invertible
     np.testing.assert_allclose(planar.forward_log_det_jacobian(z, 1), np.log(determinant), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("height", [0.0, 1e-4, 0.3, -2.0, 9.0, -30.0])
+@pytest.mark.parametrize("along", [-75.0, -40.0, -20.0, -17.0, -15.0, -1.0, 0.0, 3.0, 60.0])
+def test_the_determinant_of_a_planar_flow_is_that_of_double_precision(along, height):
+    """1 + (1 - tanh^2 t) w'u^ with w'u^ = softplus(w'u) - 1, both in double precision and without a difference."""
+    w, u = tf.constant([1.0, 0.0]), tf.constant([along, 0.5])
+    flow = bijectors.Planar(u, w, tf.constant(0.25))
+    z = tf.constant([[height - 0.25, 1.0]])
+    with tf.GradientTape() as tape:
+        tape.watch([z])
+        log_det = flow.forward_log_det_jacobian(z, 1)
+    t, raised = np.float64(np.float32(height - 0.25)) + 0.25, np.logaddexp(0.0, along)
+    exact = np.log(np.tanh(t) ** 2 + raised / np.cosh(t) ** 2)
+    np.testing.assert_allclose(log_det, [exact], rtol=2e-6, atol=2e-6)
+    slope = 2 * np.tanh(t) / np.cosh(t) ** 2 * (1 - raised) / (np.tanh(t) ** 2 + raised / np.cosh(t) ** 2)
+    np.testing.assert_allclose(tape.gradient(log_det, z)[0, 0], slope, rtol=1e-4, atol=1e-6)
+
+
+def test_a_planar_flow_that_nearly_folds_has_the_determinant_of_its_map_and_finite_gradients():
+    """Far below the range of softplus in single precision, at w'z + b = 0."""
+    u, w = tf.constant([-500.0, 0.5]), tf.constant([1.0, 0.0])
+    with tf.GradientTape() as tape:
+        tape.watch([u, w])
+        flow = bijectors.Planar(u, w, tf.constant(0.0))
+        log_det = flow.forward_log_det_jacobian(tf.zeros([1, 2]), 1)
+    np.testing.assert_allclose(log_det, [bijectors.LEAST_ALONG], rtol=1e-6)
+    assert all(np.isfinite(gradient).all() for gradient in tape.gradient(log_det, [u, w]))
 
 
 def test_a_planar_flow_without_a_direction_is_the_identity():

@@ -33,6 +33,7 @@ class Linear:
 
     is_deterministic = False
     sample = conditionals.Conditional.sample
+    sample_and_log_prob = conditionals.Conditional.sample_and_log_prob
 
     def __init__(self, matrices, bias, covariance):
         self.matrices = {name: tf.constant(matrix, tf.float32) for name, matrix in matrices.items()}
@@ -285,6 +286,17 @@ def test_the_mean_bound_falls_short_of_log_p_x_by_the_divergence_of_the_posterio
     gap = float(np.squeeze(q["z"].distribution({"x": x[:, :1]}).kl_divergence(exact)))
     assert gap > 0.1
     _near(bounds.mean_bound(bounds.marginal_log_weight(p, q, x, draws)), log_p[0] - gap)
+
+
+def test_the_importance_bound_with_a_class_tends_to_log_p_x_less_the_divergence_of_the_classes():
+    """log p(x) - KL(q(y|x) || p(y|x)): the average over y stays outside the logarithm."""
+    log_p, p, q, x, draws = _copies(_m2, samples=300, copies=400, tilt=[3.0, 0.0, -1.5], **WRONG)
+    log_p_x = scipy.special.logsumexp(log_p)
+    log_q = np.asarray(q["y"].log_probs({"x": x[:, :1]})[0, 0], "float64")
+    divergence = np.exp(log_q) @ (log_q - (log_p - log_p_x))
+    assert divergence > 0.1
+    bound = _unlabelled(p, q, x, draws, average=True, reduce_samples=bounds.importance_bound)
+    np.testing.assert_allclose(np.mean(bound), log_p_x - divergence, atol=0.02)
 
 
 @pytest.mark.parametrize("make", ALL)

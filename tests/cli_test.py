@@ -182,6 +182,15 @@ def test_a_run_that_ended_in_warm_up_says_so():
     assert "warm-up" not in common.results_table(results, 2.0) + common.results_table(results)
 
 
+def test_the_table_tells_the_bound_that_was_trained_from_the_one_that_is_reported():
+    results = dict(model="untapped", dataset="digits", labels=0, seed=0, evaluated_on="train", elbo=-20.0, elbo_stderr=0.5)
+    results |= dict(log_density=-19.0, log_density_stderr=0.5, log_density_samples=9, log_density_examples=9)
+    results |= dict(effective_samples=2.0)
+    assert "as trained" not in common.results_table(results)
+    table = common.results_table({**results, "trained_elbo": -25.0, "trained_elbo_of": "y on the simplex"})
+    assert "as trained   -25.00 nats, of another model: y on the simplex" in table
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_the_binary_runs_and_its_help_is_told(verb):
     done = subprocess.run([sys.executable, ROOT / "bin" / verb, "--help"], capture_output=True, text=True)

@@ -6,7 +6,7 @@ import scipy.special
 import scipy.stats
 import tensorflow as tf
 
-from tfadgm import conditionals, likelihoods, linear_gaussian, networks
+from tfadgm import bounds, conditionals, likelihoods, linear_gaussian, networks, noise
 
 SEED = (1, 2)
 SIZES = {"y": 3, "z": 2}
@@ -158,6 +158,79 @@ def test_gaussian_draws_carry_gradients_to_mean_and_variance():
         loss = tf.reduce_sum(tf.square(drawn))
     gradient = tape.gradient(loss, gaussian.head.bias.value).numpy()
     assert np.abs(gradient).min() > 0
+
+
+GAUSSIANS = {
+    "gaussian": lambda: conditionals.Gaussian("z", 2, networks.Network(hidden=(5,))),
+    "squashed": lambda: conditionals.SquashedGaussian("z", 2, networks.Network(hidden=(5,)), -1.5, 1.5),
+    "flows": lambda: conditionals.PlanarFlow("z", 2, networks.Network(hidden=(5,)), flows=2),
+    "linear": lambda: linear_gaussian.LinearGaussian("y", "z", 2, networks.Network(hidden=(5,)), linear_units=3),
+    "merged": lambda: conditionals.PrecisionWeighted("z", _wide(), 2, networks.Network(hidden=(5,))),
+}
+
+
+def _wide():
+    """A Gaussian of "y" whose precision counts for nothing."""
+    prior = conditionals.Gaussian("y", 2, networks.Network(hidden=(5,)))
+    prior.build_from(SIZES)
+    return _constant(prior, [0.0, 0.0, 300.0, 300.0])
+
+
+def _log_jacobian(kind, parameters, u):
+    """log |det df/du| of what a kind of Gaussian does to u, in double precision, by its head's parameters."""
+    if kind == "squashed":
+        return (np.log(3.0) - np.logaddexp(0, u) - np.logaddexp(0, -u)).sum(-1)
+    total, flows = 0.0, np.split(parameters[4:12], 4) if kind == "flows" else []
+    for us, ws, b in reversed(list(zip(flows[:2], flows[2:], parameters[12:], strict=True)) if flows else []):
+        w, h = ws + 0.5, 0.0
+        raised, h = np.logaddexp(0, w @ us), np.tanh(u @ w + b)
+        total += np.log(h**2 + (1 - h**2) * raised)
+        u = u + (us + (raised - 1 - w @ us) * w / (w @ w)) * h[..., None]
+    return total
+
+
+@pytest.mark.parametrize("log_variance", [-180.0, -100.0, -40.0, -33.0, -25.0, -5.0, 3.0, 100.0, 170.0])
+@pytest.mark.parametrize("kind", GAUSSIANS)
+def test_the_density_of_a_draw_is_that_of_its_noise_however_narrow_or_wide_it_is(kind, log_variance, monkeypatch):
+    factor, drawn = GAUSSIANS[kind](), []
+    factor.build_from(SIZES)
+    rest = 0.7 * _rng(4).normal(size=factor.head_units - 4)
+    parameters = np.float64(np.float32([0.7, -0.3, log_variance, log_variance, *rest]))
+    _constant(factor, parameters)
+    normal = noise.normal
+    monkeypatch.setattr(noise, "normal", lambda *args: drawn.append(normal(*args)) or drawn[-1])
+    draws = noise.Draws(tf.constant(SEED), 5, samples=400)
+    values = {"y": tf.ones([1, 5, 3]), "z": tf.zeros([1, 5, 2])}
+    with tf.GradientTape() as tape:
+        found, log_q = bounds.follow({"v": factor}, values, draws)
+    e = drawn[0].numpy().astype("float64")
+    exact = -0.5 * (e**2 + log_variance + np.log(2 * np.pi)).sum(-1)
+    if kind in ("squashed", "flows"):
+        if log_variance > 50:  # the draws are beyond all float32
+            return
+        exact = exact - _log_jacobian(kind, parameters, parameters[:2] + np.exp(log_variance / 2) * e)
+    assert found["v"].shape == (400, 5, 2) and log_q["v"].shape == (400, 5)
+    np.testing.assert_allclose(log_q["v"], exact, rtol=1e-5, atol=3e-4 if kind == "flows" else 2e-5)
+    assert np.isfinite(tape.gradient(log_q["v"], factor.head.bias.value)).all()
+
+
+def test_values_that_are_given_are_scored_as_they_are():
+    gaussian, values = _constant(_make(conditionals.Gaussian, units=2), [0.7, -0.3, -30.0, -30.0]), _parents(samples=1)
+    pinned = tf.constant(np.float32([0.7, -0.3]) + np.float32([1e-6, 0.0]))[tf.newaxis, tf.newaxis]
+    _, log_q = bounds.follow({"v": gaussian}, values, noise.Draws(tf.constant(SEED), 5, pinned={"v": pinned}))
+    exact = scipy.stats.norm.logpdf(np.float64(pinned), np.float64(np.float32([0.7, -0.3])), np.exp(-15.0)).sum(-1)
+    np.testing.assert_allclose(log_q["v"], np.broadcast_to(exact, log_q["v"].shape), rtol=1e-5)
+
+
+@pytest.mark.parametrize("log_variance", [-150.0, -100.0, 100.0, 150.0])
+def test_the_density_of_a_given_value_does_not_overflow_before_it_must(log_variance):
+    normal = conditionals.DiagonalNormal(tf.constant([0.0]), tf.constant([log_variance]))
+    value = np.float32(3 * np.exp(log_variance / 2))
+    with tf.GradientTape() as tape:
+        tape.watch(normal.log_variance)
+        log_prob = normal.log_prob(tf.constant([value]))
+    exact = scipy.stats.norm.logpdf(np.float64(value), 0.0, np.exp(log_variance / 2))
+    np.testing.assert_allclose(log_prob, [exact], rtol=1e-5)
 
 
 @pytest.mark.parametrize("cls", [conditionals.StandardNormal, conditionals.UniformCategorical])
@@ -344,6 +417,24 @@ def test_the_posterior_of_a_linear_gaussian_broadcasts_and_draws():
         posterior.log_prob({"y": values["y"][2], "z": values["z"][1:, 3:4]}, sample[2, 1, 3])[0, 0],
         rtol=1e-5,
     )
+
+
+@pytest.mark.parametrize("log_variance", [-100.0, -40.0, -33.0, 0.0])
+def test_a_linear_gaussian_and_its_posterior_leave_the_density_of_their_draw(log_variance):
+    """log q(a) + log q(z|a) - log p(a|z) is log q(z), a Gaussian of covariance s^2 (I + V V'), by numpy."""
+    z_given_a, p_a = _linear()
+    matrix = 0.5 * _rng(8).normal(size=(4, 2))
+    _constant(z_given_a, np.r_[np.full(4, 0.7), np.full(4, log_variance), matrix.ravel()])
+    matrix = matrix + np.asarray(z_given_a.directions)
+    q = {"a": conditionals.StandardNormal(units=2), "z": z_given_a}
+    draws = noise.Draws(tf.constant(SEED), 3, samples=50)
+    with linear_gaussian.computed_once():
+        values, log_q = bounds.follow(q, {"y": tf.eye(3)[tf.newaxis]}, draws)
+        ours = log_q["a"] + log_q["z"] - p_a.log_prob(values, values["a"])
+    a, e = (noise.normal([50, 3, n], noise.fold(draws.seed, name)).numpy() for name, n in (("a", 2), ("z", 4)))
+    standardised = np.float64(a) @ matrix.T + e
+    exact = scipy.stats.multivariate_normal(np.zeros(4), np.eye(4) + matrix @ matrix.T).logpdf(standardised)
+    np.testing.assert_allclose(ours, exact - 2 * log_variance, rtol=2e-5, atol=2e-4)
 
 
 def test_what_a_linear_gaussian_reads_is_computed_once_in_the_scope_and_not_for_other_values(monkeypatch):

@@ -19,10 +19,16 @@ def _mean(draws, name, conditional, distribution):
     return mean if conditional.is_deterministic else mean + tf.zeros([draws.samples, draws.batch, 1])
 
 
+def _scored_mean(draws, name, conditional, distribution):
+    value = _mean(draws, name, conditional, distribution)
+    return value, distribution.log_prob(value)
+
+
 @pytest.fixture
 def mean_latents(monkeypatch):
     """Every draw is its distribution's mean, of a draw's shape: the same eagerly, compiled and in every replica."""
     monkeypatch.setattr(noise.Draws, "__call__", _mean)
+    monkeypatch.setattr(noise.Draws, "scored", _scored_mean)
 
 
 @pytest.fixture

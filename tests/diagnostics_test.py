@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.special
 import tensorflow as tf
 
 from tfadgm import bounds, diagnostics, evaluation, networks, noise, registry
@@ -59,6 +60,45 @@ def test_a_unit_that_ignores_x_is_not_active():
     kernel = model.q["z"].head.kernel
     kernel.assign(tf.concat([tf.zeros([8, 1]), 10 * kernel[:, 1:]], 1))
     assert diagnostics.active_units(model, _raw(100)) == {"z": 2}
+
+
+def _folded(scale=0.4):
+    """A VAE of two layers with q(z1|x) = N(x, 1), x 0 or 1, and the mean of q(z2|z1) scale |z1|."""
+    network = networks.Network(hidden=(2,))
+    model = registry.model_class("vae")(Preprocess([1]), K, network=network, dim_z=(1, 1))
+    for w in [*model.q["z1"].weights, *model.q["z2"].weights]:
+        w.assign(tf.zeros_like(w))
+    model.q["z1"].trunk.dense[0].project["x"].kernel.assign([[1.0, 0.0]])
+    model.q["z1"].head.kernel.assign([[1.0, 0.0], [0.0, 0.0]])
+    model.q["z2"].trunk.dense[0].project["z1"].kernel.assign([[1.0, -1.0]])
+    model.q["z2"].head.kernel.assign([[scale, 0.0], [scale, 0.0]])
+    return model
+
+
+def test_a_unit_of_an_upper_layer_is_active_by_its_mean_over_all_parents():
+    """Cov_x(E_{q(z2|x)} z2), by the mean of a folded normal, and not the variance at the mean of z1, which is 0.04."""
+    model, raw = _folded(), np.tile([[0.0], [1.0]], (1000, 1)).astype("float32")
+    mean = np.array([0.0, 1.0])
+    folded = np.sqrt(2 / np.pi) * np.exp(-(mean**2) / 2) + mean * scipy.special.erf(mean / np.sqrt(2))
+    exact = 0.4**2 * folded.var()
+    assert exact < diagnostics.ACTIVE < 0.4**2 * 0.25
+    found = diagnostics.unit_variances(model, raw)
+    np.testing.assert_allclose(found["z1"], [0.25], rtol=1e-5)
+    np.testing.assert_allclose(found["z2"], [exact], atol=6e-4)
+    assert diagnostics.active_units(model, raw) == {"z1": 1, "z2": 0}
+
+
+def test_the_draws_of_the_parents_do_not_make_a_unit_active():
+    model, raw = _folded(scale=1.0), np.zeros((500, 1), "float32")
+    found = diagnostics.unit_variances(model, raw, samples=2)  # the mean of two draws has a variance of 0.2
+    assert abs(found["z2"][0]) < 0.05 and found["z1"][0] == 0
+
+
+@pytest.mark.parametrize("name", registry.MODELS)
+def test_every_model_has_variances_of_its_units(name):
+    model = _make(name)
+    found = diagnostics.unit_variances(model, _raw(30), samples=3)
+    assert {n: v.shape for n, v in found.items()} == {n: (f.units,) for n, f in model.q.items() if n != "y"}
 
 
 def test_bayes_rule_is_that_of_the_importance_weights(monkeypatch):

@@ -5,7 +5,7 @@ import pytest
 import scipy.special
 import scipy.stats
 import tensorflow as tf
-from conditionals_test import SIZES, _built, _constant, _make, _parents, _rng
+from conditionals_test import SEED, SIZES, _built, _constant, _make, _parents, _rng
 
 from tfadgm import conditionals, likelihoods, networks
 
@@ -100,6 +100,46 @@ def test_logistic_mixture_is_the_difference_of_distribution_functions():
     assert seen.mean() > 0.3
     log_prob = likelihood.log_prob(values, tf.constant(level[..., 0] / 7, tf.float32))
     np.testing.assert_allclose(log_prob.numpy()[seen], np.log(mass).sum(-1)[seen], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("level", [0, 100, 255])
+@pytest.mark.parametrize("log_scale", [-20.0, -5.0, 0.0, 6.0, 8.0, 10.0, 14.0, 20.0, 60.0, 300.0])
+def test_the_mass_of_a_level_is_right_for_every_scale(log_scale, level):
+    """By Gauss-Legendre over the level, where the scale has not all the mass in it; the tails by their own formula."""
+    likelihood = _make(likelihoods.LogisticMixtureLikelihood, units=1, levels=256, components=1)
+    _constant(likelihood, [0.0, -0.2, log_scale])
+    with tf.GradientTape() as tape:
+        log_prob = likelihood.log_prob(_parents(), tf.fill([1, 5, 1], level / 255))
+    centre, log_s = 127.5 * (1 + np.float64(np.float32(-0.2))), max(log_scale - 2, -7.0) + np.log(127.5)
+    ticks, weights = np.polynomial.legendre.leggauss(400)
+    t = (level + ticks / 2 - centre) / np.exp(log_s)
+    inside = scipy.special.logsumexp(scipy.stats.logistic.logpdf(t) - log_s, b=weights / 2)
+    border = (min(level, 254) + 0.5 - centre) / np.exp(log_s)
+    exact = {0: -np.logaddexp(0, -border), 255: -np.logaddexp(0, border)}.get(level, inside)
+    np.testing.assert_allclose(log_prob, np.full((3, 2, 5), exact), rtol=2e-5, atol=2e-5)
+    gradient = tape.gradient(log_prob, likelihood.head.bias.value).numpy()
+    assert np.isfinite(gradient).all()
+    if level == 100 and log_scale >= 10:  # the mass is 1 / (4 s)
+        np.testing.assert_allclose(gradient[2], -30.0, rtol=1e-4)
+
+
+def test_one_wide_component_leaves_the_gradient_of_all_others_finite():
+    likelihood = _make(likelihoods.LogisticMixtureLikelihood, units=2, levels=256, components=3)
+    # All pixels' first parameter, all pixels' second one, ...: the last log-scale of the second pixel.
+    _constant(likelihood, [0.0] * 17 + [14.0])
+    with tf.GradientTape() as tape:
+        log_prob = likelihood.log_prob(_parents(), tf.fill([1, 5, 2], 0.4))
+    gradient = tape.gradient(log_prob, likelihood.head.bias.value).numpy()
+    assert np.isfinite(gradient).all() and np.count_nonzero(gradient) > 10
+
+
+@pytest.mark.parametrize("log_scale", [-3.0, 1.0, 200.0])
+def test_draws_of_a_quantised_logistic_follow_its_masses(log_scale):
+    quantised = likelihoods.QuantisedLogistic(tf.fill([20_000], 2.7), tf.fill([20_000], log_scale), 8)
+    drawn = quantised.sample(seed=tf.constant(SEED)).numpy()
+    masses = np.exp([quantised.log_prob(tf.fill([20_000], float(k)))[0] for k in range(8)])
+    np.testing.assert_allclose(masses.sum(), 1.0, rtol=1e-5)
+    np.testing.assert_allclose(np.bincount(drawn.astype(int), minlength=8) / 20_000, masses, atol=0.02)
 
 
 @pytest.mark.parametrize("components", [1, 3])

@@ -284,6 +284,29 @@ def test_batch_norm_trains_its_scale_and_offset_but_not_its_averages():
     assert [w.name for w in norm.non_trainable_weights] == ["moving_mean", "moving_variance"]
 
 
+def test_a_norm_that_is_not_trained_takes_its_moving_averages_and_moves_none():
+    norm, h, updates = _norm(), 3 * _normal(9, 4) + 1, []
+    expected = norm(h).numpy()
+    norm.trainable = False
+    with batch_norm.batch_moments(updates):
+        np.testing.assert_array_equal(norm(h), expected)
+    assert norm.fixed and not updates
+
+
+def test_one_example_alone_takes_the_moving_averages_and_moves_none():
+    """By its own moments it would be beta, whatever it is; and so would samples of what follows from it, nearly."""
+    norm, h, updates = _norm(), 3 * _normal(5, 1, 4) + 1, []  # five samples of one example
+    expected = norm(h).numpy()
+    with batch_norm.batch_moments(updates):
+        with batch_norm.of_examples(1):
+            np.testing.assert_array_equal(norm(h), expected)
+        assert not updates
+        for count in (2, None):
+            with batch_norm.of_examples(count):
+                assert np.abs(norm(h) - expected).max() > 0.1
+    assert len(updates) == 2
+
+
 def test_a_scope_ends_when_it_raises():
     with pytest.raises(RuntimeError), batch_norm.batch_moments([]):
         raise RuntimeError

@@ -5,12 +5,14 @@ import dataclasses
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import subprocess
 import sys
 import time
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -62,6 +64,17 @@ def test_results_are_those_of_the_stored_model(finished):
         assert again[name] == pytest.approx(results[name], rel=1e-5), name
 
 
+def test_training_and_opening_a_run_leave_the_programs_own_random_numbers_alone(finished, tmp_path):
+    directory, _ = finished
+    found = []
+    for act in (lambda: None, lambda: run_directory.Run.open(directory), lambda: run.train(tiny(epochs=1), tmp_path, True)):
+        keras.utils.set_random_seed(5)  # Python, NumPy, Keras and TensorFlow
+        act()
+        numbers = [float(tf.random.normal(())), float(keras.random.normal(()))]
+        found.append((random.random(), np.random.random(), *numbers))
+    assert found[0] == found[1] == found[2]
+
+
 def test_a_complete_run_is_not_trained_again(finished):
     directory, results = finished
     before = (directory / "model.weights.h5").stat().st_mtime_ns
@@ -104,6 +117,7 @@ def test_a_full_disk_is_refused_before_any_work(tmp_path, monkeypatch):
         (dict(exact_classes=9), "exact_classes: got 9 of 10 classes; allowed: none, or 1 to 8"),
         (dict(trunk="conv", filters=(8, 8, 8, 8)), "sides divisible by 16"),
         (dict(samples=2, classifier_samples=1), "classifier_samples: got 1"),
+        (dict(batch=1), "batch: got 1 of 1297 unlabelled examples for 1 replicas, with batch_norm; allowed: at least 2"),
         (dict(min_column_std=99.0), "drops every column"),
         (dict(a_sees_x=True, auxiliary="uninformed"), "a_sees_x needs"),
         (dict(strategy="mirrored", model="sdgm", auxiliary="deterministic"), "impossible factorisation"),

@@ -1,11 +1,10 @@
 """The supervised baseline: the classifier network q(y|x) alone, trained on the labelled examples alone."""
 
-import keras
 import numpy as np
 import tensorflow as tf
 
-from tfadgm import noise, optimizers
-from tfadgm.batch_norm import batch_moments
+from tfadgm import initial, noise, optimizers
+from tfadgm.batch_norm import batch_moments, of_examples
 from tfadgm.conditionals import Categorical
 
 STEPS = 2000
@@ -20,9 +19,9 @@ def class_probabilities(model, x, y, x_test, steps=STEPS, batch=100, learning_ra
       x_test: raw examples.
       steps, batch, learning_rate, seed: of the training by Adam, the rate falling linearly to 0.
     """
-    keras.utils.set_random_seed(seed)  # of the initial weights, whatever was made before
     classifier = Categorical("x", model.num_classes, model.network)
-    classifier.build_from({"x": model.preprocess.size})
+    with initial.weights_of("q(y)", seed):
+        classifier.build_from({"x": model.preprocess.size})
     optimizer = optimizers.Adam(learning_rate)
     optimizer.build(classifier.trainable_variables)
     generator, size = np.random.default_rng([seed, 3]), min(batch, len(y))
@@ -30,7 +29,7 @@ def class_probabilities(model, x, y, x_test, steps=STEPS, batch=100, learning_ra
     @tf.function
     def step(raw, labels, step_seed):
         updates = []
-        with tf.GradientTape() as tape, batch_moments(updates):
+        with tf.GradientTape() as tape, batch_moments(updates), of_examples(size):
             log_q = classifier.log_probs({"x": model.preprocess(raw, step_seed)})
             loss = -tf.reduce_mean(tf.reduce_sum(log_q * tf.one_hot(labels, model.num_classes), -1))
         variables = [v.value for v in classifier.trainable_variables]

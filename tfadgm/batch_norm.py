@@ -63,14 +63,31 @@ def weighted_moments(weights):
         _moments.reset(token)
 
 
+@contextlib.contextmanager
+def of_examples(count):
+    """Within this scope batch norm sees `count` examples: one alone, which its own moments normalise away, takes the moving
+    averages, and moves none. None, a number that is not known before the batch is, changes nothing.
+    """
+    token = _moments.set(None if count == 1 else _moments.get())
+    try:
+        yield
+    finally:
+        _moments.reset(token)
+
+
 class BatchNorm(keras.layers.Layer):
     """gamma (h - mean) / sqrt(variance + epsilon) + beta over all leading axes; see `batch_moments`.
 
-    A `fixed` one always takes its moving averages: a network that was trained before is to stay the function it was.
+    One that is not trainable is `fixed`, as in Keras, and always takes its moving averages: a network that was trained
+    before is to stay the function it was. The momentum is 0.99 where Lasagne, in which the papers' code is written, has 0.9.
     """
 
     momentum, epsilon = 0.99, 1e-4
-    fixed = False
+
+    @property
+    def fixed(self):
+        """Whether the moving averages are taken always."""
+        return not self.trainable
 
     def build(self, shape):
         units = shape[-1]

@@ -28,9 +28,10 @@ def follow(factors, given, draws):
         if name in given:
             continue
         distribution = factor.distribution(values)
-        values[name] = draws(name, factor, distribution)
-        if not factor.is_deterministic:
-            log_factors[name] = distribution.log_prob(values[name])
+        if factor.is_deterministic:
+            values[name] = draws(name, factor, distribution)
+        else:
+            values[name], log_factors[name] = draws.scored(name, factor, distribution)
     return values, log_factors
 
 
@@ -169,7 +170,9 @@ def unlabelled_bound(p, q, inferred, log_q_y, draws, temperature=1.0, reduce_sam
     for all of them, such as the average over more samples of a. The second is a bound as well, for any q(y|.) that may
     depend on all the draws a_1, ..., a_n: with w(y) the sample mean of p(x,y,a,z) / q(a,z|x,y), Jensen twice gives
     log p(x) = log E sum_y w(y) >= E sum_y q(y) [log w(y) - log q(y)] >= the above. Its middle term is the importance-
-    weighted bound of this function (`reduce_samples=importance_bound`), which needs one distribution for all samples.
+    weighted bound of this function (`reduce_samples=importance_bound`), which needs one distribution for all samples. With
+    more and more samples it tends to E_q [sum_y q(y) log p(x,y) / q(y)] = log p(x) - KL(q(y|x) || p(y|x)), not to log p(x):
+    the average over y stays outside the logarithm. (`marginal_log_weight` has it inside.)
 
     Args:
       p, q: the model.

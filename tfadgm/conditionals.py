@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfadgm import bijectors, layers, networks, noise
+from tfadgm import bijectors, initial, layers, networks, noise
 
 tfd, tfb = tfp.distributions, tfp.bijectors
 
@@ -39,8 +39,8 @@ class Conditional(keras.layers.Layer):
         """How many parameters `call` returns."""
         return self.units * self.parameters_per_unit
 
-    def _make_head(self, initializer="glorot_normal"):
-        return layers.Dense(self.head_units, kernel_initializer=initializer, name="head")
+    def _make_head(self, initializer=None):
+        return layers.Dense(self.head_units, kernel_initializer=initializer or initial.glorot_normal(), name="head")
 
     def build_from(self, sizes):
         """Creates the weights; `sizes` maps each parent's name to its number of units."""
@@ -50,10 +50,8 @@ class Conditional(keras.layers.Layer):
         self.built = True
 
     def freeze(self):
-        """Keeps the conditional as it is: no weight is trained, and batch norm takes its moving averages."""
+        """Keeps the conditional as it is: no weight is trained, and all batch norm in it takes its moving averages."""
         self.trainable = False
-        for norm in getattr(self.trunk, "norms", []):
-            norm.fixed = True
 
     def call(self, values):
         """Returns the parameters, float32 [..., units * parameters_per_unit], given a dict of parent values."""
@@ -68,6 +66,11 @@ class Conditional(keras.layers.Layer):
         missing = tf.stack([samples, batch])
         shape = tf.broadcast_dynamic_shape(distribution.batch_shape_tensor(), missing)
         return tfd.BatchBroadcast(distribution, shape).sample(seed=seed)
+
+    def sample_and_log_prob(self, distribution, samples, batch, seed):
+        """Returns a draw as `sample` does, and its log-density under `distribution`, [...]."""
+        value = self.sample(distribution, samples, batch, seed)
+        return value, distribution.log_prob(value)
 
     def point(self, distribution):
         """Returns the value that stands for `distribution`: its mean."""
@@ -95,7 +98,7 @@ class DiagonalNormal(tfd.Normal):
         return dict(loc=real, log_variance=real)
 
     def _log_prob(self, x):
-        squared = tf.math.squared_difference(x, self.loc) * tf.exp(-self.log_variance)
+        squared = tf.square((x - self.loc) * tf.exp(-0.5 * self.log_variance))  # exp(-v) would overflow at half this v
         return -0.5 * (squared + self.log_variance + math.log(2 * math.pi))
 
 
@@ -114,7 +117,7 @@ class Gaussian(Conditional):
 
     def _make_head(self):
         deviation = self.network.head_deviation
-        return super()._make_head(keras.initializers.RandomNormal(stddev=deviation) if deviation else "glorot_normal")
+        return super()._make_head(initial.normal(deviation) if deviation else None)
 
     def distribution(self, values):
         loc, log_variance = tf.split(self(values), 2, axis=-1)
@@ -137,12 +140,25 @@ class Gaussian(Conditional):
         Each class's draw has the right law and the sum over classes is linear in them, so the bound stays unbiased;
         the difference between two classes' bounds, which trains q(y|.), gets a smaller variance, at 1/K of the noise.
         """
-        normal = distribution.distribution
-        sample = normal.loc + normal.scale * noise.normal([samples, batch, self.units], seed)
+        return self._draw(distribution, samples, batch, seed)[0]
+
+    def sample_and_log_prob(self, distribution, samples, batch, seed):
+        """A draw loc + scale * e, and -1/2 sum (e^2 + v + log 2 pi) by its noise e.
+
+        Read off the value, e would be another number where the scale is not far above the last digit of the value.
+        """
+        sample, e = self._draw(distribution, samples, batch, seed)
+        log_variance = tf.reduce_sum(distribution.distribution.log_variance, -1)
+        return sample, -0.5 * (tf.reduce_sum(tf.square(e), -1) + log_variance + self.units * math.log(2 * math.pi))
+
+    def _draw(self, distribution, samples, batch, seed):
+        """Returns (a draw, its noise)."""
+        normal, e = distribution.distribution, noise.normal([samples, batch, self.units], seed)
+        sample = normal.loc + normal.scale * e
         if isinstance(samples, int) and isinstance(batch, int):
             shape = tf.broadcast_static_shape(distribution.batch_shape, tf.TensorShape([samples, batch]))
             sample = tf.ensure_shape(sample, [*shape, self.units])
-        return sample
+        return sample, e
 
 
 class StandardNormal(Gaussian):
@@ -153,7 +169,25 @@ class StandardNormal(Gaussian):
         return tfd.Independent(DiagonalNormal(zeros, zeros), 1)
 
 
-class SquashedGaussian(Gaussian):
+class TransformedGaussian(Gaussian):
+    """Base of what is a Gaussian through a bijector."""
+
+    def sample(self, distribution, samples, batch, seed):
+        """The image of a draw of the Gaussian."""
+        return distribution.bijector.forward(super().sample(distribution.distribution, samples, batch, seed))
+
+    def sample_and_log_prob(self, distribution, samples, batch, seed):
+        """The image of a draw u of the Gaussian, and log N(u) - log |det df/du|."""
+        before, log_prob = super().sample_and_log_prob(distribution.distribution, samples, batch, seed)
+        bijector = distribution.bijector
+        return bijector.forward(before), log_prob - bijector.forward_log_det_jacobian(before, 1)
+
+    def point(self, distribution):
+        """The image of the Gaussian's mean."""
+        return distribution.bijector.forward(distribution.distribution.mean())
+
+
+class SquashedGaussian(TransformedGaussian):
     """A Gaussian through a scaled sigmoid, on (low, high) (Gemp et al. 2017, section 2)."""
 
     def __init__(self, given="", units=1, network=None, low=0.0, high=1.0, **kwargs):
@@ -162,13 +196,6 @@ class SquashedGaussian(Gaussian):
 
     def distribution(self, values):
         return tfd.TransformedDistribution(super().distribution(values), bijectors.scaled_sigmoid(self.low, self.high))
-
-    def sample(self, distribution, samples, batch, seed):
-        return distribution.bijector.forward(super().sample(distribution.distribution, samples, batch, seed))
-
-    def point(self, distribution):
-        """The image of the Gaussian's mean."""
-        return distribution.bijector.forward(distribution.distribution.mean())
 
 
 class Uniform(Conditional):
@@ -197,7 +224,7 @@ class Uniform(Conditional):
         return tf.fill(tf.shape(value)[:-1], -self.units * math.log(self.high - self.low))
 
 
-class PlanarFlow(Gaussian):
+class PlanarFlow(TransformedGaussian):
     """A Gaussian through planar flows whose parameters depend on the parents too (Rezende and Mohamed 2015, section 4.2).
 
     Args:
@@ -214,7 +241,7 @@ class PlanarFlow(Gaussian):
 
     def _make_head(self):
         # Small, so that the flows start near the identity.
-        return Conditional._make_head(self, keras.initializers.RandomNormal(stddev=1e-2))
+        return Conditional._make_head(self, initial.normal(1e-2))
 
     def distribution(self, values):
         sizes = [self.units] * (2 + 2 * self.flows) + [1] * self.flows
@@ -224,13 +251,6 @@ class PlanarFlow(Gaussian):
         planar = [bijectors.Planar(u[i], w[i] + 1.0 / self.units, b[i][..., 0]) for i in range(self.flows)]
         normal = tfd.Independent(DiagonalNormal(loc, self._bounded(log_variance)), 1)
         return tfd.TransformedDistribution(normal, tfb.Chain(planar))
-
-    def sample(self, distribution, samples, batch, seed):
-        return distribution.bijector.forward(super().sample(distribution.distribution, samples, batch, seed))
-
-    def point(self, distribution):
-        """The image of the Gaussian's mean."""
-        return distribution.bijector.forward(distribution.distribution.mean())
 
 
 class PrecisionWeighted(Gaussian):

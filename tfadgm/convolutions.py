@@ -5,6 +5,7 @@ import math
 import keras
 import tensorflow as tf
 
+from tfadgm import initial
 from tfadgm.batch_norm import BatchNorm
 from tfadgm.layers import ACTIVATIONS, hidden_dense, hidden_initializer, leading_axes, restore_leading
 
@@ -70,7 +71,7 @@ class ConvHead(keras.layers.Layer):
         self.expand = hidden_dense(math.prod(self.small), network)
         outputs = [*network.filters[-2::-1], self.channels * parameters]
         self.convolutions = [
-            keras.layers.Conv2DTranspose(n, 4, strides=2, padding="same", kernel_initializer="glorot_normal")
+            keras.layers.Conv2DTranspose(n, 4, strides=2, padding="same", kernel_initializer=initial.glorot_normal())
             for n in outputs
         ]
         self.norms = [BatchNorm(name=f"norm_{i}") for i in range(len(outputs))] if network.batch_norm else []

@@ -37,14 +37,48 @@ def not_by_unit(model, units):
     return [name for name, factor in model.q.items() if name != "y" and name not in units and not factor.is_deterministic]
 
 
-def active_units(model, x, chunk=500):
-    """Returns how many units of each latent have a mean whose variance over the examples is above `ACTIVE`.
+def active_units(model, x, chunk=100):
+    """Returns how many units of each latent are active, which is A_u > `ACTIVE`: see `unit_variances`."""
+    return {name: int((value > ACTIVE).sum()) for name, value in unit_variances(model, x, chunk).items()}
+
+
+def unit_variances(model, x, chunk=100, samples=50):
+    """Returns A_u = Cov_x(E_{q(u|x)} u) of every unit, a dict of name to [units] (Burda et al. 2016, section 5.1).
 
     Of the latents that q reads off something: the mean of one that is drawn from noise alone is a constant, used or not.
+    The mean of an upper layer, or behind y, goes over the layers before it too. It is estimated twice, by `samples` draws
+    each, and A_u is the covariance of both over the examples, which the draws' own variance has no part in.
+
+    Args:
+      model: a `DeepGenerativeModel`.
+      x: raw examples.
+      chunk: examples at a time.
+      samples: draws of what comes before a latent.
     """
-    parts = [model.encode(np.ascontiguousarray(x[i : i + chunk])) for i in range(0, len(x), chunk)]
-    means = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return {name: int((value.var(0) > ACTIVE).sum()) for name, value in means.items() if model.q[name].given}
+
+    def moments(raw, seed):
+        means = _posterior_means(model, raw, seed, samples)
+        return {name: tf.reduce_mean([a * b, a, b], 1) for name, (a, b) in means.items()}
+
+    found = _mean_over_chunks(moments, model, x, chunk)
+    return {name: product - first * second for name, (product, first, second) in found.items()}
+
+
+def _posterior_means(model, raw, seed, samples):
+    """Two independent estimates of E_{q(u|x)} u, [B, units] each, of each latent u that reads something, a dict."""
+    batch = tf.shape(raw)[0]
+    values, draws, means = {"x": model.observe(raw)}, noise.Draws(seed, batch, 2 * samples), {}
+    for name, factor in model.q.items():
+        distribution = factor.distribution(values)
+        values[name] = draws(name, factor, distribution)
+        if name == "y" or not factor.given:
+            continue
+        # Given its parents the mean of a Gaussian is known; behind flows a draw stands for it.
+        normal = isinstance(getattr(distribution, "distribution", None), DiagonalNormal)
+        known = distribution.mean() if normal else values[name]
+        known = tf.broadcast_to(known, [2 * samples, batch, factor.units])
+        means[name] = tf.reduce_mean(known[:samples], 0), tf.reduce_mean(known[samples:], 0)
+    return means
 
 
 def _mean_over_chunks(function, model, x, chunk):

@@ -52,6 +52,15 @@ def elbo(model, x):
     return _in_chunks(bound, ("elbo",), model, x, chunk)
 
 
+def trained_elbo(model, x):
+    """Returns the bound that training maximises, [N], of a model whose `elbo` is of another p(x): see `Questions`."""
+
+    def bound(raw, observed, seed):
+        return model.trained_elbo(raw, seed, observed)
+
+    return _in_chunks(bound, ("trained_elbo",), model, x, min(OBSERVED_AT_ONCE, _rows(model)[1]))
+
+
 def log_density(model, x, samples=100, progress=None):
     """Returns the importance-weighted bound of log p(x) with `samples` samples in nats, [N] (Burda et al. 2015, eq. 8)."""
     return importance(model, x, samples, progress)[0]
@@ -200,7 +209,7 @@ def match_clusters(clusters, y, num_clusters, num_classes):
 def densities(model, x, samples=100, examples=1000, progress=None):
     """Returns the ELBO over all x, both bounds over the first `examples`, and standard errors over examples."""
     bound, (weighted, effective) = elbo(model, x), importance(model, x[:examples], samples, progress)
-    return dict(
+    results = dict(
         elbo=float(bound.mean()),
         elbo_stderr=float(bound.std() / math.sqrt(len(bound))),
         elbo_of_density_examples=float(bound[: len(weighted)].mean()),
@@ -210,3 +219,6 @@ def densities(model, x, samples=100, examples=1000, progress=None):
         log_density_examples=len(weighted),
         effective_samples=float(np.median(effective)),
     )
+    if model.trained_otherwise:
+        results |= dict(trained_elbo=float(trained_elbo(model, x).mean()), trained_elbo_of=model.trained_otherwise)
+    return results

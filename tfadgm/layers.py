@@ -6,6 +6,8 @@ All tensors are [..., features]: any number of leading axes (class K, sample S, 
 import keras
 import tensorflow as tf
 
+from tfadgm import initial
+
 ACTIVATIONS = {
     "relu": tf.nn.relu,
     "softplus": tf.nn.softplus,
@@ -15,12 +17,10 @@ ACTIVATIONS = {
 
 
 def hidden_initializer(activation):
-    """Glorot-normal with gain sqrt(2) for rectifiers (He et al. 2015 for the gain), 1 otherwise.
-
-    Every layer needs an initializer of its own: Keras' give the same values again when they are used twice.
-    """
+    """Glorot-normal with gain sqrt(2) for rectifiers (He et al. 2015 for the gain), 1 otherwise."""
     gain = 2.0 if activation in ("relu", "leaky_relu") else 1.0
-    return keras.initializers.VarianceScaling(scale=gain, mode="fan_avg", distribution="untruncated_normal")
+    options = dict(scale=gain, mode="fan_avg", distribution="untruncated_normal")
+    return initial.Drawn(keras.initializers.VarianceScaling, **options)
 
 
 class Dense(keras.layers.Dense):

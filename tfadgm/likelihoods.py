@@ -3,6 +3,8 @@
 All are over x [..., D]; see `conditionals.py` for the leading axes.
 """
 
+import math
+
 import tensorflow as tf
 import tensorflow_probability as tfp
 
@@ -15,6 +17,8 @@ tfd, tfb = tfp.distributions, tfp.bijectors
 # changes is then unbounded. A variance of exp(-7) is a standard deviation of 0.03 in units of the scaled data: 7.7 levels
 # of 256 where these are scaled to [0, 1], so that log p(x|z) is at most 2.6 nats per pixel there.
 LOG_VARIANCE_FLOOR = -7.0
+
+LOG_SCALE_OF_DRAWS = 80.0  # a logistic of a larger scale overflows in float32; its draws are at the ends anyway
 
 
 class Likelihood(Conditional):
@@ -78,6 +82,48 @@ class CategoricalLikelihood(Likelihood):
         return tf.linalg.matvec(probs, tf.linspace(0.0, 1.0, self.levels))
 
 
+class QuantisedLogistic(tfd.QuantizedDistribution):
+    """A logistic distribution on 0, ..., levels - 1: level k has the mass from k - 1/2 to k + 1/2, the outer ones the tails.
+
+    With s its scale and t+- = (k +- 1/2 - centre) / s the mass is sigmoid(t+) - sigmoid(t-), here without a difference:
+
+        log mass = log sigmoid(t+) + log sigmoid(-t-) + log(1 - exp(-1/s)),
+
+    without the last term, and the one of the open side, at either end.
+
+    Args:
+      centre, log_scale: [...].
+      levels: their number.
+    """
+
+    def __init__(self, centre, log_scale, levels):
+        self.centre, self.log_scale, self.levels = centre, log_scale, levels
+        # For draws: level k takes what rounds up to it, hence the shift.
+        logistic = tfd.Logistic(centre, tf.exp(tf.minimum(log_scale, LOG_SCALE_OF_DRAWS)))
+        shifted = tfd.TransformedDistribution(logistic, tfb.Shift(-0.5))
+        super().__init__(shifted, low=0.0, high=levels - 1.0)
+        self._parameters = dict(centre=centre, log_scale=log_scale, levels=levels)
+
+    @classmethod
+    def _parameter_properties(cls, dtype, num_classes=None):
+        real = tfp.util.ParameterProperties()
+        return dict(centre=real, log_scale=real)
+
+    def _log_prob(self, level):
+        inverse = tf.exp(-self.log_scale)
+        below = tf.math.log_sigmoid((level + 0.5 - self.centre) * inverse)
+        above = tf.math.log_sigmoid((self.centre - level + 0.5) * inverse)
+        lowest, highest = level < 0.5, level > self.levels - 1.5
+        inside = below + above + _log_one_minus_exp(inverse, -self.log_scale)
+        return tf.where(lowest, below, tf.where(highest, above, inside))
+
+
+def _log_one_minus_exp(w, log_w):
+    """log(1 - exp(-w)) for w > 0, given log w too: for a w that is next to 0, or is 0 in float32."""
+    small, large = tf.minimum(w, 0.1), tf.maximum(w, 0.1)  # what is not taken stays where its gradient is finite
+    return tf.where(w < 0.1, log_w - small / 2 + small**2 / 24, tf.math.log(-tf.math.expm1(-large)))
+
+
 class LogisticMixtureLikelihood(Likelihood):
     """x in {0, ..., levels - 1}^D / (levels - 1): a discretised mixture of logistics (Salimans et al. 2017, eq. 1-2).
 
@@ -96,17 +142,14 @@ class LogisticMixtureLikelihood(Likelihood):
         # Centres start spread over the levels and scales at a tenth of the range, as an untrained head gives zeros.
         spread = tf.linspace(-0.8, 0.8, self.components) if self.components > 1 else tf.zeros([1])
         half = 0.5 * (self.levels - 1)
-        logistic = tfd.Logistic(half * (1.0 + centres + spread), half * tf.exp(tf.maximum(log_scales - 2.0, -7.0)))
-        # Level k takes the mass between k - 1/2 and k + 1/2; QuantizedDistribution rounds up, hence the shift.
-        shifted = tfd.TransformedDistribution(logistic, tfb.Shift(-0.5))
-        quantised = tfd.QuantizedDistribution(shifted, low=0.0, high=self.levels - 1.0)
+        log_scales = tf.maximum(log_scales - 2.0, -7.0) + math.log(half)
+        quantised = QuantisedLogistic(half * (1.0 + centres + spread), log_scales, self.levels)
         mixture = tfd.MixtureSameFamily(tfd.Categorical(logits=weights), quantised)
         return tfd.Independent(_Rescaled(mixture, tfb.Scale(1.0 / (self.levels - 1))), 1)
 
     def expected(self, distribution):
         mixture = distribution.distribution.distribution
-        logistic = mixture.components_distribution.distribution.distribution
-        centre = tf.clip_by_value(logistic.loc / (self.levels - 1), 0.0, 1.0)
+        centre = tf.clip_by_value(mixture.components_distribution.centre / (self.levels - 1), 0.0, 1.0)
         return tf.reduce_sum(tf.nn.softmax(mixture.mixture_distribution.logits) * centre, -1)
 
 

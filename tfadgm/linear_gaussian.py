@@ -8,11 +8,10 @@ so that with p(a|z,.) as below the bound is that of q(z|.) alone, whose covarian
 import contextlib
 import contextvars
 
-import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfadgm import layers
+from tfadgm import initial, layers
 from tfadgm.conditionals import Conditional, DiagonalNormal, Gaussian
 
 tfd = tfp.distributions
@@ -22,7 +21,9 @@ _computed = contextvars.ContextVar("tfadgm_computed", default=None)
 
 @contextlib.contextmanager
 def computed_once():
-    """Within this scope a `LinearGaussian` reads the same values once, for q(child|.) and for what follows from it in p."""
+    """Within this scope a `LinearGaussian` reads the same values once, for q(child|.) and for what follows from it in p,
+    and remembers by which noise its child was drawn.
+    """
     token = _computed.set({})
     try:
         yield
@@ -58,8 +59,8 @@ class LinearGaussian(Gaussian):
 
     def build_from(self, sizes):
         super().build_from(sizes)
-        deviation = keras.initializers.RandomNormal(stddev=self.DEVIATION)
-        self.directions = self.add_weight((self.units, self.linear_units), deviation, name="directions")
+        start = initial.normal(self.DEVIATION)
+        self.directions = self.add_weight((self.units, self.linear_units), start, name="directions")
 
     def _parameters(self, values):
         """mu, log s^2 [..., units] and V [..., units, units of a]; the value of a is not read."""
@@ -83,7 +84,17 @@ class LinearGaussian(Gaussian):
     def distribution(self, values):
         loc, log_variance, directions = self._parameters(values)
         moved = tf.linalg.matvec(directions, values[self.linear])
-        return tfd.Independent(DiagonalNormal(loc + tf.exp(0.5 * log_variance) * moved, log_variance), 1)
+        normal = DiagonalNormal(loc + tf.exp(0.5 * log_variance) * moved, log_variance)
+        normal.moved = moved
+        return tfd.Independent(normal, 1)
+
+    def _draw(self, distribution, samples, batch, seed):
+        """As of any Gaussian; within `computed_once`, V a + e is kept for the `posterior` of the draw."""
+        sample, e = super()._draw(distribution, samples, batch, seed)
+        computed = _computed.get()
+        if computed is not None:
+            computed["drawn", self] = sample, distribution.distribution.moved + e
+        return sample, e
 
     def posterior(self, values, child):
         """Returns p(a | child, the others) for a ~ N(0, I), exactly (as in factor analysis):
@@ -91,7 +102,10 @@ class LinearGaussian(Gaussian):
         N(a | M^-1 V' (child - mu) / s, M^-1),  M = I + V' V
         """
         loc, log_variance, directions = self._parameters(values)
-        seen = tf.linalg.matvec(directions, (child - loc) * tf.exp(-0.5 * log_variance), transpose_a=True)
+        drawn, standardised = (_computed.get() or {}).get(("drawn", self), (None, None))
+        if drawn is not child:
+            standardised = (child - loc) * tf.exp(-0.5 * log_variance)
+        seen = tf.linalg.matvec(directions, standardised, transpose_a=True)
         precision = tf.eye(self.linear_units) + tf.matmul(directions, directions, transpose_a=True)
         factor = tf.linalg.LinearOperatorLowerTriangular(tf.linalg.cholesky(precision))
         mean = factor.solvevec(factor.solvevec(seen), adjoint=True)

@@ -68,6 +68,12 @@ class Draws:
         """Returns a copy with some attributes changed."""
         return Draws(**{**vars(self), **changes})
 
+    def scored(self, name, conditional, distribution):
+        """Returns the value of `name`, as a call does, and its log-density under `distribution`."""
+        if name in self.pinned:
+            return self.pinned[name], distribution.log_prob(self.pinned[name])
+        return conditional.sample_and_log_prob(distribution, self.samples, self.batch, fold(self.seed, name))
+
     def __call__(self, name, conditional, distribution):
         """Returns the value of `name`: pinned, or drawn from `distribution`, shape [..., S, B, event]."""
         if name in self.pinned:

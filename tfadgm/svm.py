@@ -190,7 +190,9 @@ def _fit_weights(kind, phi, y, free, options):
     if kind == "logistic":
         found = LogisticRegression(C=options.C, tol=1e-6, max_iter=10_000).fit(phi, y)
     else:  # liblinear regularises the bias as the weight of a constant feature: a large one makes that negligible
-        found = LinearSVC(C=options.C, intercept_scaling=10.0, dual=False, tol=1e-6, max_iter=10_000).fit(phi, y)
+        # (The primal problem has nothing random; without a random_state the program's generator would be read.)
+        fitting = dict(dual=False, tol=1e-6, max_iter=10_000, random_state=0)
+        found = LinearSVC(C=options.C, intercept_scaling=10.0, **fitting).fit(phi, y)
     W, b = found.coef_.T, found.intercept_
     if len(b) == 1:  # two classes have one score; its halves have the same softmax
         W, b = W * [-0.5, 0.5], b * [-0.5, 0.5]

@@ -60,6 +60,7 @@ def _given_labels(settings, data):
 
 def make_model(settings, data, split):
     """Returns the model that the settings describe, with fresh weights."""
+    _check_normalised(settings, split)
     likelihood = settings.likelihood or data.likelihood
     preprocess = data.make_preprocess(likelihood, 0.0 if settings.trunk == "conv" else settings.min_column_std)
     network = Network(
@@ -114,6 +115,16 @@ def make_model(settings, data, split):
             f"patience: got {settings.patience} for {settings.model}, which learns from no labels; allowed: none"
         )
     return model
+
+
+def _check_normalised(settings, split):
+    """Batch norm needs two examples: one alone has no variance, by which the moving averages could go."""
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    if settings.batch_norm and min(settings.batch // replicas, len(split.unlabelled)) < 2:
+        raise ValueError(
+            f"batch: got {settings.batch} of {len(split.unlabelled)} unlabelled examples for {replicas} replicas, with "
+            "batch_norm; allowed: at least 2 for each replica, or batch_norm=false"
+        )
 
 
 def _densities():

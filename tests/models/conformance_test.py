@@ -1,14 +1,21 @@
 """The laws that every model of the registry obeys, at tiny sizes."""
 
+import copy
 import dataclasses
 import inspect
 import json
+import os
+import pathlib
+import pickle
+import subprocess
+import sys
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+import tfadgm
 from tfadgm import batch_norm, bounds, networks, optimizers, registry
 from tfadgm.data.preprocess import Preprocess
 from tfadgm.models.objective import Objective
@@ -320,7 +327,7 @@ def _answers(model):
 def test_saving_and_loading_restores_everything_and_training_continues(fitted, tmp_path):
     model, _, _ = fitted
     model.save(tmp_path / "model.keras")
-    loaded = keras.models.load_model(tmp_path / "model.keras", custom_objects={type(model).__name__: type(model)})
+    loaded = keras.models.load_model(tmp_path / "model.keras")
     assert type(loaded) is type(model) and loaded.formula == model.formula
     assert loaded.get_config() == model.get_config()
     _same(loaded.get_weights(), model.get_weights(), 0)
@@ -336,6 +343,23 @@ def test_saving_and_loading_restores_everything_and_training_continues(fitted, t
         for variable, value in zip(each.optimizer.variables, state, strict=True):
             variable.assign(value)
     _same(*copies, 1e-6)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_a_copy_has_the_same_weights_and_answers(fitted, copied):
+    model, _, _ = fitted
+    other = copied(model)
+    assert other is not model and type(other) is type(model) and other.get_config() == model.get_config()
+    _same(other.get_weights(), model.get_weights(), 0)
+    _same(_answers(other), _answers(model), 1e-6)
+    _same(other.optimizer.variables, model.optimizer.variables, 0)
+
+
+def test_a_clone_is_a_new_model_of_the_same_seed(fitted):
+    model, _, _ = fitted
+    clone = keras.models.clone_model(model)
+    assert type(clone) is type(model) and clone.get_config() == model.get_config()
+    _same(clone.get_weights(), type(model).from_config(model.get_config()).get_weights(), 0)
 
 
 def test_the_configuration_is_json_and_rebuilds_the_model(fitted):
@@ -361,6 +385,34 @@ def test_options_survive_the_configuration(name):
     for ours, theirs in zip(other.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     _same(rebuilt.get_weights(), model.get_weights(), 0)  # by the seed
+
+
+def test_another_process_reads_a_pickle_without_and_a_saved_model_after_an_import(tmp_path):
+    model = _compiled(_make("m2"))
+    model.train_step(_batch())
+    (tmp_path / "model.pickle").write_bytes(pickle.dumps(model))
+    model.save(tmp_path / "model.keras")
+    np.save(tmp_path / "raw.npy", _raw())
+    program = """
+import keras, numpy, pickle, sys
+first = pickle.load(open("model.pickle", "rb"))
+from tfadgm import M2
+second = keras.models.load_model("model.keras")
+raw = numpy.load("raw.npy")
+numpy.savez("answers.npz", first(raw), second(raw))
+"""
+    path = [str(pathlib.Path(tfadgm.__file__).parents[1]), *sys.path]
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    with np.load(tmp_path / "answers.npz") as answers:
+        for name in answers:
+            np.testing.assert_allclose(answers[name], model(_raw()), rtol=1e-6)
 
 
 def test_training_continues_the_same_noise_after_a_pause():

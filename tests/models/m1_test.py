@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfadgm import networks, noise, optimizers, svm
+from tfadgm import batch_norm, networks, noise, optimizers, svm
 from tfadgm.data.dataset import Dataset
 from tfadgm.data.pipeline import split
 from tfadgm.data.preprocess import Preprocess
@@ -76,6 +76,31 @@ def test_m1m2_starts_from_an_m1_and_does_not_change_it():
     ours = [w.numpy() for factor in (model.q["z1"], model.p["x"]) for w in factor.weights]
     assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))  # moving averages too
     assert all(np.any(a != w.numpy()) for a, w in zip(before, model.trainable_variables, strict=True))
+
+
+def test_a_frozen_m1_of_convolutions_stays_the_function_it_was():
+    """Its batch norm stands in the encoder and in the head too, not in the dense part alone."""
+    images = networks.Network(hidden=(8,), batch_norm=True, trunk="conv", filters=(2, 3), image_shape=(4, 4, 1))
+    model = M1M2(Preprocess([16]), K, network=images, dim_z=(4, 3))
+    rng = np.random.default_rng(0)
+    for w in model.weights:
+        if w.name == "moving_mean":  # of an M1 that was trained
+            w.assign(rng.normal(size=w.shape))
+    raw = tf.constant(rng.random((8, 16)) < 0.5, tf.float32)
+    parts = model.q["z1"], model.p["x"]
+    before = [w.numpy() for part in parts for w in part.weights]
+    means = model.encode(raw)["z1"].numpy()
+    model.compile(optimizer=optimizers.Adam(1e-2), jit_compile=False)
+    for _ in range(5):
+        model.train_step({"labelled": (raw, tf.constant([0, 1, 2, 0, 1, 2, 0, 1])), "unlabelled": raw})
+    for old, w in zip(before, [w for part in parts for w in part.weights], strict=True):
+        np.testing.assert_array_equal(old, w.numpy(), w.path)
+    np.testing.assert_array_equal(means, model.encode(raw)["z1"])
+    z1 = tf.constant(rng.normal(size=(1, 4, 4)), tf.float32)
+    outside = model.p["x"]({"z1": z1})
+    with batch_norm.batch_moments():  # in training it is that function too
+        np.testing.assert_array_equal(model.q["z1"]({"x": raw[tf.newaxis]})[0, :, :4], means)
+        np.testing.assert_array_equal(model.p["x"]({"z1": z1}), outside)
 
 
 def test_end_to_end_everything_moves():

@@ -4,10 +4,11 @@ import itertools
 
 import numpy as np
 import pytest
+import scipy.special
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfadgm import batch_norm, conditionals, networks, noise
+from tfadgm import batch_norm, conditionals, evaluation, networks, noise
 from tfadgm.data.preprocess import Preprocess
 from tfadgm.models.objective import Objective
 from tfadgm.models.untapped import Untapped, UntappedOptions
@@ -145,6 +146,121 @@ def test_a_cold_relaxed_bound_is_near_the_enumerated_one():
     exact.set_weights(relaxed.get_weights())
     ours, theirs = (float(model.terms(_batch(), SEED)["unlabelled_bound"]) for model in (relaxed, exact))
     np.testing.assert_allclose(ours, theirs, atol=0.05)
+
+
+# Two classes and one z: p(x) is an integral over a square, for y on the simplex, and one over two lines, for y one-hot.
+
+
+def _small(objective=None, **options):
+    network = networks.Network(hidden=(8,), activation="tanh")
+    model = Untapped(Preprocess([D]), 2, dim_z=1, network=network, objective=objective, options=UntappedOptions(**options))
+    rng = np.random.default_rng(3)
+    for w in model.weights:  # away from q = p
+        w.assign(w + 0.5 * rng.normal(size=w.shape))
+    return model
+
+
+def _log_p_x(model, x, y, z):
+    """log p(x|y,z), [len(y), len(z)], by the decoder's weights in double precision; y is the first class's share."""
+    trunk, head = model.p["x"].trunk, model.p["x"].head
+    first = trunk.dense[0].project
+    kernel, bias, of_z, out, shift = (
+        np.asarray(w, "float64") for w in (first["y"].kernel, first["y"].bias, first["z"].kernel, head.kernel, head.bias)
+    )
+    h = np.stack([y, 1 - y], -1)[:, None] @ kernel + bias + z[None, :, None] * of_z[0]
+    logits = np.tanh(h) @ out + shift
+    return (x * logits - np.logaddexp(0, logits)).sum(-1)
+
+
+def _evidence(model, x, relaxed):
+    """log p(x) with y uniform on the simplex or one-hot, by Gauss-Legendre over z (and y)."""
+    ticks, weights = np.polynomial.legendre.leggauss(60)
+    y, of_y = ((ticks + 1) / 2, weights / 2) if relaxed else (np.array([0.0, 1.0]), np.array([0.5, 0.5]))
+    density = np.exp(_log_p_x(model, x, y, 1.5 * ticks))
+    return np.log(of_y @ density @ (weights / 2))
+
+
+def _repeated(model, x, count):
+    raw = tf.constant(np.tile(x, (count, 1)), tf.float32)
+    return raw, (model.q["y"].log_probs({"x": raw[tf.newaxis]}), model._draws(raw[tf.newaxis], SEED))
+
+
+@pytest.mark.parametrize("temperature", [0.3, 1.0])
+def test_the_importance_weighted_bound_of_a_relaxed_class_tends_to_log_p_from_below(temperature):
+    x, found = np.array([1.0, 0.0, 1.0]), []
+    for samples in (1, 5, 500):
+        objective = Objective(samples=samples, importance_weighted=True)
+        model = _small(objective, class_draw="concrete", gumbel_temperature=temperature)
+        raw, given = _repeated(model, x, 400)
+        bound = model._relaxed_bound(raw[tf.newaxis], *given, reduce_samples=model._reduce_samples()).numpy()
+        found.append((bound.mean(), bound.std() / np.sqrt(len(bound))))
+    evidence = _evidence(model, x, relaxed=True)
+    for mean, error in found:
+        assert mean < evidence + 4 * error
+    assert found[0][0] < found[1][0] < found[2][0]
+    np.testing.assert_allclose(found[2][0], evidence, atol=4 * found[2][1] + 0.05)
+
+
+def test_importance_weights_of_an_entropy_are_refused():
+    with pytest.raises(ValueError, match="class_draw: got 'gumbel' with importance_weighted; allowed: concrete, enumerate"):
+        _small(Objective(samples=2, importance_weighted=True), class_draw="gumbel")
+
+
+def test_what_is_reported_is_of_one_hot_classes_and_what_was_trained_of_the_simplex():
+    x, results = np.array([0.0, 1.0, 1.0]), []
+    model = _small(class_draw="concrete")
+    raw, _ = _repeated(model, x, 500)
+    one_hot, simplex = _evidence(model, x, relaxed=False), _evidence(model, x, relaxed=True)
+    assert abs(one_hot - simplex) > 0.05  # two models
+    log_w = model.log_weights(raw[:40], SEED, samples=2000).numpy().astype("float64")
+    np.testing.assert_allclose(np.log(np.exp(log_w).mean()), one_hot, atol=0.02)
+    for name, evidence in (("elbo", one_hot), ("trained_elbo", simplex)):
+        bound = getattr(model, name)(raw, SEED).numpy()
+        results.append(bound.mean())
+        assert bound.mean() < evidence + 4 * bound.std() / np.sqrt(len(bound))
+    trained = float(model.terms({"unlabelled": raw, "labelled": (raw[:2], tf.constant([0, 1]))}, SEED)["unlabelled_bound"])
+    np.testing.assert_allclose(results[1], trained, atol=0.3)
+    found = evaluation.densities(model, raw.numpy()[:20], samples=3)
+    assert found["trained_elbo_of"] == "y on the simplex" and abs(found["trained_elbo"] - simplex) < 2
+    assert abs(found["elbo"] - results[0]) < abs(found["elbo"] - results[1]) or np.isclose(*results, atol=0.1)
+
+
+def test_an_enumerated_class_is_trained_by_the_bound_that_is_reported():
+    model = _small(class_draw="enumerate")
+    raw, _ = _repeated(model, np.array([0.0, 1.0, 1.0]), 4)
+    assert model.trained_otherwise is None and "trained_elbo" not in evaluation.densities(model, raw.numpy(), samples=2)
+    np.testing.assert_array_equal(model.trained_elbo(raw, SEED), model.elbo(raw, SEED))
+
+
+def test_the_picture_term_reports_what_it_trains():
+    """-|E x' - x|^2: value and gradient by the decoder's mean in double precision."""
+    model = _small()
+    x, y, z = np.array([1.0, 0.0, 1.0]), np.array([1.0]), np.array([0.4])
+    logits = [_log_p_x(model, one, y, z)[0, 0] - _log_p_x(model, 0 * one, y, z)[0, 0] for one in np.eye(D)]
+    mean = scipy.special.expit(logits)
+    values = {"x": tf.constant([[x]], tf.float32), "y": tf.constant([[[1.0, 0.0]]]), "z": tf.constant([[[0.4]]])}
+    with tf.GradientTape() as tape:
+        value = model.x_bound(values)
+    np.testing.assert_allclose(value, [[-((mean - x) ** 2).sum()]], rtol=1e-5)
+    gradient = tape.gradient(value, model.p["x"].head.bias.value)
+    np.testing.assert_allclose(gradient, -2 * (mean - x) * mean * (1 - mean), rtol=1e-4)
+
+
+def test_the_labelled_reverse_bound_is_that_of_equation_59():
+    """log q(x, y) - KL(p(z) || q(z|x, y)), the divergence by quadrature of a squashed Gaussian's density in numpy."""
+    model = _small()
+    x, y = tf.constant([[[1.0, 0.0, 1.0]]]), tf.constant([[[0.0, 1.0]]])
+    loc, log_variance = np.asarray(model.q["z"]({"x": x, "y": y})[0, 0], "float64")
+    ticks, weights = np.polynomial.legendre.leggauss(200)
+    u = np.log((1 + ticks) / (1 - ticks))  # z = 1.5 ticks = -1.5 + 3 sigmoid(u)
+    log_q_z = -0.5 * ((u - loc) ** 2 / np.exp(log_variance) + log_variance + np.log(2 * np.pi))
+    log_q_z -= np.log(3) - np.logaddexp(0, u) - np.logaddexp(0, -u)
+    divergence = (weights / 2) @ (-np.log(3) - log_q_z)
+    log_q_x_y = float(tf.nn.log_softmax(model.q["y"]({"x": x}))[0, 0, 1]) - D * np.log(2)
+    z = np.random.default_rng(0).uniform(-1.5, 1.5, 40_000)
+    values = {name: tf.tile(value, [1, len(z), 1]) for name, value in (("x", x), ("y", y))}
+    drawn = model.labelled_reverse_bound({**values, "z": tf.constant(z[None, :, None], tf.float32)}).numpy()
+    assert abs(drawn.mean() - (log_q_x_y - divergence)) < 5 * drawn.std() / 200
 
 
 def test_without_the_inverse_it_is_m2():

@@ -110,6 +110,8 @@ def results_table(results, warmup_epochs=0.0):
         rows.append(("Bayes' rule", f"{text}, {_calibration(results, 'bayes')}"))
         rows.append(("q(y|x), the same", f"{100 * results['q_error']:.2f}%, {_calibration(results, 'q')}"))
     rows.append(("ELBO", f"{results['elbo']:.2f} +- {results['elbo_stderr']:.2f} nats"))
+    if "trained_elbo" in results:
+        rows.append(("as trained", f"{results['trained_elbo']:.2f} nats, of another model: {results['trained_elbo_of']}"))
     weighted = f"{results['log_density']:.2f} +- {results['log_density_stderr']:.2f} nats"
     counts = f"{results['log_density_samples']} samples, {results['effective_samples']:.1f} effective"
     rows.append(("log p(x) >=", f"{weighted} ({counts}, {results['log_density_examples']} examples)"))

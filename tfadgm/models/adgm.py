@@ -8,6 +8,13 @@ Maaloe, Sonderby, Sonderby and Winther, "Auxiliary deep generative models", ICML
     log p(x,y) >= -L(x,y) = E_{q(a|x) q(z|a,x,y)} [log p(x,y,a,z) - log q(a|x) - log q(z|a,x,y)]            (eq. 10)
     log p(x)   >= -U(x)   = E_{q(a|x)} [ sum_y q(y|a,x) E_{q(z|a,x,y)} [f(x,y,a,z)] + H(q(y|a,x)) ]         (eq. 11, 27)
     maximised: mean_l [-L + alpha log E_{q(a|x)} q(y|a,x)] + mean_u [-U]                                     (eq. 12, 13)
+
+Departures from the paper:
+
+- p(y) is uniform, where eq. 3 has Cat(pi).
+- Labelled and unlabelled examples enter as two means, as in the authors' code. Eq. 13 sums over both sets: divided by N_u
+  it has N_l / N_u in front of mean_l. An `Objective` with that as `labelled_weight`, and beta times that, has it too.
+- Eq. 12 prints the logarithm twice; here, as in the authors' code, it is outside the average over a.
 """
 
 from tfadgm.conditionals import Categorical, Deterministic, Gaussian, StandardNormal, UniformCategorical

@@ -6,7 +6,7 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from tfadgm import batch_norm, networks, noise
+from tfadgm import batch_norm, initial, networks, noise, optimizers  # noqa: F401 (a compiled model is saved with its Adam)
 from tfadgm.data.preprocess import Preprocess
 from tfadgm.likelihoods import likelihood
 from tfadgm.models import factorisation
@@ -28,10 +28,20 @@ def _dtype_policy(precision):
         keras.config.set_dtype_policy(before)
 
 
+def _unpickled(cls, content):
+    """Names the class in a pickle, so that it is imported, and thereby registered, before Keras asks for it."""
+    return cls._unpickle_model(content)
+
+
 class DeepGenerativeModel(Terms, Questions, keras.Model):
     """A deep generative model: two ordered dicts of conditionals, `p` and `q`, and the bound between them.
 
     A subclass's `factors` returns p and q. Their factorisation is checked and printed by `formula`.
+
+    Keras' `save` and `load_model`, `pickle` and `copy.deepcopy` give the same weights and answers, in a process that has
+    imported the model's class (`from tfadgm import VAE`; pickle imports it). `keras.models.clone_model` gives, as Keras has
+    it, a new model: with the initial weights of the same seed. In a process forked from one that has used a model,
+    TensorFlow hangs: start processes by "spawn" (`multiprocessing.get_context("spawn")`).
 
     Args:
       preprocess: a `Preprocess`, raw examples to x.
@@ -64,16 +74,26 @@ class DeepGenerativeModel(Terms, Questions, keras.Model):
         self.network, self.objective = network or networks.Network(), objective or Objective()
         self.seed, self.xla = seed, xla
         self._check_options()
-        keras.utils.set_random_seed(seed)
         with _dtype_policy(precision):
             self.p, self.q = self.factors()
         self.sizes = factorisation.check(type(self).__name__, self.p, self.q, preprocess.size, self.num_classes)
-        for conditional in [*self.p.values(), *self.q.values()]:
-            conditional.build_from(self.sizes)
+        for symbol, factors in (("p", self.p), ("q", self.q)):
+            for name, factor in factors.items():
+                with initial.weights_of(f"{symbol}({name})", seed):
+                    factor.build_from(self.sizes)
         self.built = True
         # Here, since a variable that a step creates does not work under `MirroredStrategy`.
         self._trackers = {name: keras.metrics.Mean(name=name) for name in self.term_names}
         self._compiled = None
+
+    def __init_subclass__(cls, **kwargs):
+        """Registers the class with Keras' serialisation, under the name of its package."""
+        super().__init_subclass__(**kwargs)
+        keras.saving.register_keras_serializable(cls.__module__.partition(".")[0])(cls)
+
+    def __reduce__(self):
+        _, content = super().__reduce__()
+        return _unpickled, (type(self), *content)
 
     def factors(self):
         """Returns (p, q), ordered dicts of name to `Conditional`, parents before children."""

@@ -13,6 +13,12 @@ Maaloe, Fraccaro and Winther, "Semi-supervised generation with cluster-aware gen
 
 Labels reach the model through these two terms alone, and their gradients stop at p(y|z2) and q(y|z1,x): everything else is
 learnt from F, so that the labels only say what y stands for. Without labels (CaGeM-0) y is a cluster.
+
+Departures from the paper:
+
+- Both sums over examples, of F and of the cross-entropies, are means.
+- With more than three classes the cascade that classifies visits the two most probable y' of each draw of z1 and one more,
+  drawn from the rest, with weights that leave the mean as it is. In training it visits all.
 """
 
 import tensorflow as tf

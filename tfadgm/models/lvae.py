@@ -7,8 +7,13 @@ al. 2016, table 1.
     q(z|x)  = q(zL|x) prod_{i<L} q(z_i|z_{i+1},x)
     q(z_i|z_{i+1},x) = N((mu^ / v^ + mu_p / v_p) / (1 / v^ + 1 / v_p), 1 / (1 / v^ + 1 / v_p))           (eq. 11-13)
 
-with (mu^, v^) read off x and (mu_p, v_p) those of p(z_i|z_{i+1}). In the paper one deterministic path upwards feeds all
-(mu^, v^); here, as everywhere in this package, each factor has a network of its own, deeper for higher layers.
+with (mu^, v^) read off x and (mu_p, v_p) those of p(z_i|z_{i+1}).
+
+Departures from the paper:
+
+- One deterministic path upwards feeds all (mu^, v^) there; here, as everywhere in this package, each factor has a network
+  of its own, deeper for higher layers.
+- The log-variance is linear in the last hidden layer, where the paper has a variance that is a softplus of it.
 """
 
 import dataclasses

@@ -9,6 +9,11 @@ Kingma, Rezende, Mohamed and Welling, "Semi-supervised learning with deep genera
 
 f is a logistic regression, a support vector machine, or a transductive one, which also keeps the decision boundary away from
 the unlabelled examples (M1+TSVM in the paper's table 1): see `tfadgm.svm`.
+
+Departures from the paper:
+
+- The features are the means of q(z|x); section 2.1 takes samples of it.
+- KL(q(z|x) || p(z)) is sampled, where the paper has the closed form (section 3.1).
 """
 
 import keras

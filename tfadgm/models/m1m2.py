@@ -8,6 +8,8 @@ Kingma, Rezende, Mohamed and Welling, "Semi-supervised learning with deep genera
 M1, that is p(x|z1) and q(z1|x), is trained first, without labels, and then kept as it is; M2 is trained on fresh samples of
 z1, with the bounds of M2 (eq. 6-9), and classifies by the mean of q(z1|x) (the authors' code). Training all of it at once
 (`end_to_end`) is possible here; Maaloe et al. 2016 say that it does not converge.
+
+Departures from the paper: those of M2. (The authors' code also leaves out units of z1 whose means hardly vary.)
 """
 
 from tfadgm.conditionals import Categorical, Gaussian, StandardNormal, UniformCategorical

@@ -7,7 +7,15 @@ Kingma, Rezende, Mohamed and Welling, "Semi-supervised learning with deep genera
 
     log p(x,y) >= -L(x,y) = E_{q(z|x,y)} [log p(x|y,z) + log p(y) + log p(z) - log q(z|x,y)]      (eq. 6)
     log p(x)   >= -U(x)   = sum_y q(y|x) (-L(x,y)) + H(q(y|x))                                    (eq. 7)
-    maximised: mean_l [-L + alpha log q(y|x)] + mean_u [-U]                                       (eq. 9)
+    maximised: w mean_l [-L] + alpha mean_l [log q(y|x)] + mean_u [-U]
+
+Departures from the paper:
+
+- Labelled and unlabelled examples enter as two means, as in the code of Maaloe et al. 2016. Eq. 9, with its alpha of 0.1 N,
+  sums over both sets: divided by N_u it has w = N_l / N_u and alpha = 0.1 N / N_u. Here w (`labelled_weight`) is 1 and alpha
+  is beta N / N_l by default, N_u / N_l times as much. Eq. 9 is labelled_weight = N_l / N_u, beta = 0.1 N_l / N_u.
+- p(y) is uniform, where eq. 2 has Cat(pi).
+- KL(q(z|x,y) || p(z)) is sampled, where the paper has the closed form (section 3.1).
 """
 
 from tfadgm.conditionals import Categorical, Gaussian, StandardNormal, UniformCategorical

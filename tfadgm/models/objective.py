@@ -20,7 +20,7 @@ class Objective:
       num_labelled, num_unlabelled: N_l and N_u, the sizes of the training sets; without labels y is a cluster.
       exact_classes: None: y by exact enumeration. k: the k most probable classes exactly and one sampled from the rest.
       importance_weighted: log-mean-exp over the samples in place of the mean (Burda et al. 2015); q(y|x) is then the
-        average over the samples of a.
+        average over the samples of a. With a class the bound tends to log p(x) - KL(q(y|x) || p(y|x)) as samples grow.
       warmup_steps: steps over which the temperature of the latents' terms rises from 0 to 1 (Sonderby et al. 2016).
       weight_prior: whether sum log N(W; 0, 1) / (N_l + N_u) over all kernels W is added (the code of Kingma et al. 2014
         and of Maaloe et al. 2016).

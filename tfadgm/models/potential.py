@@ -23,7 +23,7 @@ import scipy.stats
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfadgm import bounds, noise
+from tfadgm import bounds, initial, noise
 from tfadgm.conditionals import Gaussian, StandardNormal
 from tfadgm.networks import Network
 from tfadgm.optimizers import Adam
@@ -113,7 +113,7 @@ class FreeGaussian(Gaussian):
     """
 
     def build_from(self, sizes):
-        start, narrow = keras.initializers.RandomNormal(stddev=1.0), keras.initializers.Constant(-4.0)
+        start, narrow = initial.normal(1.0), keras.initializers.Constant(-4.0)
         self.loc = self.add_weight(shape=(self.units,), initializer=start, name="loc")
         self.log_variance = self.add_weight(shape=(self.units,), initializer=narrow, name="log_variance")
         self.built = True
@@ -137,15 +137,16 @@ class Potential(keras.Model):
 
     def __init__(self, function, auxiliary=True, dim_a=4, network=None, seed=0, **kwargs):
         super().__init__(**kwargs)
-        keras.utils.set_random_seed(seed)
         network = network or Network(hidden=(20, 20, 20), activation="tanh")
         if auxiliary:
             self.p = dict(a=Gaussian("z", dim_a, network), x=Energy(function))
             self.q = dict(a=StandardNormal(units=dim_a), z=Gaussian("a", 2, network))
-            self.p["a"].build_from({"z": 2})
+            with initial.weights_of("p(a)", seed):
+                self.p["a"].build_from({"z": 2})
         else:
             self.p, self.q = dict(x=Energy(function)), dict(z=FreeGaussian(units=2))
-        self.q["z"].build_from({"a": dim_a})
+        with initial.weights_of("q(z)", seed):
+            self.q["z"].build_from({"a": dim_a})
         self.built = True
 
     def log_weights(self, seed, samples, batch, temperature=1.0):

@@ -49,6 +49,13 @@ class Questions:
         values, log_q, log_q_y = bounds.infer_class(self.q, x, draws)
         return bounds.unlabelled_bound(self.p, self.q, (values, log_q), log_q_y, draws)
 
+    # In a few words, of which p(x), or of none, training maximises the bound, where it is not that of `elbo`; else None.
+    trained_otherwise = None
+
+    def trained_elbo(self, raw, seed, observed=None):
+        """The bound that training maximises, at temperature 1 with one sample, [B]."""
+        return self.elbo(raw, seed, observed)
+
     def log_weights(self, raw, seed, samples, observed=None):
         """log of `samples` unbiased estimates of p(x), [S, B]; `bounds.importance_bound` of them bounds log p(x)."""
         x = self._observed(raw, observed)
@@ -60,7 +67,10 @@ class Questions:
         return bounds.class_log_weight(self.p, self.q, x, self._draws(x, seed, samples=samples))
 
     def encode(self, raw, y=None):
-        """Returns the means of q's latents, a dict of [B, units]; y is a one-hot [B, K], or q's own probabilities."""
+        """Returns the means of q's latents, a dict of [B, units]; y is a one-hot [B, K], or q's own probabilities.
+
+        The parents of a latent are at their means too, so that of an upper layer this is not the mean over its parents.
+        """
         values = {"x": self.observe(raw)}
         for name, factor in self.q.items():
             if name == "y":

@@ -5,7 +5,7 @@ Maaloe, Sonderby, Sonderby and Winther, "Auxiliary deep generative models", ICML
     p(x,y,z,a) = p(y) p(z) p(a|y,z) p(x|a,y,z)        (eq. 25, which prints p(a|x,y,z): circular with p(x|a,y,z))
     q(a,y,z|x) = q(a|x) q(y|a,x) q(z|a,x,y)           (eq. 7-9)
 
-The bounds are those of the ADGM (eq. 10-13, 27).
+The bounds are those of the ADGM (eq. 10-13, 27), and so are the departures from the paper.
 """
 
 from tfadgm.models.adgm import ADGM

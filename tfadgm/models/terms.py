@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from tfadgm import bounds, class_weights, noise
+from tfadgm import batch_norm, bounds, class_weights, noise
 
 
 class Terms:
@@ -48,16 +48,19 @@ class Terms:
         terms = {}
         if "labelled" in batch:  # first, so that the moving averages of batch norm follow the unlabelled examples
             raw, y = batch["labelled"]
-            inferred = self._infer_class(raw, noise.fold(seed, 1), self.stop_classification_gradient)
-            terms |= self._labelled_terms(tf.one_hot(y, self.num_classes), *inferred, temperature)
-        inferred = self._infer_class(batch["unlabelled"], noise.fold(seed, 2))
-        return terms | self._unlabelled_terms(*inferred, temperature)
+            with batch_norm.of_examples(raw.shape[0]):
+                inferred = self._infer_class(raw, noise.fold(seed, 1), self.stop_classification_gradient)
+                terms |= self._labelled_terms(tf.one_hot(y, self.num_classes), *inferred, temperature)
+        with batch_norm.of_examples(batch["unlabelled"].shape[0]):
+            inferred = self._infer_class(batch["unlabelled"], noise.fold(seed, 2))
+            return terms | self._unlabelled_terms(*inferred, temperature)
 
     def _density_terms(self, raw, seed, temperature):
         """The bound of a model without a class, importance-weighted if asked."""
         seed = noise.fold(seed, 2)
         x = self.observe(raw, noise.fold(seed, "x"))
-        log_w = bounds.density_log_weight(self.p, self.q, x, self._draws(x, seed), temperature)
+        with batch_norm.of_examples(raw.shape[0]):
+            log_w = bounds.density_log_weight(self.p, self.q, x, self._draws(x, seed), temperature)
         bound = self._reduce_samples()(log_w)
         return {"unlabelled_bound": tf.reduce_mean(bound)}
 

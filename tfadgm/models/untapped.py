@@ -9,21 +9,33 @@ Gemp, Parente and Mahadevan, "Inverting VAEs for improved generative accuracy", 
               log p(x)   >= J_f^u = E_{q(y,z|x)} [log p(x|y,z) - log q(y,z|x) + log p(y) + log p(z)]    (eq. 4)
     reverse   log q(y,z) >= J_r^u = E_{p(x|y,z)} [log q(y|x) + log q(z|x,y) - log p(x|y,z) + log q(x)]  (eq. 17)
     maximised: alpha_f (J_f^l + J_f^u) + alpha_r J_r^u - alpha_f^d J_f^d - alpha_r^d J_r^d              (eq. 8)
-    J_f^d = -log q(y|x),  J_r^d = |x' - x|^2 with x' ~ p(x|y,z), z ~ p(z), of labelled examples         (eq. 7, algorithm 1)
-    log q(x,y) >= J_r^l = E_{p(z)} [log q(y|x) + log q(z|x,y) + log q(x) - log p(z)], times alpha_r     (algorithm 1)
+    J_f^d = -log q(y|x),  J_r^d = |E x' - x|^2 with x' ~ p(x|y,z), z ~ p(z), of labelled examples       (eq. 7, algorithm 1)
+    log q(x,y) >= J_r^l = E_{p(z)} [log q(y|x) + log q(z|x,y) + log q(x) - log p(z)], times alpha_r             (eq. 51)
 
-alpha_f and alpha_r are 1 in eq. 8 and named in algorithm 1, which alone has J_r^l: the paper does not write it out; here it
-is the bound of the inverse where x and y are given (`labelled_reverse`, off as in eq. 6 and 8).
+alpha_f and alpha_r are 1 in eq. 8 and named in algorithm 1, which alone has J_r^l, the bound of appendix E.3; "experiments
+(not included)" of the paper speak against it, and it is off (`labelled_reverse`).
 
 y in J_f^u is drawn from the Concrete distribution, whose density is then that of q(y|x), and p(y) is uniform on the simplex:
 a q(y|x) that is sure pays for it, so that classes without labels stay open. The entropy of p(x|y,z) in eq. 17 is worth up to
 log 2 per pixel, and its maximum is noise wherever no example needs z: with `reverse_gradient` "both" it rose until
 p draws noise for most y and z (BUILD.md). "q", as the authors' code has it, leaves q alone learning to read what p draws.
 
-Unfeatured labels are all classes in turn, and a z with each is drawn afresh in every step; with p(z) uniform eq. 5, where z
-is latent, differs from eq. 17 by a constant. The authors' code keeps ten fixed pairs, leaves log q(z|x,y) out of eq. 17, and
-takes hard samples x' without any gradient, so that its J_r^d does nothing; here x' is a straight-through sample. The
-Jacobian in appendix A is misprinted: see `bijectors.scaled_sigmoid`.
+Two models, and which bound is which. Classes are one-hot in p(x,y,z) as it classifies, generates and is reported: `elbo`,
+`log_weights`, the results' ELBO and log p(x) are bounds of that p(x), with the sum over y inside, to be compared with M2's.
+With `class_draw` "concrete" training maximises the bound of another p(x), whose y is uniform on the simplex: the
+`unlabelled_bound` of the training log, and `trained_elbo`, which the results show beside the other. The two have no order.
+With "gumbel" what training maximises is a bound of neither; with "enumerate" it is the `elbo`.
+
+Departures from the paper:
+
+- J_r^d is |E x' - x|^2, the loss on the mean that eq. 7 allows; of a drawn x', as algorithm 1 has it, it would be larger by
+  the variance of x', and the authors' code, which draws it without a gradient, does not train by it.
+- In J_r^u x' is a straight-through sample (with `reverse_gradient` "both").
+- Unfeatured labels are all classes in turn, and a z with each is drawn afresh in every step; the authors' code keeps ten
+  fixed pairs and leaves log q(z|x,y) out of eq. 17. With p(z) uniform eq. 5, where z is latent, differs from eq. 17 by a
+  constant.
+- All terms are means per example (eq. 6 sums over data sets of different sizes).
+- The Jacobian in appendix A is misprinted: see `bijectors.scaled_sigmoid`.
 """
 
 import dataclasses
@@ -47,8 +59,9 @@ class UntappedOptions:
     Attributes:
       z_range: (low, high), the interval of each z (appendix D; the authors' code has -pi/2 and pi/2).
       hidden_y, hidden_z: widths of the networks of q(y|x) and q(z|x,y); None: as p(x|y,z).
-      class_draw: y in J_f^u. "concrete": a Gumbel-softmax sample and its own density. "gumbel": such a sample, and the
-        entropy of q(y|x) exactly, as if y were one-hot. "enumerate": the sum over y.
+      class_draw: y in J_f^u. "concrete": a Gumbel-softmax sample and its own density, a bound for y on the simplex.
+        "gumbel": such a sample, and the entropy of q(y|x) exactly, as if y were one-hot: no bound, neither for y one-hot nor
+        on the simplex, and refused with importance weights. "enumerate": the sum over y, the bound for y one-hot.
       gumbel_temperature: of these samples (1 in the authors' code).
       forward_weight, reverse_weight: alpha_f and alpha_r; with reverse_weight and x_weight 0 the model is M2.
       class_weight, x_weight: alpha_f^d and alpha_r^d; all four weigh means per example.
@@ -103,6 +116,9 @@ class Untapped(DeepGenerativeModel):
             raise ValueError(f"likelihood: got {kwargs['likelihood']!r}; allowed: bernoulli, since q(x) = Bern(0.5)")
         (self.dim_z,), self.options = sizes("dim_z", dim_z, 1), options or UntappedOptions()
         super().__init__(*args, **kwargs)
+        if self.options.class_draw == "gumbel" and self.objective.importance_weighted:
+            allowed = "concrete, enumerate, as there is no importance weight of an entropy"
+            raise ValueError(f"class_draw: got 'gumbel' with importance_weighted; allowed: {allowed}")
 
     def factors(self):
         options, classes = self.options, self.num_classes
@@ -132,12 +148,10 @@ class Untapped(DeepGenerativeModel):
 
     def _labelled_terms(self, y, inferred, log_q_y, draws, temperature):
         terms = super()._labelled_terms(y, inferred, log_q_y, draws, temperature)
-        x, seed = inferred[0]["x"], noise.fold(draws.seed, "reverse")
-        z = self.unfeatured(tf.shape(y)[0], seed)["z"]
-        drawn, _ = self._draw_x({"y": y[tf.newaxis], "z": z}, seed)
-        terms["x_bound"] = -tf.reduce_mean(tf.reduce_sum(tf.math.squared_difference(drawn, x), -1))
+        z = self.unfeatured(tf.shape(y)[0], noise.fold(draws.seed, "reverse"))["z"]
+        values = {"x": inferred[0]["x"], "y": y[tf.newaxis], "z": z}
+        terms["x_bound"] = tf.reduce_mean(self.x_bound(values))
         if "labelled_reverse_bound" in self.term_weights:
-            values = {"x": x, "y": y[tf.newaxis], "z": z}
             terms["labelled_reverse_bound"] = tf.reduce_mean(self.labelled_reverse_bound(values))
         return terms
 
@@ -145,25 +159,43 @@ class Untapped(DeepGenerativeModel):
         if self.options.class_draw == "enumerate":
             terms = super()._unlabelled_terms(inferred, log_q_y, draws, temperature)
         else:
-            terms = {"unlabelled_bound": self._relaxed_bound(inferred[0]["x"], log_q_y, draws, temperature)}
+            relaxed = self._relaxed_bound(inferred[0]["x"], log_q_y, draws, temperature, self._reduce_samples())
+            terms = {"unlabelled_bound": tf.reduce_mean(relaxed)}
         if "reverse_bound" in self.term_weights:
             seed = noise.fold(draws.seed, "reverse")
             with batch_norm.unrecorded_moments():  # those of real examples are what a test example needs
                 terms["reverse_bound"] = tf.reduce_mean(self.reverse_bound(self.unfeatured(draws.batch, seed), seed))
         return terms
 
-    def _relaxed_bound(self, x, log_q_y, draws, temperature):
-        """J_f^u with y a Gumbel-softmax sample, the mean over the batch."""
+    def _relaxed_bound(self, x, log_q_y, draws, temperature=1.0, reduce_samples=bounds.mean_bound):
+        """J_f^u with y a Gumbel-softmax sample, [B]. With "concrete" a bound of log p(x), y on the simplex: of the weights
+
+        p(x|y,z) p(y) p(z) / (q(y|x) q(z|x,y)), whose mean is p(x), both densities of y being those on the simplex.
+        """
         relaxed = RelaxedCategorical(self.num_classes, self.options.gumbel_temperature)
         distribution = relaxed.distribution(log_q_y)
         log_y = draws("y", relaxed, distribution)
         values, log_q = bounds.follow({"z": self.q["z"]}, {"x": x, "y": tf.exp(log_y)}, draws)
-        f = bounds.log_weight(self.p, values, log_q, temperature)
-        concrete = self.options.class_draw == "concrete"
-        of_y = class_weights.entropy(log_q_y)
-        if concrete:  # log p(y) + log K! is the density of a uniform y on the simplex, (K - 1)!
-            of_y = math.lgamma(self.num_classes + 1) - relaxed.simplex_log_prob(distribution, log_y)
-        return tf.reduce_mean(self._reduce_samples()(f)) + temperature * tf.reduce_mean(of_y)
+        log_w = bounds.log_weight(self.p, values, log_q, temperature)
+        if self.options.class_draw == "concrete":  # log p(y) + log K! is the density of a uniform y on the simplex, (K - 1)!
+            log_w += temperature * (math.lgamma(self.num_classes + 1) - relaxed.simplex_log_prob(distribution, log_y))
+        else:
+            log_w += temperature * class_weights.entropy(log_q_y)
+        return reduce_samples(log_w)
+
+    @property
+    def trained_otherwise(self):
+        """See `Questions`."""
+        told = {"concrete": "y on the simplex", "gumbel": "y relaxed, no bound"}
+        return told.get(self.options.class_draw)
+
+    def trained_elbo(self, raw, seed, observed=None):
+        """J_f^u as it is trained, with one sample, [B]: for "concrete" a bound of log p(x), y uniform on the simplex."""
+        if self.trained_otherwise is None:
+            return self.elbo(raw, seed, observed)
+        x = self._observed(raw, observed)
+        draws = self._draws(x, seed, samples=1)
+        return self._relaxed_bound(x, self.q["y"].log_probs({"x": x}), draws)
 
     def unfeatured(self, batch, seed):
         """Labels without examples, each class as often as the others, and z with them from its prior.
@@ -174,6 +206,11 @@ class Untapped(DeepGenerativeModel):
         values, _ = bounds.follow({"z": self.p["z"]}, {"y": y}, noise.Draws(seed, batch))
         return values
 
+    def x_bound(self, values):
+        """-J_r^d = -|E_{p(x'|y,z)} x' - x|^2, [1, B], of x, y and z in `values`."""
+        mean = self.p["x"].distribution(values).mean()
+        return -tf.reduce_sum(tf.math.squared_difference(mean, values["x"]), -1)
+
     def reverse_bound(self, values, seed):
         """J_r^u <= log q(y, z) with one sample of x, [1, B], of y and z in `values` (eq. 17)."""
         x, log_p_x = self._draw_x(values, seed)
@@ -182,7 +219,10 @@ class Untapped(DeepGenerativeModel):
         return self._log_q({**values, "x": x}) - log_p_x
 
     def labelled_reverse_bound(self, values):
-        """J_r^l <= log q(x, y) with one z ~ p(z), [1, B], of x, y and z in `values` (algorithm 1)."""
+        """J_r^l <= log q(x, y) with one z ~ p(z), [1, B], of x, y and z in `values` (eq. 51).
+
+        Its mean over z is log q(x, y) - KL(p(z) || q(z|x, y)) (eq. 59).
+        """
         return self._log_q(values) - self.p["z"].log_prob(values, values["z"])
 
     def _log_q(self, values):

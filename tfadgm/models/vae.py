@@ -8,6 +8,11 @@ Salakhutdinov, "Importance weighted autoencoders", ICLR 2016.
     L > 1    p(x,z) = p(zL) prod_i p(z_i|z_{i+1}) p(x|z1)            q(z|x) = q(z1|x) prod_i q(z_i|z_{i-1})
 
     log p(x) >= E_{q(z|x)} [log p(x|z) + log p(z) - log q(z|x)]          (eq. 1)
+
+Departures from the papers:
+
+- KL(q(z|x) || p(z)) is sampled, as log q - log p of a draw, where Kingma and Welling have the closed form (appendix B): the
+  mean is the same.
 """
 
 from tfadgm.conditionals import Gaussian, PlanarFlow, StandardNormal

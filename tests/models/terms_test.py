@@ -1,0 +1,49 @@
+"""One example alone in its batch, with batch norm: it is read, and moves no moving average."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfadgm import batch_norm, networks, optimizers, registry
+from tfadgm.data.preprocess import Preprocess
+from tfadgm.models.objective import Objective
+
+SEED, D, K = tf.constant([1, 2]), 6, 3
+
+
+def _make(name, **objective):
+    network = networks.Network(hidden=(8, 8), batch_norm=True)
+    sizes = {"dim_z": (3, 2)} if name in ("cagem", "lvae") else {"dim_z": 3}
+    return registry.model_class(name)(Preprocess([D]), K, network=network, objective=Objective(**objective), **sizes)
+
+
+def _raw(count, seed=0):
+    return tf.constant(np.random.default_rng(seed).random((count, D)) < 0.5, tf.float32)
+
+
+@pytest.mark.parametrize("samples", [1, 4])
+@pytest.mark.parametrize("name", ["m2", "adgm", "cagem", "untapped"])
+def test_a_labelled_example_alone_in_its_batch_is_read(name, samples):
+    """By moments of its own every example would be the same, and so would every q(y|x) that is trained on it."""
+    model = _make(name, samples=samples)
+    found, expected = [], []
+    for x in np.eye(D, dtype="float32")[:3]:
+        batch = {"labelled": (tf.constant(x[np.newaxis]), tf.constant([1])), "unlabelled": _raw(8)}
+        expected.append(float(model.terms(batch, SEED)["classification_bound"]))  # by the moving averages
+        with batch_norm.batch_moments():
+            found.append(float(model.terms(batch, SEED)["classification_bound"]))
+    assert np.ptp(found) > 1e-3
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["vae", "lvae", "m2", "adgm"])
+def test_an_unlabelled_example_alone_moves_no_moving_average(name):
+    """Its variance is 0, to which the averages would go."""
+    model = _make(name, num_labelled=0)
+    model.compile(optimizer=optimizers.Adam(1e-2), jit_compile=False)
+    averages = [w for w in model.weights if w.name.startswith("moving_")]
+    before = [w.numpy() for w in averages]
+    trained = [w.numpy() for w in model.trainable_variables]
+    model.train_step({"unlabelled": _raw(1)})
+    assert averages and all(np.all(old == w.numpy()) for old, w in zip(before, averages, strict=True))
+    assert any(np.any(old != w.numpy()) for old, w in zip(trained, model.trainable_variables, strict=True))
