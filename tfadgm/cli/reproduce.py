@@ -22,10 +22,10 @@ def define_flags():
     flags.DEFINE_float(
         "budget_minutes", None, "Training time of each seed, a run of its own; default: the cell's.", lower_bound=0.01
     )
-    flags.DEFINE_string("data_dir", None, "TensorFlow Datasets directory (and that of frey_rawface.mat).")
+    common.define_path("data_dir", "TensorFlow Datasets directory (and that of frey_rawface.mat).")
     flags.DEFINE_string("tfds_name", None, "Read SVHN from a TFDS copy of this name.")
-    flags.DEFINE_string("out", "runs/reproduce", "Where the runs are kept.")
-    flags.DEFINE_string("records", None, "Where the records are kept; default: benchmarks/results/cells, or OUT/records.")
+    common.define_path("out", "Where the runs are kept; default: runs/reproduce.")
+    common.define_path("records", "Where the records are kept; default: benchmarks/results/cells, or OUT/records.")
 
 
 def main(argv):
@@ -33,23 +33,26 @@ def main(argv):
     from tfadgm.experiments import CELLS, listing, pictures, runner
 
     values = flags.FLAGS
-    records, out = values.records or _default_records(values.out), pathlib.Path(values.out)
+    out = pathlib.Path(values.out or "runs/reproduce")
+    records = values.records or _default_records(out)
     chosen = {name: CELLS[name] for name in _names(argv[1:], CELLS, values.list)}
     if values.list:
         print("\n".join(listing.blocks(chosen, records, values.data_dir)))
         return
     seeds = [_seed(text) for text in values.seeds]
     data = dict(data_dir=values.data_dir, tfds_name=values.tfds_name)
-    found = {}
+    found, code = {}, 0
     for cell in chosen.values():
         for seed in seeds:
             row = runner.run_cell(cell, seed, values.budget_minutes, out, records, **data)
             curves = runner.metrics(cell, seed, values.budget_minutes, out)
             found[f"{cell.name}, seed {seed}"] = (row, *curves)
+            code = max(code, common.check_finite(row))
             _show(cell, runner.directory_of(cell, seed, values.budget_minutes, out))
         print("\n".join(listing.blocks({cell.name: cell}, records, values.data_dir)))
     pictures.together(found, out / "figures" / "_".join(argv[1:3]))
     print(f"all figures: {pictures.index(out)}")
+    return code
 
 
 main.takes_files = main.goes_on = True
