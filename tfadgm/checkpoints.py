@@ -9,8 +9,6 @@ import tensorflow as tf
 
 from tfadgm.telling import warn
 
-_UNREADABLE = (tf.errors.OpError, ValueError, RuntimeError, OSError, KeyError)
-
 
 class _Memory(io.BytesIO):
     """A file in memory that has the name which Keras asks of a file of weights."""
@@ -55,9 +53,20 @@ def names(directory):
 def manager(checkpoint, directory, keep):
     """Returns a `CheckpointManager` that knows the checkpoints in `directory`, even if its list of them is lost."""
     indexed = [name for name in names(directory) if os.path.exists(f"{name}.index")]
-    if indexed and tf.train.get_checkpoint_state(str(directory)) is None:
-        tf.train.update_checkpoint_state(str(directory), indexed[-1], indexed)
+    if _listed(directory) != [os.path.basename(name) for name in indexed]:
+        (directory / "checkpoint").unlink(missing_ok=True)
+        if indexed:
+            times = dict(all_model_checkpoint_timestamps=[1.0 for _ in indexed], last_preserved_timestamp=0.0)
+            tf.compat.v1.train.update_checkpoint_state(str(directory), indexed[-1], indexed, **times)
     return tf.train.CheckpointManager(checkpoint, str(directory), max_to_keep=keep)
+
+
+def _listed(directory):
+    try:
+        state = tf.train.get_checkpoint_state(str(directory))
+    except ValueError:  # bytes that are no text
+        return None
+    return [os.path.basename(name) for name in state.all_model_checkpoint_paths] if state else None
 
 
 def restore(checkpoint, directory):
@@ -73,7 +82,7 @@ def restore(checkpoint, directory):
             for key in reader.get_variable_to_shape_map():
                 reader.get_tensor(key)  # compares its checksum
             checkpoint.restore(name)
-        except _UNREADABLE as error:
+        except Exception as error:  # TensorFlow's readers raise many kinds
             reasons.append(f"{name}: a damaged checkpoint: {_line(error)}")
             continue
         for reason in reasons:

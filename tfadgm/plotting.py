@@ -42,7 +42,7 @@ def canvas(path, width, height, grid=(1, 1), **options):
 
 
 def plain(name):
-    """Returns a name of the user's as matplotlib shows it as it is: no formula, no control character, not hidden by a "_"."""
+    """Returns a name so that matplotlib shows it as it is: no formula, no control character, not hidden by its "_"."""
     name = printable(name).replace("$", r"\$")
     return f" {name}" if name.startswith("_") else name
 

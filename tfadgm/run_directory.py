@@ -116,8 +116,12 @@ def _model(path, name, config):
     texts = isinstance(names, list) and all(isinstance(each, str) for each in names)
     if not texts or (model.has_class and not len(names) == len(set(names)) == model.num_classes):
         raise ValueError(f"{path}: class_names is {str(names):.40}; allowed: {model.num_classes} different names")
-    if not (np.isfinite(model.preprocess.scale).all() and np.isfinite(model.preprocess.shift).all()):
-        raise ValueError(f"{path}: scale or shift of the preprocessing is not finite; allowed: finite numbers")
+    for name in ("scale", "shift"):
+        values, shape = getattr(model.preprocess, name), model.preprocess.raw_shape
+        if not np.isfinite(values).all() or _checked(path, lambda v=values, s=shape: np.broadcast_to(v, s)).shape != shape:
+            raise ValueError(f"{path}: {name} of the preprocessing is {values}; allowed: finite numbers")
+    if _checked(path, lambda: np.dtype(model.preprocess.raw_dtype)).kind not in "uifb":
+        raise ValueError(f"{path}: raw_dtype is {model.preprocess.raw_dtype!r}; allowed: a type of numbers")
     return model
 
 
