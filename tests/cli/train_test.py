@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from absl import flags
+from calling import with_flags
 
 from tfadgm import recipes, run
 from tfadgm.cli import common, train
@@ -13,15 +13,7 @@ DIGITS = "--dataset=digits"
 
 def settings_of(*arguments):
     """Returns the settings that bin/train makes of `arguments`."""
-    before = set(flags.FLAGS)
-    train.define_flags()
-    try:
-        common.parse(["train", *arguments])
-        return train.settings_from_flags()
-    finally:
-        for name in set(flags.FLAGS) - before:
-            delattr(flags.FLAGS, name)
-        flags.FLAGS.unparse_flags()
+    return with_flags(train, arguments, lambda argv: train.settings_from_flags())
 
 
 @pytest.mark.parametrize(
@@ -78,12 +70,6 @@ def test_paths_are_expanded_and_absolute(monkeypatch, tmp_path):
 
 
 def test_help_tells_defaults_and_both_forms_of_a_truth():
-    before = set(flags.FLAGS)
-    train.define_flags()
-    try:
-        text = common.help_text(train)
-    finally:
-        for name in set(flags.FLAGS) - before:
-            delattr(flags.FLAGS, name)
+    text = with_flags(train, [], lambda argv: common.help_text(train))
     assert "--[no]batch_norm" in text and "Default: sdgm." in text and "Default: 500,500, or that of the data set." in text
     assert "stops within a step" in text and "  --out " in text
