@@ -222,10 +222,9 @@ def read_rows(path):
 def _is_whole(row):
     """Whether a row has as many cells as the header, a number or nothing in each, and the number of an epoch."""
     try:
-        numbers = [
-            float(cell if cell != "" else "nan") for cell in row.values()
-        ]  # a missing cell is None, extra ones a list
-        return len(numbers) > 0 and int(row["epoch"]) > 0
+        for cell in row.values():  # a missing one is None, further ones are a list
+            float("nan" if cell == "" else cell)
+        return int(row["epoch"]) > 0
     except (KeyError, TypeError, ValueError):
         return False
 
@@ -254,9 +253,10 @@ class Checkpoint(keras.callbacks.Callback):
         self.begun = time.perf_counter()
 
     def on_train_batch_end(self, batch, logs=None):
-        last = self.model.stop_training or batch + 1 >= self.params["steps"]
+        if self.clock is None or self.model.stop_training or batch + 1 >= self.params["steps"]:
+            return
         due = time.perf_counter() - max(self.saved, self.begun) >= max(self.seconds, 1.0)
-        if self.clock and due and not last and math.isfinite(float(logs["objective"])):
+        if due and math.isfinite(float(logs["objective"])):
             self.clock.count()
             self.save()
 

@@ -114,9 +114,11 @@ def _tell_few_steps(settings, split):
 
 def _exported(base, results):
     """Whether a version under `base` was exported with these results, before the run was interrupted."""
-    index = run_directory.read_json(base / "index.json") if (base / "index.json").exists() else {}
-    about = [((version or {}).get("description") or {}).get("results") or {} for version in index.values()]
-    return any(all(each.get(name) == results[name] for name in ("epochs", "train_seconds")) for each in about)
+    try:
+        exported = [version["description"]["results"] for version in run_directory.read_json(base / "index.json").values()]
+        return any(all(each[name] == results[name] for name in ("epochs", "train_seconds")) for each in exported)
+    except (ValueError, AttributeError, KeyError, TypeError):  # no index, or a foreign one
+        return False
 
 
 def _costs(state, settings, before):

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import inspect
+import math
 
 import tensorflow as tf
 
@@ -186,6 +187,8 @@ def train(settings, data, split, directory, quiet=False, start=None):
         if best.exists():
             checkpoints.load_weights(model, best)
         else:
+            if math.isfinite(state.best):
+                warn(f"{best}: is lost, and with it the weights of the lowest validation error; the last ones are taken")
             stack.enter_context(callbacks.averaged_weights(model))
         model.finish(data, split, settings.seed)
         checkpoints.save_weights(model, directory / "model.weights.h5")

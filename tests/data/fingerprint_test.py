@@ -47,6 +47,15 @@ def test_a_folder_is_known_by_the_names_and_contents_of_its_files(tmp_path):
     fingerprint.check(tmp_path, before, "out")
 
 
+def test_a_link_that_leads_back_ends_and_one_to_a_folder_is_followed(tmp_path):
+    (tmp_path / "cats").mkdir()
+    (tmp_path / "cats" / "1.png").write_text("cat")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "felines").symlink_to(tmp_path / "cats")
+    (tmp_path / "cats" / "back").symlink_to(tmp_path / "data")
+    assert fingerprint.of(tmp_path / "data")["files"] == 1
+
+
 def test_what_is_no_regular_file_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     assert fingerprint.of(tmp_path / "pipe") is None and fingerprint.of(tmp_path) is None

@@ -126,7 +126,7 @@ def parse(argv):
 def table(pairs):
     """Returns a table of two columns as text."""
     width = max(len(name) for name, _ in pairs)
-    return "\n".join(f"  {name:<{width}}  {value}" for name, value in pairs)
+    return "\n".join(f"  {name:<{width}}  {printable(value)}" for name, value in pairs)
 
 
 def results_table(results, warmup_epochs=0.0):

@@ -44,9 +44,10 @@ def _files(path):
     """Returns (name inside `path`, path) of every regular file, sorted by name; of a file itself ("", path)."""
     if not path.is_dir():
         return [("", path)] if path.is_file() else []
-    found = []
+    found, seen = [], set()
     for folder, inside, names in os.walk(path, followlinks=True):
-        inside[:] = [name for name in inside if not name.startswith(".")]
+        seen.add(os.path.realpath(folder))  # a link may lead back
+        inside[:] = [n for n in inside if not n.startswith(".") and os.path.realpath(os.path.join(folder, n)) not in seen]
         found += [pathlib.Path(folder, name) for name in names if not name.startswith(".")]
     return sorted((str(file.relative_to(path)), file) for file in found if file.is_file())
 
