@@ -9,27 +9,13 @@ import sys
 import numpy as np
 import pytest
 from absl import flags
+from calling import call, with_flags
 
-from tfadgm import recipes
-from tfadgm.cli import common, train
+from tfadgm import recipes, run_directory
+from tfadgm.cli import common, evaluate, train
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 VERBS = ("train", "evaluate", "export", "classify", "sample", "reproduce", "potential")
-
-
-def call(verb, *arguments):
-    """Runs a binary's main in this process, with flags of its own; returns its exit code."""
-    module = importlib.import_module(f"tfadgm.cli.{verb}")
-    before = set(flags.FLAGS)
-    module.define_flags()
-    try:
-        return common.guard(module.main, common.parse([verb, *arguments]))
-    except SystemExit as stop:
-        return stop.code
-    finally:
-        for name in set(flags.FLAGS) - before:
-            delattr(flags.FLAGS, name)
-        flags.FLAGS.unparse_flags()
 
 
 BAD = {
@@ -49,13 +35,14 @@ BAD = {
         ["train", "--dataset=half_moons", "--labels=20"],
         "label_draw: got 'paper' for half_moons with labels 20; allowed: labels=6, or label_draw=random",
     ),
+    "no data set": (["train"], "dataset: got none; allowed: --dataset=digits"),
     "negative labels": (["train", "--dataset=digits", "--labels=-1"], "labels: got -1"),
     "clusters with labels": (["train", "--dataset=digits", "--clusters=5"], "clusters: got 5 with labels 100"),
     "one cluster": (["train", "--dataset=digits", "--model=cagem", "--labels=0", "--clusters=1"], "for 1 classes"),
     "m1 without labels": (["train", "--dataset=digits", "--model=m1", "--labels=0"], "labels: got 0"),
     "two sizes for one latent": (["train", "--dataset=digits", "--dim_z=4,4"], "dim_z: got 4,4; allowed: one size"),
     "one size for two latents": (["train", "--dataset=digits", "--model=cagem", "--dim_z=4"], "dim_z: got 4; allowed: 2"),
-    "first run of a model without": (["train", "--dataset=digits", "--first_run=x"], "first_run: got x; allowed: none"),
+    "first run of a model without": (["train", "--dataset=digits", "--first_run=x"], "first_run: got /.*/x; allowed: none"),
     "no such first run": (["train", "--dataset=digits", "--model=m1m2", "--first_run={tmp}/absent"], "is no directory"),
     "flows for two layers": (["train", "--dataset=digits", "--model=vae", "--dim_z=4,4", "--flows=2"], "flows: got 2"),
     "likelihood of the inverted": (
@@ -163,6 +150,48 @@ def test_what_goes_on_where_it_was_interrupted_says_so(verb, capsys):
     assert common.guard(interrupted, [verb]) == 130
     further = "; the same command goes on from the last checkpoint" if verb in ("train", "reproduce") else ""
     assert capsys.readouterr().err == f"interrupted{further}\n"
+
+
+def test_an_interrupt_before_the_command_begins_is_told_too(monkeypatch, capsys):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(common, "import_tensorflow_quietly", interrupted)
+    with pytest.raises(SystemExit) as stop:
+        common.run(train.main, train.define_flags)
+    assert stop.value.code == 130
+    assert capsys.readouterr().err == "interrupted; the same command goes on from the last checkpoint\n"
+
+
+def test_numbers_that_are_not_finite_end_in_exit_code_1_and_are_named(capsys):
+    assert common.check_finite(dict(model="vae", elbo=-3.0, best_validation_error=None)) == 0
+    assert capsys.readouterr().err == ""
+    assert common.check_finite(dict(elbo=float("nan"), log_density=float("-inf"), nll=1.0)) == 1
+    assert capsys.readouterr().err.startswith("error: elbo is nan, log_density is -inf; allowed: finite numbers")
+
+
+def test_what_an_error_quotes_does_not_steer_the_terminal(capsys):
+    def fails(argv):
+        raise ValueError("classes: got \x1b[2Jred\x07; allowed: blue")
+
+    assert common.guard(fails, ["sample"]) == 1
+    assert capsys.readouterr().err == "error: classes: got \\x1b[2Jred\\x07; allowed: blue\n"
+
+
+def test_a_run_that_may_not_be_written_is_evaluated_and_what_was_not_written_is_told(monkeypatch, capsys, tmp_path):
+    def refused(path, content):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(run_directory, "write_json", refused)
+    evaluate._write(tmp_path / "evaluation.json", {})
+    assert capsys.readouterr().err == f"warning: {tmp_path / 'evaluation.json'} was not written: Permission denied\n"
+
+
+@pytest.mark.parametrize("verb, name", [("classify", "run"), ("evaluate", "run"), ("export", "to"), ("sample", "out")])
+def test_a_home_directory_in_a_path_is_expanded(verb, name, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    module = importlib.import_module(f"tfadgm.cli.{verb}")
+    assert with_flags(module, [f"--{name}=~/x"], lambda argv: flags.FLAGS[name].value) == "/home/somebody/x"
 
 
 @pytest.mark.parametrize("labels, name", [(None, "m2-npz_own-all-3"), (0, "m2-npz_own-0-3"), (20, "m2-npz_own-20-3")])

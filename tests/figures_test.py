@@ -343,3 +343,17 @@ def test_the_examples_are_the_tests_else_held_out_else_of_training(test, validat
     assert len(x) == len(y) == count
     if not test and validation:
         np.testing.assert_array_equal(x, data.x_train[parts.validation])
+
+
+@pytest.mark.parametrize(
+    "name", ["\x1b[31mred", "a$b$c", "$\\frac", "_hidden", "\u732b", "new\nline", "\x00", "back\\slash"]
+)
+def test_odd_names_of_classes_are_drawn_without_a_word(name, tmp_path, recwarn):
+    names = [name, "other"]
+    with plotting.canvas(tmp_path / "names.png", 4, 3) as ax:
+        plotting.scatter(ax, np.eye(2), np.arange(2), names)
+        plotting.ticks(ax.xaxis, names)
+        shown = [text.get_text() for text in ax.get_legend().get_texts()]
+    figures.confusion_matrix(np.array([0, 1]), np.array([0, 1]), names, tmp_path / "confusion.png")
+    assert len(shown) == 2 and not any(character in shown[0] for character in "\x1b\n\x00")
+    assert [str(warning.message) for warning in recwarn] == []

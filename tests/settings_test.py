@@ -5,10 +5,13 @@ import dataclasses
 import inspect
 import pathlib
 
+import numpy as np
 import pytest
 
 import tfadgm
-from tfadgm import recipes, registry
+from tfadgm import recipes, registry, training
+from tfadgm.data import pipeline
+from tfadgm.data.dataset import Dataset
 from tfadgm.settings import Settings, parse
 
 FLOATS = [field.name for field in dataclasses.fields(Settings) if field.metadata["kind"] is float]
@@ -54,6 +57,21 @@ def test_cagem_has_no_labelled_bound_and_few_clusters_are_all_visited():
     assert visited == {2: None, 3: None, 4: 2, 20: 2}
 
 
+def test_many_classes_of_the_users_own_data_are_visited_in_part_and_few_all():
+    def visited(model, classes, **given):
+        settings = recipes.resolve(model, "npz:own.npz", hidden=(4,), **given)
+        y = np.arange(2 * classes) % classes
+        data = Dataset(
+            "own", np.eye(2 * classes, dtype="float32"), y, None, None, [str(k) for k in range(classes)], "gaussian"
+        )
+        split = pipeline.split(data.y_train, classes)
+        return training.make_model(settings, data, split).objective.exact_classes
+
+    assert [visited("m2", classes) for classes in (2, 20, 21, 300)] == [None, None, 2, 2]
+    assert visited("vae", 300) is None and visited("m2", 300, exact_classes=None) is None
+    assert visited("m2", 2, labels=0, clusters=30) == 2 and visited("m2", 300, exact_classes=5) == 5
+
+
 def test_classifier_samples_of_a_recipe_are_at_least_the_samples():
     assert recipes.resolve("adgm", "mnist", samples=25).classifier_samples == 25
 
@@ -68,6 +86,8 @@ def test_classifier_samples_of_a_recipe_are_at_least_the_samples():
         ("batch_norm", "yes", True),
         ("a_sees_x", "false", False),
         ("likelihood", "gaussian", "gaussian"),
+        ("exact_classes", "auto", "auto"),
+        ("exact_classes", "2", 2),
     ],
 )
 def test_parse(name, text, value):
@@ -120,6 +140,16 @@ def test_parse_refuses(name, text, allowed):
         dict(decay_epochs=0),
         dict(clusters=3),
         dict(seed=-1),
+        dict(epochs="3"),
+        dict(epochs=True),
+        dict(epochs=2.5),
+        dict(hidden="10"),
+        dict(hidden=(1.5,)),
+        dict(batch_norm=1),
+        dict(dataset=None),
+        dict(learning_rate="fast"),
+        dict(exact_classes="some"),
+        dict(data_dir=3),
         *(dict([(name, number)]) for name in FLOATS for number in (float("inf"), float("nan")) if name != "minutes"),
         dict(epochs=None, minutes=float("inf")),
         dict(z_range=(0.0, float("inf"))),

@@ -12,7 +12,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfadgm import evaluation
+from tfadgm import checkpoints, evaluation
+from tfadgm.telling import warn
 
 
 class TrainingDiverged(ValueError):
@@ -28,6 +29,7 @@ class State:
       seconds: training time so far (steps only).
       best, best_epoch: lowest validation error and its epoch.
       finished: whether the budget is used up or the run was stopped early.
+      steps: number of optimizer steps, known when training ends.
     """
 
     epoch: int = 0
@@ -35,6 +37,7 @@ class State:
     best: float = math.inf
     best_epoch: int = 0
     finished: bool = False
+    steps: int = 0
 
     def serialize(self):
         return json.dumps(dataclasses.asdict(self))
@@ -72,7 +75,10 @@ def averaged_weights(model):
 
 
 class Clock(keras.callbacks.Callback):
-    """Counts training seconds, sets the learning rate for each epoch and ends the run when its budget is used up.
+    """Counts training seconds, sets the learning rate and ends the run when its budget is used up.
+
+    With a budget in epochs the rate changes between them. With one in minutes it changes every second, and the run ends
+    within a step: its last epoch has fewer of them.
 
     Progress is the share of the epochs, or of the minutes, that is used up. Schedules: "constant"; "linear": constant,
     then from `decay_from` falling linearly to 0; "steps": times `decay` every `decay_epochs` epochs, at least a tenth (0.75
@@ -82,11 +88,21 @@ class Clock(keras.callbacks.Callback):
     def __init__(self, settings, state):
         super().__init__()
         self.settings, self.state = settings, state
+        self.started = None  # when the running epoch began, or the state's seconds were last counted
+
+    def seconds(self):
+        """Returns the training time so far, that of the running epoch included."""
+        return self.state.seconds + (0.0 if self.started is None else time.perf_counter() - self.started)
 
     def progress(self):
         if self.settings.epochs is not None:
             return self.state.epoch / self.settings.epochs
-        return self.state.seconds / 60 / self.settings.minutes
+        return self.seconds() / 60 / self.settings.minutes
+
+    def reopen(self):
+        """A run that was finished is no longer, if its budget has grown since; one that was stopped early stays so."""
+        early = self.settings.patience is not None and self.state.epoch - self.state.best_epoch >= self.settings.patience
+        self.state.finished = self.state.finished and (early or self.progress() >= 1.0)
 
     def rate(self):
         settings = self.settings
@@ -97,11 +113,28 @@ class Clock(keras.callbacks.Callback):
         return settings.learning_rate
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.model.optimizer.learning_rate.assign(max(self.rate(), 1e-3 * self.settings.learning_rate))
+        self._set_rate()
         self.started = time.perf_counter()
 
+    def on_train_batch_end(self, batch, logs=None):
+        if self.settings.epochs is not None:
+            return
+        if self.seconds() - self.rated >= 1.0:
+            self._set_rate()
+        if self.progress() >= 1.0:
+            self.model.stop_training = True  # ends the epoch
+
+    def _set_rate(self):
+        self.model.optimizer.learning_rate.assign(max(self.rate(), 1e-3 * self.settings.learning_rate))
+        self.rated = self.seconds()
+
+    def count(self):
+        """Adds the time of the running epoch to the state's."""
+        self.state.seconds, self.started = self.seconds(), time.perf_counter()
+
     def on_epoch_end(self, epoch, logs=None):
-        self.state.seconds += time.perf_counter() - self.started
+        self.count()
+        self.started = None
         self.state.epoch = epoch + 1
         logs["seconds"] = self.state.seconds
         logs["learning_rate"] = float(np.asarray(self.model.optimizer.learning_rate))
@@ -149,17 +182,9 @@ class Validate(keras.callbacks.Callback):
             if error < self.state.best:
                 self.state.best, self.state.best_epoch = error, epoch + 1
                 if self.best_path is not None:
-                    save_weights(self.model, self.best_path)
+                    checkpoints.save_weights(self.model, self.best_path)
         if self.patience is not None and epoch + 1 - self.state.best_epoch >= self.patience:
             self.state.finished = self.model.stop_training = True
-
-
-def save_weights(model, path):
-    """Writes the weights under a temporary name and renames it, so that a half-written file never has the name."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name("writing_" + path.name)
-    model.save_weights(temporary)
-    os.replace(temporary, path)
 
 
 class Log(keras.callbacks.Callback):
@@ -169,6 +194,9 @@ class Log(keras.callbacks.Callback):
         super().__init__()
         self.path, self.rows = directory / "metrics.csv", []
         self.rows = [row for row in read_rows(self.path) if int(row["epoch"]) <= state.epoch]
+        lost = state.epoch - len({row["epoch"] for row in self.rows})
+        if lost:
+            warn(f"{self.path}: has no row of {lost} of the {state.epoch} epochs so far; the curves lack them")
         self.writer = tf.summary.create_file_writer(str(directory / "tensorboard"))
 
     def on_epoch_end(self, epoch, logs=None):
@@ -185,32 +213,61 @@ class Log(keras.callbacks.Callback):
 
 
 def read_rows(path):
-    """Returns the rows of a metrics.csv, a list of dicts of strings; an absent file has none."""
+    """Returns the rows of a metrics.csv, a list of dicts of strings; an absent file has none, a damaged row is left out."""
     if not path.exists():
         return []
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
+    try:
+        with open(path, newline="") as file:
+            return [row for row in csv.DictReader(file) if _is_whole(row)]
+    except (ValueError, csv.Error):  # bytes that are no text
+        return []
+
+
+def _is_whole(row):
+    """Whether a row has as many cells as the header, a number or nothing in each, and the number of an epoch."""
+    try:
+        for cell in row.values():  # a missing one is None, further ones are a list
+            float("nan" if cell == "" else cell)
+        return int(row["epoch"]) > 0
+    except (KeyError, TypeError, ValueError):
+        return False
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Saves model, optimizer (with its moving average) and `State` after the first epoch, then at most every `seconds`."""
+    """Saves model, optimizer (with its moving average) and `State` after the first epoch, then at most every `seconds`.
 
-    def __init__(self, model, directory, state, seconds):
+    With a `clock`, that of a budget in minutes, also within an epoch, from whose beginning a resumed run then goes on.
+    """
+
+    def __init__(self, model, directory, state, seconds, clock=None):
         super().__init__()
         # Lists of variables: `tf.train.Checkpoint` does not find a Keras 3 model's non-trainable weights by itself.
         weights, slots = ([v.value for v in part] for part in (model.weights, model.optimizer.variables))
         checkpoint = tf.train.Checkpoint(weights=weights, optimizer=slots, state=_PythonState(state))
-        self.manager = tf.train.CheckpointManager(checkpoint, str(directory), max_to_keep=2)
-        self.state, self.seconds, self.saved = state, seconds, -math.inf
+        self.checkpoint, self.directory = checkpoint, directory
+        self.manager = checkpoints.manager(checkpoint, directory, keep=2)
+        self.state, self.seconds, self.saved, self.clock = state, seconds, -math.inf, clock
+        self.steps = model.optimizer.iterations
 
     def restore(self):
-        """Restores the latest checkpoint; returns whether there was one."""
-        return self.manager.restore_or_initialize() is not None
+        """Restores the latest checkpoint that is whole; returns whether there was one (see `checkpoints.restore`)."""
+        return checkpoints.restore(self.checkpoint, self.directory)
+
+    def on_train_begin(self, logs=None):
+        self.begun = time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.clock is None or self.model.stop_training or batch + 1 >= self.params["steps"]:
+            return
+        due = time.perf_counter() - max(self.saved, self.begun) >= max(self.seconds, 1.0)
+        if due and math.isfinite(float(logs["objective"])):
+            self.clock.count()
+            self.save()
 
     def on_epoch_end(self, epoch, logs=None):
         if self.state.finished or time.perf_counter() - self.saved >= self.seconds:
             self.save()
 
     def save(self):
-        self.manager.save(checkpoint_number=self.state.epoch)
+        self.manager.save(checkpoint_number=int(self.steps))
         self.saved = time.perf_counter()

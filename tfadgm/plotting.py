@@ -6,12 +6,15 @@ sequences for data visualization"), which come again with another marker for cla
 
 import contextlib
 import math
+import warnings
 
 import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+
+from tfadgm.telling import printable
 
 MANY = 20  # classes with a legend, numbers in cells and samples
 LONGEST = 16  # letters of a name
@@ -30,11 +33,18 @@ STYLE = {
 @contextlib.contextmanager
 def canvas(path, width, height, grid=(1, 1), **options):
     """Yields axes (or a grid of axes) with options such as labels, in a figure of width x height inches, saved to `path`."""
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"(?s)Glyph .* missing from")  # of names in scripts that the font lacks
         figure = Figure((width, height), layout="constrained")
         FigureCanvasAgg(figure)
         yield figure.subplots(*grid, subplot_kw=options)
         figure.savefig(path, format="png")
+
+
+def plain(name):
+    """Returns a name so that matplotlib shows it as it is: no formula, no control character, not hidden by its "_"."""
+    name = printable(name).replace("$", r"\$")
+    return f" {name}" if name.startswith("_") else name
 
 
 def column(rows, name):
@@ -57,6 +67,7 @@ def curve(ax, x, y, warm, **options):
 def ticks(axis, names, step=1, start=0.0):
     """Writes names at start, start + step, ...; long ones stand upright on a horizontal axis, the longest are cut."""
     names = [name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}" for name in names]
+    names = [plain(name) for name in names]
     rotation = 90 if axis.axis_name == "x" and _stand_upright(names) else 0
     axis.set_ticks(start + step * np.arange(len(names)), names, rotation=rotation)
     axis.set_tick_params(length=0)
@@ -78,7 +89,7 @@ def scatter(ax, points, y, class_names, legend=True):
         ax.figure.colorbar(ax.scatter(*points[y >= 0].T, c=y[y >= 0], **dots), label="class number")
         return
     for k in np.unique(y[y >= 0]):
-        ax.scatter(*points[y == k].T, color=COLOURS[k % 10], marker="o^"[k // 10], label=class_names[k], **dots)
+        ax.scatter(*points[y == k].T, color=COLOURS[k % 10], marker="o^"[k // 10], label=plain(class_names[k]), **dots)
     if legend:
         ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), markerscale=2)
 

@@ -57,8 +57,7 @@ class Progress(keras.callbacks.Callback):
         settings = self.clock.settings
         if settings.epochs is not None:
             return min(1.0, (epoch + step / self.steps) / settings.epochs)
-        running = time.perf_counter() - self.clock.started if step else 0.0
-        return min(1.0, (self.clock.state.seconds + running) / 60 / settings.minutes)
+        return min(1.0, self.clock.progress())
 
     def _left(self, done):
         here = done - self.progress_at_begin

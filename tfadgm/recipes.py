@@ -59,7 +59,7 @@ DATASETS = {
     "omniglot": dict(IMAGES, labels=None, minutes=30.0),
     "freyface": dict(COMMON, labels=0, epochs=200, hidden=(200, 200), batch_norm=True),
 }
-OWN = dict(COMMON, labels=None, epochs=100, hidden=(200, 200), batch_norm=True)
+OWN = dict(COMMON, labels=None, epochs=100, hidden=(200, 200), batch_norm=True, exact_classes="auto")
 
 # Warm-up, without which the upper latents stay unused, where the data set's recipe has none.
 WARM = dict(avae=10.0, lvae=10.0, cagem=10.0)
@@ -86,7 +86,8 @@ def resolve(model, dataset, **given):
     chosen.setdefault("warmup_epochs", WARM.get(model, 0.0))
     if given.get("auxiliary") == "linear":
         chosen["dim_a"] = None  # of the model's own: a low rank
-    if given.get("clusters") and given["clusters"] < (chosen.get("exact_classes") or 0) + 2:
+    few = chosen.get("exact_classes")
+    if given.get("clusters") and few not in (None, "auto") and given["clusters"] < few + 2:
         chosen["exact_classes"] = None
     if "epochs" in given or "minutes" in given:
         chosen.pop("epochs", None)

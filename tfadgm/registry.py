@@ -30,6 +30,10 @@ DATASETS = {
 }
 
 
+# Data sets of the user's own files, as NAME:PATH.
+OF_FILES = ("freyface", "npz", "csv", "images")
+
+
 def lookup(table, kind, name):
     """Returns what `name` stands for in `table`; an unknown name raises a ValueError that lists the known ones."""
     if name not in table:

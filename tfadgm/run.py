@@ -7,15 +7,21 @@ import resource
 
 import numpy as np
 
-from tfadgm import figures, machine, report, run_directory, training
+from tfadgm import figures, machine, report, resuming, run_directory, training
 from tfadgm.data import pipeline
 from tfadgm.progress import progress_bar
 from tfadgm.run_directory import Run
 from tfadgm.settings import Settings
+from tfadgm.telling import warn
+
+FEW_STEPS = 1000  # optimizer steps in which a model hardly learns
 
 
 def train(settings, directory, quiet=False):
     """Trains, evaluates, draws and exports into `directory`; returns the results. A finished run returns its results.
+
+    A run that has been trained goes on where its settings have more epochs or minutes: from then on it has the learning
+    rate of a run of that budget.
 
     Args:
       settings: a `Settings`.
@@ -26,11 +32,14 @@ def train(settings, directory, quiet=False):
       ValueError: if the directory belongs to another configuration, or data and settings do not fit.
       OSError: if it cannot be written, or the disk has too little room.
     """
-    directory = pathlib.Path(directory)
-    done = run_directory.existing_results(settings, directory)
+    directory = pathlib.Path(directory).expanduser()
+    settings = resuming.as_begun(settings, directory)
+    done = resuming.existing_results(settings, directory)
     if done is not None:
+        resuming.renew(settings, directory)
         return done
     machine.set_threads(settings.threads, settings.xla)
+    identity = run_directory.identity_of_data(settings)
     data, split = training.load_data(settings)
     model_probe = training.make_model(settings, data, split)  # raises before anything is written
     run_directory.check_disk(directory, model_probe)
@@ -38,10 +47,14 @@ def train(settings, directory, quiet=False):
     given = Run.open(settings.first_run).model if settings.first_run is not None else None
     if given is not None:
         model_probe.start_from(given)
-    run_directory.begin(settings, directory, data, split, model_probe, names)
+    run_directory.begin(settings, directory, data, split, model_probe, names, identity)
+    longer = resuming.renew(settings, directory)
+    _tell_few_steps(settings, split)
     if not quiet:
         labelled = len(split.labelled) if model_probe.classifies else 0
         print(model_probe.formula, f"{data.name}: {len(split.unlabelled)} unlabelled, {labelled} labelled", sep="\n")
+        if longer:
+            print(longer)
     start, own, before = given, settings, {}
     if model_probe.first_stage is not None and given is None:
         start, own, before = _first_stage(model_probe.first_stage, settings, directory, quiet)
@@ -49,8 +62,8 @@ def train(settings, directory, quiet=False):
     model = model.with_precision("float32")
     with progress_bar("example", quiet) as progress:
         results, y, probabilities = report.evaluate(model, settings, data, split, progress)
-    results.update(_costs(state, split, settings, before))
-    if not (directory / "export" / "1").exists():
+    results.update(_costs(state, settings, before))
+    if not _exported(directory / "export", results):
         exported = Run(directory, run_directory.read_json(directory / "config.json"), settings, model, names)
         exported.export(samples=settings.test_samples, examples=report.held_out(data, split)[1][:32], results=results)
     figures.all_figures(directory / "figures", model, data, split, rows, y, probabilities, names, own.warmup_epochs)
@@ -68,10 +81,16 @@ def _class_names(settings, data):
 def _first_stage(name, settings, directory, quiet):
     """Trains the model `name` in a run of its own, `directory`/NAME.
 
-    Returns (that model, the settings of what is left to train, its results). Either takes half of the budget.
+    Returns (that model, the settings of what is left to train, its results). Either takes half of the budget; of a run that
+    is made longer the first stage stays as it was.
     """
     half = {n: getattr(settings, n) and getattr(settings, n) / 2 for n in ("epochs", "minutes")}
     half["epochs"] = half["epochs"] and math.ceil(half["epochs"])
+    results = resuming.finished_results(directory / name)
+    if results is not None and resuming.has_another_budget(directory / name, half):
+        used = dict(epochs=results["epochs"], minutes=results["train_seconds"] / 60)
+        left = {n: getattr(settings, n) and getattr(settings, n) - used[n] for n in used}
+        return Run.open(directory / name).model, dataclasses.replace(settings, **left), results
     own = dataclasses.replace(settings, **half)
     given = {field.name: getattr(own, field.name) for field in dataclasses.fields(own) if field.metadata["group"] != "model"}
     dim_z = None if settings.dim_z is None else settings.dim_z[:1]
@@ -79,13 +98,38 @@ def _first_stage(name, settings, directory, quiet):
     return Run.open(directory / name).model, own, results
 
 
-def _costs(state, split, settings, before):
+def _tell_few_steps(settings, split):
+    if settings.epochs is None:
+        return
+    each = pipeline.steps_per_epoch(split, settings.batch)
+    if each * settings.epochs < FEW_STEPS:
+        enough = f"--epochs={-(-FEW_STEPS // each)}" + (
+            f", or a --batch below {settings.batch}" if settings.batch > 10 else ""
+        )
+        steps = (
+            f"{settings.epochs} of {each} {'step' if each == 1 else 'steps'} are {each * settings.epochs} optimizer steps"
+        )
+        warn(f"epochs: {steps}, in which a model hardly learns; {FEW_STEPS} are {enough}")
+
+
+def _exported(base, results):
+    """Whether a version under `base` was exported with these results, before the run was interrupted."""
+    try:
+        exported = [version["description"]["results"] for version in run_directory.read_json(base / "index.json").values()]
+        return any(all(each[name] == results[name] for name in ("epochs", "train_seconds")) for each in exported)
+    except (ValueError, AttributeError, KeyError, TypeError):  # no index, or a foreign one
+        return False
+
+
+def _costs(state, settings, before):
     """Returns what training took, that of the first stage, whose results are `before`, included."""
-    steps = state.epoch * pipeline.steps_per_epoch(split, settings.batch)
+    if settings.minutes is not None and state.steps < FEW_STEPS:
+        warn(f"minutes: {settings.minutes:g} were {state.steps} optimizer steps, in which a model hardly learns; set more")
     return dict(
         train_seconds=round(state.seconds + before.get("train_seconds", 0.0), 3),
         epochs=state.epoch + before.get("epochs", 0),
-        steps_per_second=steps / max(state.seconds, 1e-9),
+        steps=state.steps + before.get("steps", 0),
+        steps_per_second=state.steps / max(state.seconds, 1e-9),
         peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         best_validation_error=state.best if np.isfinite(state.best) else None,
     )

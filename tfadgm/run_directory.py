@@ -12,14 +12,13 @@ import time
 
 import numpy as np
 
-from tfadgm import export, report, training
-from tfadgm.data import npz
+from tfadgm import checkpoints, export, registry, report, training
+from tfadgm.data import fingerprint, npz
 from tfadgm.models.base import DeepGenerativeModel
-from tfadgm.registry import model_class
 from tfadgm.settings import Settings
 
-_DEFAULTS = json.loads(json.dumps({field.name: field.default for field in dataclasses.fields(Settings)}))
-_BEGUN = ("split.npz", "config.writing")  # what `begin` leaves if it is interrupted
+DEFAULTS = json.loads(json.dumps({field.name: field.default for field in dataclasses.fields(Settings)}))
+BEGUN = ("split.npz", "config.writing")  # what `begin` leaves if it is interrupted
 PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "numpy", "tensorflow-datasets", "scikit-learn")
 
 
@@ -44,26 +43,28 @@ class Run:
     @classmethod
     def open(cls, path):
         """Opens a run directory; raises a ValueError if it is none, or has not finished training."""
-        path = pathlib.Path(path)
+        path = pathlib.Path(path).expanduser()
         if not path.is_dir():
             raise ValueError(f"run: {path} is no directory; allowed: a directory that bin/train made")
         config = read_json(path / "config.json")
-        given = _of_config(path / "config.json", config, "settings", "model_config", "class_names", "git_revision")
-        given = {name: value for name, value in given.items() if value is not None or name in _DEFAULTS}
-        unknown = [name for name in given if name not in _DEFAULTS]
+        given = of_config(path / "config.json", config, "settings", "model_config", "class_names", "git_revision")
+        given = {name: value for name, value in given.items() if value is not None or name in DEFAULTS}
+        unknown = [name for name in given if name not in DEFAULTS]
         if unknown:
             told = "allowed: those that bin/train --help lists"
             raise ValueError(f"{path / 'config.json'}: got the settings {', '.join(unknown)}; {told}")
-        settings = Settings(**given)
+        settings = _checked(path / "config.json", lambda: Settings(**given))
         weights = path / "model.weights.h5"
         if not weights.exists():
-            raise ValueError(f"run: {path} has not finished training; run the same bin/train again to go on")
-        model = model_class(settings.model).from_config({**config["model_config"], "precision": "float32"})
-        model.load_weights(weights)
+            lack = f"has not finished training, or has lost {weights.name}"
+            raise ValueError(f"run: {path} {lack}; run the same bin/train again to go on, or to make it again")
+        model = _model(path / "config.json", settings.model, config)
+        checkpoints.load_weights(model, weights)
         return cls(path, config, settings, model, config["class_names"])
 
     def data(self):
-        """Returns (data, split) as the run had them; raises a ValueError if the split is another now."""
+        """Returns (data, split) as the run had them; raises a ValueError if the data or the split are others now."""
+        check_data(self.path, self.config, self.settings)
         data, split = training.load_data(self.settings)
         check_split(self.path, split)
         return data, split
@@ -88,7 +89,7 @@ class Run:
         return export.save(self.model, self.class_names, to, description=about, examples=examples, **options)
 
 
-def _of_config(path, config, *names):
+def of_config(path, config, *names):
     """Returns the part names[0] of the content of a config.json; a ValueError if it or another of `names` is missing."""
     missing = [name for name in names if not isinstance(config, dict) or name not in config]
     if missing or not isinstance(config[names[0]], dict):
@@ -96,26 +97,45 @@ def _of_config(path, config, *names):
     return config[names[0]]
 
 
-def existing_results(settings, directory):
-    """Returns the results of a finished run of the same settings, None for a new or unfinished one, or raises."""
-    if directory.exists() and not directory.is_dir():
-        raise ValueError(f"out: {directory} is a file; allowed: a directory")
-    path = directory / "config.json"
-    if not path.exists():
-        if directory.exists() and any(entry.name not in _BEGUN for entry in directory.iterdir()):
-            raise ValueError(
-                f"out: {directory} is not empty and holds no run; allowed: a new or empty directory, or a run's"
-            )
-        return None
-    before = {**_DEFAULTS, **_of_config(path, read_json(path), "settings")}  # an older run may lack a setting
-    now = json.loads(json.dumps(dataclasses.asdict(settings)))
-    changed = [f"{name} was {before[name]}, now {now[name]}" for name in now if before[name] != now[name]]
-    if changed:
-        raise ValueError(
-            f"out: {directory} holds a run of another configuration: {'; '.join(changed)}; allowed: another directory"
-        )
-    finished = directory / "results.json"
-    return read_json(finished) if finished.exists() else None
+def _checked(path, make):
+    """Returns make(); whatever it raises becomes a ValueError that names the config.json `path`."""
+    try:
+        return make()
+    except Exception as error:  # the file may hold anything
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(f"{path}: {reason}") from error
+
+
+def _model(path, name, config):
+    """Returns the model that the content of a config.json describes, or raises a ValueError that names `path`."""
+    names, described = config["class_names"], config["model_config"]
+    if not isinstance(described, dict):
+        raise ValueError(f"{path}: model_config is {described!r:.40}; allowed: an object of the model's arguments")
+    built = registry.model_class(name)
+    model = _checked(path, lambda: built.from_config({**described, "precision": "float32"}))
+    texts = isinstance(names, list) and all(isinstance(each, str) for each in names)
+    if not texts or (model.has_class and not len(names) == len(set(names)) == model.num_classes):
+        raise ValueError(f"{path}: class_names is {str(names):.40}; allowed: {model.num_classes} different names")
+    for name in ("scale", "shift"):
+        values, shape = getattr(model.preprocess, name), model.preprocess.raw_shape
+        if not np.isfinite(values).all() or _checked(path, lambda v=values, s=shape: np.broadcast_to(v, s)).shape != shape:
+            raise ValueError(f"{path}: {name} of the preprocessing is {values}; allowed: finite numbers")
+    if _checked(path, lambda: np.dtype(model.preprocess.raw_dtype)).kind not in "uifb":
+        raise ValueError(f"{path}: raw_dtype is {model.preprocess.raw_dtype!r}; allowed: a type of numbers")
+    return model
+
+
+def identity_of_data(settings):
+    """Returns the identity of the user's own files (see `fingerprint.of`); None for data sets that have none."""
+    kind, _, place = settings.dataset.partition(":")
+    return fingerprint.of(place) if kind in registry.OF_FILES else None
+
+
+def check_data(directory, config, settings):
+    """Raises a ValueError if the user's own files are others than when the run in `directory` began."""
+    kind, _, place = settings.dataset.partition(":")
+    if kind in registry.OF_FILES and config.get("data") is not None:
+        fingerprint.check(place, config["data"], f"out: of the run in {directory}")
 
 
 def check_split(directory, split):
@@ -145,8 +165,11 @@ def check_disk(directory, model):
         raise ValueError(f"out: {directory} has {free >> 20} MiB of free disk; allowed: at least {needed >> 20} MiB")
 
 
-def begin(settings, directory, data, split, model, class_names):
-    """Writes split.npz and config.json of a new run; for one that was begun, checks that its split is still the same."""
+def begin(settings, directory, data, split, model, class_names, identity=None):
+    """Writes split.npz and config.json of a new run; for one that was begun, checks that its split is still the same.
+
+    `identity` is that of the user's own data, from before they were read (see `identity_of_data`).
+    """
     directory.mkdir(parents=True, exist_ok=True)
     if (directory / "config.json").exists():
         check_split(directory, split)
@@ -158,6 +181,7 @@ def begin(settings, directory, data, split, model, class_names):
             settings=dataclasses.asdict(settings),
             resolved=training.resolved(settings, model),
             split="split.npz",
+            data=identity,
             class_names=class_names,
             formula=model.formula.splitlines(),
             model_config=model.get_config(),
@@ -190,7 +214,7 @@ def read_json(path):
         return json.loads(pathlib.Path(path).read_text())
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file; allowed: a run directory that bin/train made") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not a readable JSON file: {error}") from None
 
 

@@ -6,6 +6,8 @@ which the binaries start from. `bin/train` makes one flag of each field.
 
 import dataclasses
 import math
+import numbers
+import os
 
 from tfadgm import registry
 from tfadgm.layers import ACTIVATIONS
@@ -61,12 +63,12 @@ class Settings:
     label_draw: str = _setting(
         "random", "Draw the labels from the seed, or take those that the paper gives.", ("random", "paper")
     )
-    data_dir: str | None = _setting(None, "TensorFlow Datasets directory.", kind=str)
+    data_dir: str | None = _setting(None, "TensorFlow Datasets directory.", kind="path")
     tfds_name: str | None = _setting(None, "Read the data set from a TFDS copy of this name.", kind=str)
     epochs: int | None = _setting(None, "Number of epochs (passes over the unlabelled pool).", kind=int)
-    minutes: float | None = _setting(None, "Training time; stops at the end of an epoch. Instead of epochs.", kind=float)
+    minutes: float | None = _setting(None, "Training time; stops within a step. Instead of epochs.", kind=float)
     first_run: str | None = _setting(
-        None, "Run of the model that is trained first (m1m2: an m1); 'none' trains it, with half of the budget.", kind=str
+        None, "Run of the model that is trained first (m1m2: an m1); 'none' trains it, with half of the budget.", kind="path"
     )
     seed: int = _setting(0, "Seed of the label draw, the initial weights and all noise.")
     validation: int = _setting(0, "Number of training examples to hold out for validation.")
@@ -120,7 +122,9 @@ class Settings:
     classifier_samples: int | None = _objective(
         None, "Samples of a averaged inside q(y|x); 'none': as the bounds.", kind=int
     )
-    exact_classes: int | None = _objective(None, "k most probable classes exactly, one sampled; 'none': all.", kind=int)
+    exact_classes: int | str | None = _objective(
+        None, "k most probable classes exactly, one sampled; 'none': all; 'auto': 2 of more than 20.", kind="count"
+    )
     importance_weighted: bool = _objective(False, "Importance-weighted bounds in training.")
     warmup_epochs: float = _objective(0.0, "Epochs over which the temperature of the latents' terms rises to 1.")
     weight_prior: bool = _objective(False, "A standard normal prior on the kernels, divided by the number of examples.")
@@ -160,13 +164,13 @@ class Settings:
     def __post_init__(self):
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
+            if field.metadata["kind"] in (tuple, "numbers") and isinstance(value, int | list):
+                value = (value,) if isinstance(value, int) else tuple(value)
+            _check_type(field, value)
             choices = field.metadata["choices"]
             if choices and value is not None and value not in choices:
                 raise ValueError(f"{field.name}: got {value!r}; allowed: {', '.join(choices)}")
-        for name in ("hidden", "hidden_above", "filters", "dim_z", "dim_a", "z_range", "hidden_y", "hidden_z"):
-            value = getattr(self, name)
-            if value is not None:
-                object.__setattr__(self, name, (value,) if isinstance(value, int) else tuple(value))
+            object.__setattr__(self, field.name, located(field.name, value))
         if (self.epochs is None) == (self.minutes is None):
             raise ValueError(f"got epochs={self.epochs}, minutes={self.minutes}; allowed: exactly one of the two")
         if self.patience is not None and not self.validation:
@@ -176,8 +180,8 @@ class Settings:
     def _check_ranges(self):
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            numbers = value if isinstance(value, tuple) else (value,)
-            if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
+            parts = value if isinstance(value, tuple) else (value,)
+            if any(isinstance(part, float) and not math.isfinite(part) for part in parts):
                 raise ValueError(f"{field.name}: got {value}; allowed: finite numbers")
         positive = ("batch", "labelled_batch", "test_samples", "density_samples", "density_examples", "samples")
         positive += (
@@ -220,6 +224,35 @@ class Settings:
             raise ValueError(f"seed: got {self.seed}; allowed: 0 to {2**31 - 1}")
 
 
+def located(name, value):
+    """Returns the value of the setting `name` with a path in it made absolute, so that it holds in every directory."""
+    if name == "dataset" and isinstance(value, str):
+        kind, colon, path = value.partition(":")
+        return f"{kind}:{_absolute(path)}" if kind in registry.OF_FILES and path else value
+    return _absolute(value) if name in ("data_dir", "first_run") and isinstance(value, str) else value
+
+
+def _absolute(path):
+    return path if "://" in path else os.path.abspath(os.path.expanduser(path))
+
+
+def _check_type(field, value):
+    kind = field.metadata["kind"]
+    if not (value is None and "None" in str(field.type)) and not _is(kind, value):
+        raise ValueError(f"{field.name}: got {value!r}; allowed: {_KINDS[kind][1]}")
+
+
+def _is(kind, value):
+    if kind in (tuple, "numbers"):
+        one = int if kind is tuple else float
+        return isinstance(value, tuple) and all(_is(one, part) for part in value)
+    if kind == "count" and value == "auto":
+        return True
+    if isinstance(value, bool) or kind is bool:
+        return isinstance(value, bool) and kind is bool
+    return isinstance(value, {float: numbers.Real, str: str, "path": str}.get(kind, numbers.Integral))
+
+
 def parse(name, text):
     """Returns the value of the setting `name` written as `text`, or raises a ValueError that tells what is allowed."""
     field = {field.name: field for field in dataclasses.fields(Settings)}[name]
@@ -246,6 +279,8 @@ _KINDS = {
     int: (int, "a whole number"),
     float: (float, "a number"),
     str: (str, "text"),
+    "path": (str, "a path"),
+    "count": (lambda text: text if text == "auto" else int(text), "a whole number, or auto"),
     bool: (_parse_bool, "true or false"),
     "numbers": (lambda text: tuple(float(part) for part in text.split(",")), "numbers separated by commas"),
     tuple: (lambda text: tuple(int(part) for part in text.split(",")), "whole numbers separated by commas"),

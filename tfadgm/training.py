@@ -3,13 +3,17 @@
 import contextlib
 import dataclasses
 import inspect
+import math
 
 import tensorflow as tf
 
-from tfadgm import callbacks, machine, optimizers, progress, registry
+from tfadgm import callbacks, checkpoints, machine, optimizers, progress, registry
 from tfadgm.data import pipeline
 from tfadgm.models.objective import Objective
 from tfadgm.networks import Network
+from tfadgm.telling import warn
+
+MANY_CLASSES = 20  # above which exact_classes "auto" visits a few
 
 
 def resolved(settings, model):
@@ -20,6 +24,7 @@ def resolved(settings, model):
         threads=machine.threads() or "all cores",
         replicas=machine.make_strategy(settings.strategy).num_replicas_in_sync,
         likelihood=model.likelihood,
+        exact_classes=model.objective.exact_classes,
         inputs=model.preprocess.size,
         warmup_steps=model.objective.warmup_steps,
         units={name: size for name, size in model.sizes.items() if name != "x"},
@@ -81,7 +86,7 @@ def make_model(settings, data, split):
         labelled_weight=settings.labelled_weight,
         num_labelled=len(split.labelled),
         num_unlabelled=len(split.unlabelled),
-        exact_classes=settings.exact_classes,
+        exact_classes=_exact_classes(settings, settings.clusters or data.num_classes),
         importance_weighted=settings.importance_weighted,
         warmup_steps=round(settings.warmup_epochs * pipeline.steps_per_epoch(split, settings.batch)),
         weight_prior=settings.weight_prior,
@@ -125,6 +130,12 @@ def _check_normalised(settings, split):
             f"batch: got {settings.batch} of {len(split.unlabelled)} unlabelled examples for {replicas} replicas, with "
             "batch_norm; allowed: at least 2 for each replica, or batch_norm=false"
         )
+
+
+def _exact_classes(settings, classes):
+    if settings.exact_classes == "auto":
+        return 2 if classes > MANY_CLASSES else None
+    return settings.exact_classes
 
 
 def _densities():
@@ -171,29 +182,34 @@ def train(settings, data, split, directory, quiet=False, start=None):
         model.optimizer.build(model.trainable_variables)
         if start is not None:
             model.start_from(start)
-    state = callbacks.State()
-    checkpoint = callbacks.Checkpoint(model, directory / "checkpoints", state, settings.checkpoint_seconds)
-    checkpoint.restore()
+    clock = callbacks.Clock(settings, callbacks.State())
+    state, timed = clock.state, clock if settings.epochs is None else None
+    checkpoint = callbacks.Checkpoint(model, directory / "checkpoints", state, settings.checkpoint_seconds, timed)
+    if not checkpoint.restore() and callbacks.read_rows(directory / "metrics.csv"):
+        warn(f"{directory / 'checkpoints'}: holds no checkpoint of a run that had begun; it begins anew")
+    clock.reopen()
     best = directory / "checkpoints" / "best.weights.h5"
     log = callbacks.Log(directory, state)
     if not state.finished:
         stream = training_stream(settings, data, split, labelled_batch, state.epoch, model.learns_from_labels)
-        _fit(model, stream, settings, data, split, (state, checkpoint, log, best), quiet)
+        _fit(model, stream, settings, data, split, (clock, checkpoint, log, best), quiet)
+    state.steps = int(model.optimizer.iterations)
     with contextlib.ExitStack() as stack:
         if best.exists():
-            model.load_weights(best)
+            checkpoints.load_weights(model, best)
         else:
+            if math.isfinite(state.best):
+                warn(f"{best}: is lost, and with it the weights of the lowest validation error; the last ones are taken")
             stack.enter_context(callbacks.averaged_weights(model))
         model.finish(data, split, settings.seed)
-        callbacks.save_weights(model, directory / "model.weights.h5")
-    model.load_weights(directory / "model.weights.h5")
+        checkpoints.save_weights(model, directory / "model.weights.h5")
+    checkpoints.load_weights(model, directory / "model.weights.h5")
     return model, state, log.rows
 
 
 def _fit(model, stream, settings, data, split, parts, quiet):
-    state, checkpoint, log, best = parts
-    steps = pipeline.steps_per_epoch(split, settings.batch)
-    clock = callbacks.Clock(settings, state)
+    clock, checkpoint, log, best = parts
+    state, steps = clock.state, pipeline.steps_per_epoch(split, settings.batch)
     around = [clock, callbacks.StopOnNaN()]
     if split.validation.size and model.learns_from_labels:
         held_out = (data.x_train[split.validation], data.y_train[split.validation])

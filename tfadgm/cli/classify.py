@@ -17,8 +17,8 @@ from tfadgm.cli import common
 
 def define_flags():
     """Defines the flags; not at import, so that the verbs can be imported together."""
-    flags.DEFINE_string("run", None, "Directory of a run of bin/train; its newest export is used.")
-    flags.DEFINE_string("saved_model", None, "Directory of an exported model: a version, or a base with versions.")
+    common.define_path("run", "Directory of a run of bin/train; its newest export is used.")
+    common.define_path("saved_model", "Directory of an exported model: a version, or a base with versions.")
     flags.DEFINE_string("server", None, "HOST:PORT of TensorFlow Serving's gRPC port, in place of a directory.")
     flags.DEFINE_string("model_name", "tfadgm", "The model's name at the server.")
     flags.DEFINE_integer("version", None, "The model's version at the server; default: the newest.", lower_bound=1)

@@ -1,22 +1,34 @@
-"""What every binary shares: errors in one line, and the table at the end."""
+"""What every binary shares: kinds of flags, errors in one line, and the table at the end."""
 
+import logging as python_logging
+import math
 import os
 import sys
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what goes wrong in native code is raised too
 
 from absl import app, flags, logging  # noqa: E402
+
+from tfadgm.telling import printable  # noqa: E402
+
+flags.disclaim_key_flags()  # a flag that is defined by a function below belongs to its caller
+
+HELP = ("h", "help", "helpfull", "helpshort", "?")
 
 
 def run(main, define_flags):
     """Runs `main(argv)` under absl; a mistake of the user ends with one line on stderr and exit code 1."""
-    import_tensorflow_quietly()
-    define_flags()
-    if any(argument in ("-h", "-help", "--help", "--helpfull") for argument in sys.argv[1:]):
-        print(help_text(sys.modules[main.__module__]))
-        sys.exit(0)
-    logging.set_verbosity(logging.ERROR)
-    app.run(lambda argv: guard(main, argv), flags_parser=parse)
+    try:
+        import_tensorflow_quietly()
+        define_flags()
+        if any(argument.startswith("-") and argument.lstrip("-") in HELP for argument in sys.argv[1:]):
+            print(help_text(sys.modules[main.__module__]))
+            sys.exit(0)
+        logging.set_verbosity(logging.ERROR)
+        python_logging.getLogger("matplotlib").setLevel(python_logging.ERROR)  # of fonts and their cache
+        app.run(lambda argv: guard(main, argv), flags_parser=parse)
+    except KeyboardInterrupt:  # before or after `guard`
+        sys.exit(interrupted(main))
 
 
 def guard(main, argv):
@@ -40,12 +52,41 @@ def guard(main, argv):
         if os.environ.get("TFADGM_TRACEBACK"):
             raise
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        print(f"error: {lines[0]}", *lines[1:4], sep="\n", file=sys.stderr)
+        print(*map(printable, [f"error: {lines[0]}", *lines[1:4]]), sep="\n", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        further = "; the same command goes on from the last checkpoint" if getattr(main, "goes_on", False) else ""
-        print(f"interrupted{further}", file=sys.stderr)
-        return 130
+        return interrupted(main)
+
+
+def interrupted(main):
+    """Tells that `main` was interrupted, and whether its command goes on from there; returns the exit code."""
+    further = "; the same command goes on from the last checkpoint" if getattr(main, "goes_on", False) else ""
+    print(f"interrupted{further}", file=sys.stderr)
+    return 130
+
+
+def check_finite(results):
+    """Returns the exit code of a command that printed `results`: 1, and one line on stderr, if a number is not finite."""
+    wrong = [name for name, value in results.items() if isinstance(value, float) and not math.isfinite(value)]
+    if wrong:
+        told = f"{', '.join(f'{name} is {results[name]}' for name in wrong)}; allowed: finite numbers"
+        print(f"error: {told}; values far outside the others in the data, or too high a learning rate", file=sys.stderr)
+    return 1 if wrong else 0
+
+
+class _PathParser(flags.ArgumentParser):
+    def parse(self, argument):
+        return os.path.expanduser(argument)
+
+
+def define_path(name, text):
+    """Defines a flag whose value is a path, without a default; a shell leaves the ~ of --name=~/DIR as it is."""
+    flags.DEFINE(_PathParser(), name, None, text)
+
+
+def define_text(name, text, boolean=False):
+    """Defines a flag that is kept as text, without a default; --NAME alone is "true" and --noNAME "false" if `boolean`."""
+    flags.DEFINE_flag(flags.Flag(flags.ArgumentParser(), None, name, None, text, boolean=boolean))
 
 
 def import_tensorflow_quietly():
@@ -85,7 +126,7 @@ def parse(argv):
 def table(pairs):
     """Returns a table of two columns as text."""
     width = max(len(name) for name, _ in pairs)
-    return "\n".join(f"  {name:<{width}}  {value}" for name, value in pairs)
+    return "\n".join(f"  {name:<{width}}  {printable(value)}" for name, value in pairs)
 
 
 def results_table(results, warmup_epochs=0.0):

@@ -17,7 +17,7 @@ from tfadgm.cli import common
 
 def define_flags():
     """Defines the flags."""
-    flags.DEFINE_string("run", None, "Directory of a run of bin/train.")
+    common.define_path("run", "Directory of a run of bin/train.")
     flags.DEFINE_integer("test_samples", 100, "Samples of a averaged inside q(y|x).", lower_bound=1)
     flags.DEFINE_integer("density_samples", 100, "Importance samples of log p(x).", lower_bound=1)
     flags.DEFINE_integer("density_examples", 1000, "Examples whose log p(x) is estimated.", lower_bound=1)
@@ -50,10 +50,21 @@ def main(argv):
         )
     if values.diagnostics:
         results["diagnostics"] = report.diagnose(opened.model, data, split, values.density_examples)
-    run_directory.write_json(opened.path / "evaluation.json", results)
+    _write(opened.path / "evaluation.json", results)
     print(common.results_table(results))
     if values.diagnostics:
         print(common.diagnostics_table(results["diagnostics"]))
+    return common.check_finite(results)
+
+
+def _write(path, results):
+    from tfadgm import run_directory
+    from tfadgm.telling import warn
+
+    try:
+        run_directory.write_json(path, results)
+    except OSError as error:  # a run that somebody else keeps
+        warn(f"{path} was not written: {error.strerror or error}")
 
 
 def entry():

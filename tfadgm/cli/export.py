@@ -18,10 +18,8 @@ FORMATS = ("tf_saved_model", "litert", "onnx")
 
 def define_flags():
     """Defines the flags; not at import, so that the verbs can be imported together."""
-    flags.DEFINE_string("run", None, "Directory of a run of bin/train.")
-    flags.DEFINE_string(
-        "to", None, "Directory of all versions; default: export (or the format's name) in the run's directory."
-    )
+    common.define_path("run", "Directory of a run of bin/train.")
+    common.define_path("to", "Directory of all versions; default: export (or the format's name) in the run's directory.")
     flags.DEFINE_enum("format", FORMATS[0], FORMATS, "What to write.")
     flags.DEFINE_enum("quantise", "none", ("none", "float16", "dynamic"), "Of the weights, for litert: dynamic is 8 bits.")
     flags.DEFINE_integer("samples", 100, "Samples of a averaged inside q(y|x).", lower_bound=1)
@@ -83,6 +81,7 @@ def _other_format(values):
     rows = [("size", f"{found['bytes'] / 1e6:.2f} MB"), ("agreement", f"{same} as from the model")]
     rows.append(("probabilities", f"differ by at most {found['largest_difference']:.1e}"))
     print(common.table(rows))
+    return common.check_finite(found)
 
 
 def signature_table(signatures):

@@ -22,7 +22,7 @@ def define_flags():
     flags.DEFINE_string("energy", "U1", "Energy of Rezende and Mohamed 2015, table 1: U1, U2, U3 or U4.")
     flags.DEFINE_integer("seed", 0, "Seed of weights and noise.", lower_bound=0, upper_bound=2**31 - 1)
     flags.DEFINE_list("seeds", None, "Several seeds, separated by commas, instead of --seed.")
-    flags.DEFINE_string("out", None, "Directory of the results; default runs/potential-ENERGY.")
+    common.define_path("out", "Directory of the results; default runs/potential-ENERGY.")
     flags.DEFINE_bool("overwrite", False, "Whether existing results are replaced.")
     flags.DEFINE_bool("xla", False, "Whether training is compiled by XLA.")
     for field in dataclasses.fields(Settings):
@@ -41,12 +41,15 @@ def main(argv):
     settings = potential.Settings(**{f.name: values[f.name].value for f in dataclasses.fields(potential.Settings)})
     base = values.out or pathlib.Path("runs", f"potential-{values.energy}")
     one = values.seed if values["seed"].present else None
+    code = 0
     for seed, directory in choose_directories(base, one, values.seeds, values.overwrite).items():
         directory.mkdir(parents=True, exist_ok=True)  # refuse a bad --out before the work
         results, models = energies.experiment(values.energy, settings, seed, values.xla)
         energies.draw(values.energy, *models, results, directory / "density.png")
         run_directory.write_json(directory / "results.json", results)
         print(energies.summary(results), flush=True)
+        code = max(code, common.check_finite(results))
+    return code
 
 
 def choose_directories(base, seed=None, seeds=None, overwrite=False):

@@ -17,6 +17,9 @@ from absl import flags
 from tfadgm.cli import common
 
 
+OUT = "runs/reproduce"
+
+
 def define_flags():
     """Defines the flags."""
     flags.DEFINE_bool("list", False, "Whether to print all cells, what was measured and which are reproduced.")
@@ -27,10 +30,10 @@ def define_flags():
     flags.DEFINE_integer("priority", 19, "With --all: niceness of what trains, 0 to 19.", lower_bound=0, upper_bound=19)
     flags.DEFINE_list("seeds", ["0"], "Seeds of labels, weights and noise.")
     flags.DEFINE_float("budget_minutes", None, "For a look: training time of each seed, a run of its own.", lower_bound=0.01)
-    flags.DEFINE_string("data_dir", None, "TensorFlow Datasets directory (and that of frey_rawface.mat).")
+    common.define_path("data_dir", "TensorFlow Datasets directory (and that of frey_rawface.mat).")
     flags.DEFINE_string("tfds_name", None, "Read SVHN from a TFDS copy of this name.")
-    flags.DEFINE_string("out", "runs/reproduce", "Where the runs are kept.")
-    flags.DEFINE_string("records", None, "Where the records are kept; default: benchmarks/results/cells, or OUT/records.")
+    common.define_path("out", f"Where the runs are kept; default: {OUT}.")
+    common.define_path("records", "Where the records are kept; default: benchmarks/results/cells, or OUT/records.")
 
 
 def main(argv):
@@ -40,23 +43,26 @@ def main(argv):
     values = flags.FLAGS
     if values.all or values.status:
         return _queue(argv, values)
-    records, out = values.records or _default_records(values.out), pathlib.Path(values.out)
+    out = pathlib.Path(values.out or OUT)
+    records = values.records or _default_records(out)
     chosen = {name: CELLS[name] for name in _names(argv[1:], CELLS, values.list)}
     if values.list:
         print("\n".join(listing.blocks(chosen, records, values.data_dir)))
         return
     seeds = [_seed(text) for text in values.seeds]
     data = dict(data_dir=values.data_dir, tfds_name=values.tfds_name)
-    found = {}
+    found, code = {}, 0
     for cell in chosen.values():
         for seed in seeds:
             row = runner.run_cell(cell, seed, values.budget_minutes, out, records, **data)
             curves = runner.metrics(cell, seed, values.budget_minutes, out)
             found[f"{cell.name}, seed {seed}"] = (row, *curves)
+            code = max(code, common.check_finite(row))
             _show(cell, runner.directory_of(cell, seed, values.budget_minutes, out))
         print("\n".join(listing.blocks({cell.name: cell}, records, values.data_dir)))
     pictures.together(found, out / "figures" / "_".join(argv[1:3]))
     print(f"all figures: {pictures.index(out)}")
+    return code
 
 
 main.takes_files = main.goes_on = True
@@ -71,12 +77,13 @@ def _queue(argv, values):
     chosen = {name: cell for name, cell in CELLS.items() if name.startswith(values.only or "")}
     if not chosen:
         raise ValueError(f"only: got {values.only!r}; allowed: the beginning of names that --list prints")
-    records = values.records or _default_records(values.out)
+    out = pathlib.Path(values.out or OUT)
+    records = values.records or _default_records(out)
     if values.status:
-        print("\n".join(queue.status(chosen, values.out, records, values.data_dir)))
+        print("\n".join(queue.status(chosen, out, records, values.data_dir)))
         return 0
     data = dict(data_dir=values.data_dir, tfds_name=values.tfds_name)
-    failed = queue.run_all(chosen, values.out, records, values.cores, values.priority, **data)
+    failed = queue.run_all(chosen, out, records, values.cores, values.priority, **data)
     print("\n".join(["failed:", *failed]) if failed else "all is on record")
     return int(bool(failed))
 

@@ -6,6 +6,7 @@
 x is E[x | y, latents], as the exported signature `generate` returns it for the same y and seed.
 """
 
+import csv
 import math
 import pathlib
 
@@ -16,11 +17,13 @@ from tfadgm.cli import common
 
 def define_flags():
     """Defines the flags; not at import, so that the verbs can be imported together."""
-    flags.DEFINE_string("run", None, "Directory of a run of bin/train.")
-    flags.DEFINE_list("classes", None, "Names or numbers of classes, separated by commas; default: all.")
+    common.define_path("run", "Directory of a run of bin/train.")
+    flags.DEFINE_string(
+        "classes", None, "Names of classes, or #0, #1, ... by number, as a row of a csv: 3,7 or '#0,\"a, b\"'; default: all."
+    )
     flags.DEFINE_integer("n", 16, "Examples of each class (in all, for models without classes).", lower_bound=1)
     flags.DEFINE_integer("seed", 0, "Seed of the draws.", lower_bound=0, upper_bound=2**31 - 1)
-    flags.DEFINE_string("out", None, "PREFIX, the path of the files without .png and .npz; default: RUN/samples.")
+    common.define_path("out", "PREFIX, the path of the files without .png and .npz; default: RUN/samples.")
     flags.DEFINE_bool("overwrite", False, "Whether existing files are replaced.")
 
 
@@ -36,7 +39,7 @@ def main(argv):
     opened = run_directory.Run.open(values.run)
     out = values.out or str(opened.path / "samples")
     check_out(out, values.overwrite)
-    classes = class_numbers(values.classes, opened.class_names, opened.model.has_class)
+    classes = class_numbers(split_names(values.classes), opened.class_names, opened.model.has_class)
     for path in write(opened.model, *draw(opened.model, classes, values.n, values.seed), out):
         print(path)
 
@@ -54,17 +57,36 @@ def _paths(out):
     return [pathlib.Path(f"{out}{suffix}") for suffix in (".npz", ".png")]
 
 
+def split_names(text):
+    """Returns the names in a row of a csv, in which a name that holds a comma is quoted; None for None."""
+    try:
+        return None if text is None else [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]
+    except csv.Error as error:
+        raise ValueError(f"classes: got {text!r}; allowed: names as in a row of a csv file ({error})") from None
+
+
 def class_numbers(wanted, class_names, has_classes=True):
-    """Returns the numbers of the classes `wanted` (names, else numbers; None: all), None for a model without classes."""
+    """Returns the numbers of the classes `wanted`, None for a model without classes.
+
+    Args:
+      wanted: for each class its name, else "#" and its number, else its number alone where no class is named by a number;
+        None: all.
+      class_names: K strings.
+      has_classes: whether the model has a class.
+    """
     if not has_classes:
         if wanted:
             raise ValueError(f"classes: got {','.join(wanted)}; allowed: none, as the model has no classes")
         return None
-    names, numbers = list(class_names), [str(k) for k in range(len(class_names))]
-    unknown = [name for name in wanted or [] if name not in names + numbers]
-    if unknown:
-        raise ValueError(f"classes: got {', '.join(unknown)}; allowed: {', '.join(names)} (or 0 to {len(names) - 1})")
-    return list(dict.fromkeys(names.index(c) if c in names else numbers.index(c) for c in wanted or names))
+    known = {f"#{k}": k for k in range(len(class_names))}
+    if not any(name.lstrip("+-").isdigit() for name in class_names):
+        known |= {str(k): k for k in range(len(class_names))}
+    known |= {name: k for k, name in enumerate(class_names)}
+    unknown = [name for name in wanted or [] if name not in known]
+    if unknown or wanted == []:
+        allowed = f"{', '.join(class_names)} (or #0 to #{len(class_names) - 1})"
+        raise ValueError(f"classes: got {', '.join(unknown) or 'none'}; allowed: {allowed}")
+    return list(dict.fromkeys(known[name] for name in wanted or class_names))
 
 
 def draw(model, classes, n, seed):
@@ -74,10 +96,12 @@ def draw(model, classes, n, seed):
 
     from tfadgm.serving import signatures
 
-    if classes is None:
-        return signatures.generate(model, tf.constant(seed), n=tf.constant(n)).numpy(), None
-    y = np.repeat(np.asarray(classes, "int64"), n)
-    return signatures.generate(model, tf.constant(seed), y=tf.constant(y)).numpy(), y
+    y = None if classes is None else np.repeat(np.asarray(classes, "int64"), n)
+    wanted = dict(n=tf.constant(n)) if y is None else dict(y=tf.constant(y))
+    x = signatures.generate(model, tf.constant(seed), **wanted).numpy()
+    if not np.isfinite(x).all():
+        raise ValueError("run: the model draws numbers that are not finite; allowed: one whose training went well")
+    return x, y
 
 
 def write(model, x, y, out):

@@ -20,12 +20,19 @@ def define_flags():
     """Defines --out, --quiet and one flag per field of `Settings`."""
     from tfadgm.settings import Settings
 
-    flags.DEFINE_string("out", None, "[common] Run directory; default runs/MODEL-DATASET-LABELS-SEED.")
+    common.define_path("out", "[common] Run directory; default runs/MODEL-DATASET-LABELS-SEED.")
     flags.DEFINE_bool("quiet", False, "[common] Print the summary only.")
     for field in dataclasses.fields(Settings):
         data = field.metadata
         allowed = f" One of: {', '.join(data['choices'])}." if data["choices"] else ""
-        flags.DEFINE_string(field.name, None, f"[{data['group']}] {data['text']}{allowed}")
+        common.define_text(field.name, f"[{data['group']}] {data['text']}{allowed}{_default(field)}", data["kind"] is bool)
+
+
+def _default(field):
+    if field.default is None or field.name == "dataset":
+        return ""
+    value = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default
+    return f" Default: {value}{'' if field.name in ('model', 'seed') else ', or that of the data set'}."
 
 
 def settings_from_flags():
@@ -35,8 +42,13 @@ def settings_from_flags():
 
     names = [field.name for field in dataclasses.fields(Settings)]
     given = {name: parse(name, flags.FLAGS[name].value) for name in names if flags.FLAGS[name].value is not None}
-    model, dataset = given.pop("model", "sdgm"), given.pop("dataset", "mnist")
-    return recipes.resolve(model, dataset, **given)
+    model, dataset = given.pop("model", "sdgm"), given.pop("dataset", None)
+    settings = recipes.resolve(model, dataset or "mnist", **given)
+    if not dataset:
+        raise ValueError(
+            "dataset: got none; allowed: --dataset=digits (downloads nothing), npz:FILE, csv:FILE, images:DIR, ..."
+        )
+    return settings
 
 
 def default_directory(settings):
@@ -53,12 +65,17 @@ def main(argv):
 
     settings = settings_from_flags()
     directory = pathlib.Path(flags.FLAGS.out) if flags.FLAGS.out else default_directory(settings)
-    complete = (directory / "results.json").exists()
+    before = _written(directory / "results.json")
     results = run.train(settings, directory, quiet=flags.FLAGS.quiet)
-    if complete:
+    if before and before == _written(directory / "results.json"):
         print(f"{directory} is complete; its results:")
     print(common.results_table(results, settings.warmup_epochs))
     print(f"  report and figures in {directory}, exported model in {directory / 'export'}")
+    return common.check_finite(results)
+
+
+def _written(path):
+    return path.stat().st_mtime_ns if path.exists() else None
 
 
 main.goes_on = True

@@ -1,0 +1,99 @@
+"""Weights and checkpoints on disk: written so that a full disk is an error in one line, read so that damage is told."""
+
+import io
+import os
+import re
+
+import numpy as np
+import tensorflow as tf
+
+from tfadgm.telling import warn
+
+
+class _Memory(io.BytesIO):
+    """A file in memory that has the name which Keras asks of a file of weights."""
+
+    def __str__(self):
+        return "memory.weights.h5"
+
+
+def save_weights(model, path):
+    """Writes the weights under a temporary name and renames it, so that a half-written file never has the name.
+
+    HDF5 writes into memory: on a full disk its own file would end the process by a signal when it is closed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    memory, temporary = _Memory(), path.with_name("writing_" + path.name)
+    model.save_weights(memory)
+    try:
+        temporary.write_bytes(memory.getbuffer())
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def load_weights(model, path):
+    """Reads the weights; raises a ValueError that names the file if it is damaged, or holds a number that is not finite."""
+    try:
+        model.load_weights(path)
+    except Exception as error:  # of a damaged file HDF5 and Keras raise many kinds
+        raise ValueError(f"{path}: not readable as weights of this model: {_line(error)}") from error
+    bad = [weight.path for weight in model.weights if not np.isfinite(np.asarray(weight, "float32")).all()]
+    if bad:
+        raise ValueError(f"{path}: {bad[0]} holds NaN or infinite numbers; allowed: finite weights")
+
+
+def names(directory):
+    """Returns the prefixes of the checkpoints in `directory` (a `pathlib.Path`), whole or not, the oldest first."""
+    found = (re.match(r"ckpt-(\d+)\.(index|data)", path.name) for path in directory.glob("ckpt-*"))
+    return [str(directory / f"ckpt-{number}") for number in sorted({int(match[1]) for match in found if match})]
+
+
+def manager(checkpoint, directory, keep):
+    """Returns a `CheckpointManager` that knows the checkpoints in `directory`, even if its list of them is lost."""
+    indexed = [name for name in names(directory) if os.path.exists(f"{name}.index")]
+    if _listed(directory) != [os.path.basename(name) for name in indexed]:
+        (directory / "checkpoint").unlink(missing_ok=True)
+        if indexed:
+            times = dict(all_model_checkpoint_timestamps=[1.0 for _ in indexed], last_preserved_timestamp=0.0)
+            tf.compat.v1.train.update_checkpoint_state(str(directory), indexed[-1], indexed, **times)
+    return tf.train.CheckpointManager(checkpoint, str(directory), max_to_keep=keep)
+
+
+def _listed(directory):
+    try:
+        state = tf.train.get_checkpoint_state(str(directory))
+    except ValueError:  # bytes that are no text
+        return None
+    return [os.path.basename(name) for name in state.all_model_checkpoint_paths] if state else None
+
+
+def restore(checkpoint, directory):
+    """Restores the newest whole checkpoint in `directory`, and tells of damaged ones; returns whether there was one.
+
+    Raises:
+      ValueError: if there are checkpoints, and none is whole.
+    """
+    found, reasons = names(directory), []
+    for name in reversed(found):
+        try:
+            reader = tf.train.load_checkpoint(name)
+            for key in reader.get_variable_to_shape_map():
+                reader.get_tensor(key)  # compares its checksum
+            checkpoint.restore(name)
+        except Exception as error:  # TensorFlow's readers raise many kinds
+            reasons.append(f"{name}: a damaged checkpoint: {_line(error)}")
+            continue
+        for reason in reasons:
+            warn(f"{reason}; goes on from {os.path.basename(name)}, the one before")
+        return True
+    if reasons:
+        raise ValueError(
+            f"{reasons[0]}; allowed: one that is whole, and of {len(found)} none is. Without {directory} the run begins anew"
+        )
+    return False
+
+
+def _line(error):
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
