@@ -16,7 +16,6 @@ from absl import flags
 
 from tfadgm.cli import common
 
-
 OUT = "runs/reproduce"
 
 
