@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import numpy as np
+import picture_examples as examples
 import pytest
 import tensorflow as tf
 from PIL import Image
@@ -80,6 +81,24 @@ def test_records_of_npz_and_pictures_in_order(pictures, tmp_path):
         np.testing.assert_allclose(record["log_density"], value, 1e-5)
         assert record["class"] == NAMES[row.argmax()] and record["probability"] == record["probabilities"][record["class"]]
     json.dumps(found, allow_nan=False)
+
+
+def test_a_picture_is_read_as_in_training_whatever_its_file(pictures, tmp_path, capsys):
+    x = np.random.default_rng(0).integers(0, 256, (5, 4)).astype("uint8")
+    contents = {
+        "a.png": (x, {}),
+        "side.png": (np.rot90(x), dict(exif=examples.turned(6))),
+        "colour.png": (np.stack([x] * 3, -1), {}),
+        "a.tif": (x, {}),
+        "a.webp": (x, dict(lossless=True)),
+    }
+    for name, (picture, options) in contents.items():
+        Image.fromarray(picture).save(tmp_path / name, **options)
+    files = [tmp_path / name for name in contents]
+    assert (np.stack([row.x for row in classification.read_rows(files, (5, 4, 1), "uint8")]) == x[..., np.newaxis]).all()
+    assert capsys.readouterr().err.splitlines() == [
+        f"warning: pictures that are in colour and are read in grey: 2 (first: {files[2]})"  # WebP has no grey
+    ]
 
 
 def test_probabilities_are_the_models_own(table):
@@ -159,7 +178,7 @@ BAD = {
     "wide.csv": ("a,b,c\n1,2,3\n", r"wide.csv: x has shape \(1, 3\); allowed: \(N, 5, 4, 1\)"),
     "word.csv": ("a,b\n1,two\n", "word.csv: row 2, column 'b': got 'two'; allowed: a number"),
     "empty.csv": ("a,b\n", "empty.csv: has 1 rows; allowed: a header and at least one example"),
-    "colour.png": (np.zeros((5, 4, 3), "uint8"), r"x has shape \(1, 5, 4, 3\); allowed: \(N, 5, 4, 1\)"),
+    "size.png": (np.zeros((4, 5), "uint8"), r"size.png: is a picture of 5 x 4 pixels .*; allowed: 4 x 5 pixels"),
 }
 
 
@@ -176,6 +195,12 @@ def test_bad_files_are_named_before_any_answer(pictures, tmp_path, name):
     with pytest.raises(ValueError, match=message) as caught:
         next(classification.records(pictures, [good, tmp_path / name]))
     assert name in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_pipe_is_not_waited_for(pictures, tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(ValueError, match="pipe.png: is no regular file; allowed: one of .npz"):
+        next(classification.records(pictures, [tmp_path / "pipe.png"]))
 
 
 def test_nan_in_a_table(table, tmp_path):

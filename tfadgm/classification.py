@@ -7,10 +7,11 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
-from tfadgm.data import csv, images, npz
+from tfadgm import telling
+from tfadgm.data import csv, npz, picture_files
 
 NEEDED = ("serving_default", "classify", "log_density")
-KINDS = f".npz (array x), .csv (a column {csv.LABEL_COLUMN!r} is ignored), pictures ({', '.join(images.SUFFIXES)})"
+KINDS = f".npz (array x), .csv (a column {csv.LABEL_COLUMN!r} is ignored), pictures ({', '.join(picture_files.SUFFIXES)})"
 
 
 def find(path):
@@ -131,14 +132,17 @@ def _refuse(x, wrong, allowed):
         raise ValueError(f"x holds {x[at]} in row {at[0]} (from 0; {wrong.sum()} such values); allowed: {allowed}")
 
 
-def read(path):
-    """Returns the examples of one file of `KINDS`, [N, ...]; a picture is one uint8 example [1, height, width, channels]."""
+def read(path, shape, dtype, remarks=None):
+    """Returns the examples of one file of `KINDS`, [N, ...]; a picture is one uint8 example, [1, *shape].
+
+    `shape` and `dtype` are those of the model's raw examples, by which a picture is read (`picture_files.read_example`).
+    """
     suffix = pathlib.Path(path).suffix.lower()
     if suffix == ".npz":
         return npz.read_arrays(path, ["x"])["x"]
     if suffix == ".csv":
         return csv.read_table(path)[0]
-    return images.read_image(path)[np.newaxis]
+    return picture_files.read_example(path, shape, dtype, remarks)[np.newaxis]
 
 
 def check_files(files):
@@ -146,10 +150,11 @@ def check_files(files):
     if not files:
         raise ValueError(f"got no files; allowed: one or more of {KINDS}")
     for file in map(pathlib.Path, files):
-        if file.suffix.lower() not in (".npz", ".csv", *images.SUFFIXES):
+        if file.suffix.lower() not in (".npz", ".csv", *picture_files.SUFFIXES):
             raise ValueError(f"{file}: has the suffix {file.suffix!r}; allowed: {KINDS}")
         if not file.is_file():
-            raise ValueError(f"{file}: no such file; allowed: one of {KINDS}")
+            reason = "is no regular file" if file.exists() else "no such file"
+            raise ValueError(f"{file}: {reason}; allowed: one of {KINDS}")
 
 
 @dataclasses.dataclass
@@ -164,14 +169,16 @@ class Row:
 def read_rows(files, shape, dtype):
     """Returns a `Row` for every example of `files`; the first file that does not fit raises a ValueError naming it."""
     check_files(files)
-    rows = []
+    rows, remarks = [], picture_files.Remarks()
     for file in files:
-        x = read(file)
+        x = read(file, shape, dtype, remarks)
         try:
             x = as_raw(x, shape, dtype)
         except ValueError as error:
             raise ValueError(f"{file}: {error}") from None
         rows += [Row(str(file), i, example) for i, example in enumerate(x)]
+    for line in remarks.lines():
+        telling.warn(line)
     return rows
 
 
