@@ -8,6 +8,10 @@ import math
 import tensorflow as tf
 
 PICTURE_FEATURE = "image/encoded"
+PNG = b"\x89PNG"
+# An entry of EXIF (of either byte order) or XMP that turns a picture. A graph cannot turn it by what it does not parse.
+TURNED = r"""(?s)\C*(\x01\x12\x00\x03\x00\x00\x00\x01\x00[\x02-\x08]|\x12\x01\x03\x00\x01\x00\x00\x00[\x02-\x08]\x00"""
+TURNED += r"""|tiff:Orientation(="|>)[2-8])\C*"""
 
 
 def reads_pictures(preprocess):
@@ -51,17 +55,52 @@ def checked(x, preprocess, name, rows=None):
 
 
 def decode_pictures(encoded, preprocess, name):
-    """Returns uint8 [N, *raw_shape] from PNG, JPEG, BMP or GIF files, string [N]; another size is refused, not scaled."""
+    """Returns uint8 [N, *raw_shape] from PNG or JPEG files, string [N]: the levels that `data.picture_files` reads.
+
+    JPEG by the accurate integer transform, as Pillow does; alpha dropped, the upper 8 of 16 bits, grey repeated for a model
+    of colours and Y = 0.299 R + 0.587 G + 0.114 B for one of grey. What would be another picture is refused: other formats,
+    an orientation that is not upright; so is another size, before a pixel is decoded.
+    """
     shape = list(preprocess.raw_shape)
 
     def decode(file):
-        picture = tf.io.decode_image(file, shape[-1], expand_animations=False, name=name.replace("/", "_"))
-        message = f"{name}: allowed: a picture of height and width {shape[:2]}; got"
-        same = tf.reduce_all(tf.equal(tf.shape(picture), shape))
-        with tf.control_dependencies([tf.debugging.Assert(same, [message, tf.shape(picture)[:2]])]):
-            return tf.ensure_shape(tf.reshape(picture, shape), shape)
+        with tf.control_dependencies(_check_picture(file, shape, name)):
+            # The operation reads PNG too.
+            colours = tf.io.decode_jpeg(file, 3, dct_method="INTEGER_ACCURATE", name=_operation(name))
+        return tf.ensure_shape(colours if shape[-1] == 3 else _grey(colours), shape)
 
     return tf.map_fn(decode, encoded, fn_output_signature=tf.TensorSpec(shape, tf.uint8))
+
+
+def _operation(name):
+    return name.replace("/", "_")
+
+
+def _check_picture(file, shape, name):
+    """Returns operations that fail if the file is none that `decode_pictures` reads."""
+    is_jpeg = tf.io.is_jpeg(file)
+    known = is_jpeg | (tf.strings.substr(file, 0, len(PNG)) == PNG)
+    with tf.control_dependencies([tf.debugging.Assert(known, [f"{name}: allowed: PNG and JPEG files; got another kind"])]):
+        size = tf.cond(
+            is_jpeg, lambda: tf.image.extract_jpeg_shape(file, name=_operation(name))[:2], lambda: _png_size(file)
+        )
+    allowed = f"{name}: allowed: a picture of height and width {shape[:2]}; got"
+    upright = ~tf.strings.regex_full_match(file, TURNED)
+    turned = f"{name}: allowed: upright pictures; got one that its EXIF turns, which bin/classify can read, or you can turn"
+    same = tf.reduce_all(tf.equal(size, shape[:2]))
+    return [tf.debugging.Assert(same, [allowed, size]), tf.debugging.Assert(upright, [turned])]
+
+
+def _png_size(file):
+    """Returns [height, width], int32, by the header of a PNG file."""
+    octets = tf.cast(tf.io.decode_raw(file, tf.uint8, fixed_length=24)[16:], tf.int32)
+    return tf.reduce_sum(tf.reshape(octets, [2, 4]) * [1 << 24, 1 << 16, 1 << 8, 1], 1)[::-1]
+
+
+def _grey(colours):
+    """Returns uint8 [height, width, 1] of uint8 [height, width, 3], rounded as by Pillow; of equal colours, these."""
+    weighted = tf.reduce_sum(tf.cast(colours, tf.int32) * [19595, 38470, 7471], -1, keepdims=True)
+    return tf.cast((weighted + (1 << 15)) // (1 << 16), tf.uint8)
 
 
 def parse_examples(serialised, preprocess):
