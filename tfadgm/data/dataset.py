@@ -1,6 +1,7 @@
 """What a data set is: raw arrays, and how they become x. Shared helpers of the loaders."""
 
 import dataclasses
+import functools
 import tempfile
 
 import numpy as np
@@ -9,7 +10,9 @@ from tfadgm.data.preprocess import Preprocess
 
 # Above this size, examples live in an unnamed temporary file and are paged in as they are needed.
 MEMORY_LIMIT_BYTES = 1 << 30
+CHUNK_BYTES = 1 << 20  # of raw examples that are summed at once, in float64: some 25 times as many bytes
 UNLABELLED = -1
+PER_CHANNEL = ("channel", "standardise_channels")
 
 
 @dataclasses.dataclass
@@ -25,7 +28,8 @@ class Dataset:
       likelihood: the default p(x|.), one of `likelihoods.LIKELIHOODS`.
       levels: number of grey levels of raw examples that are whole numbers 0, ..., levels - 1; None for real numbers.
       scale: how a Gaussian p(x|.) sees them, x = (raw - shift) * scale: a number with shift 0; "standardise": both per
-        feature, or "channel": a scale per channel, from the training examples.
+        feature, "standardise_channels": both per channel, or "channel": a scale per channel and shift 0, from the training
+        examples. Channels that are constant over these, such as an opaque alpha, are then no components of x.
       paper_labels: indices of the training examples that the paper labels, for `label_draw="paper"`; None: it draws them.
       labelled_classes: the classes that have labels in training; None: all. Others are to be found without.
       min_column_std: components of x whose standard deviation over the training set is below it are dropped.
@@ -68,15 +72,27 @@ class Dataset:
           ValueError: if the likelihood does not suit the data, or no column is left.
         """
         threshold = self.min_column_std if min_column_std is None else min_column_std
-        scale, shift, noise = self._how(likelihood or self.likelihood)
-        layer = Preprocess(self.raw_shape, str(self.x_train.dtype), scale, shift, noise=noise)
-        if threshold <= 0:
-            return layer
+        likelihood = likelihood or self.likelihood
+        scale, shift, noise = self._how(likelihood)
+        columns = self._spread_out(threshold, scale, shift) if threshold > 0 else self._varying(likelihood)
+        return Preprocess(self.raw_shape, str(self.x_train.dtype), scale, shift, columns, noise)
+
+    def _spread_out(self, threshold, scale, shift):
+        """Returns the indices of the components whose standard deviation is at least the threshold."""
         std = _moments((np.asarray(x, "float32") - shift) * scale for x in _chunks(self.x_train))[1]
         columns = np.flatnonzero(std.reshape(-1) >= threshold)
         if not len(columns):
             raise ValueError(f"min_column_std: got {threshold}, which drops every column; allowed: below {std.max():.3g}")
-        return Preprocess(self.raw_shape, str(self.x_train.dtype), scale, shift, columns, noise)
+        return columns
+
+    def _varying(self, likelihood):
+        """Returns the indices of the components of the channels that vary, or None if all do (or none)."""
+        if likelihood != "gaussian" or self.scale not in PER_CHANNEL:
+            return None
+        varies = self._channel_moments[1] > 0
+        if varies.all() or not varies.any():
+            return None
+        return np.flatnonzero(np.broadcast_to(varies, self.raw_shape))
 
     def _how(self, likelihood):
         """Returns scale, shift and noise of x under a likelihood."""
@@ -100,12 +116,19 @@ class Dataset:
         if self.scale == "standardise":
             mean, std = _moments(_chunks(self.x_train))
             return _inverse(std, mean), mean
-        # The paper divides each channel by its standard deviation over images and pixels, and subtracts nothing.
-        mean, std = _moments(chunk.reshape(-1, chunk.shape[-1]) for chunk in _chunks(self.x_train))
-        return _inverse(std, mean), 0.0
+        mean, std = self._channel_moments
+        if self.scale == "channel":
+            return _inverse(std, mean), 0.0
+        return _inverse(std, mean), mean + (0.0 if self.levels is None else 0.5)  # levels are dequantised by U(0, 1)
+
+    @functools.cached_property
+    def _channel_moments(self):
+        """Mean and standard deviation of each channel over training examples and pixels, float64 [channels]."""
+        return _moments(chunk.reshape(-1, chunk.shape[-1]) for chunk in _chunks(self.x_train))
 
 
-def _chunks(x, size=4096):
+def _chunks(x):
+    size = max(1, CHUNK_BYTES // max(1, x[:1].nbytes))
     return (np.asarray(x[i : i + size]) for i in range(0, len(x), size))
 
 

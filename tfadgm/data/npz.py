@@ -27,14 +27,14 @@ def describe(x):
     """Returns the likelihood, levels and scale that suit raw examples x.
 
     Numbers within [0, 1], whole ones too, are Bernoulli. So are other uint8 examples, as intensities, but for pictures of
-    several channels, which are Gaussian, with a scale per channel. All else is standardised and Gaussian.
+    several channels, which are Gaussian, standardised per channel. All else is standardised and Gaussian.
     """
     if x.dtype.kind in "uifb" and x.size and x.min() >= 0 and x.max() <= 1:
         return dict(likelihood="bernoulli", levels=None if x.dtype.kind == "f" else 2)
     if x.dtype != np.uint8:
         return dict(likelihood="gaussian", scale="standardise")
     if x.ndim == 4 and x.shape[-1] > 1:
-        return dict(likelihood="gaussian", levels=256, scale="channel")
+        return dict(likelihood="gaussian", levels=256, scale="standardise_channels")
     return dict(likelihood="bernoulli", levels=256, scale=1 / 255)
 
 

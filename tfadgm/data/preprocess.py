@@ -37,8 +37,12 @@ class Preprocess(keras.layers.Layer):
 
     @property
     def image_shape(self):
-        """[height, width, channels] of x, or None if the raw example is no image or some of its columns are dropped."""
-        return self.raw_shape if len(self.raw_shape) == 3 and self.columns is None else None
+        """[height, width, channels] of x, or None if the raw example is no image or x lacks more than whole channels."""
+        if len(self.raw_shape) != 3 or self.columns is None:
+            return self.raw_shape if len(self.raw_shape) == 3 else None
+        height, width, channels = self.raw_shape
+        kept = len(np.unique(self.columns % channels))
+        return (height, width, kept) if len(self.columns) == height * width * kept else None
 
     def call(self, raw, seed=None):
         """Returns x, [B, D]. With a seed: with its noise, as in training. Without: what the classifier reads at test.
