@@ -26,3 +26,8 @@ def check_regular(path, kind):
 def expanded(argument):
     """Returns a path with its ~ as the home directory; None stays None."""
     return None if argument is None else str(pathlib.Path(argument).expanduser())
+
+
+def memory_bytes():
+    """Returns the size of the machine's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

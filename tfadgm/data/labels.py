@@ -9,6 +9,7 @@ SPELLINGS = frozenset(
     ["", "nan", "-nan", "na", "n/a", "<na>", "#n/a", "#na", "none", "null", "?", "unlabelled", "unlabeled", "unknown"]
 )
 MOST_CLASSES = 1 << 16
+SHOWN = 10  # classes that a line names
 FEW = 20  # so many classes are never suspected to be an identifier or a measurement
 
 
@@ -92,3 +93,22 @@ def check_classes(where, counts, rows):
             f"{where}: holds {classes} different numbers ({first}, ...) and looks like a measurement; allowed: classes, "
             "such as intervals of it (or names that are no numbers)"
         )
+
+
+def told(y, names, unlabelled=None):
+    """Returns a line that says what labels were taken for.
+
+    Args:
+      y: class numbers; -1 is unlabelled.
+      names: of the classes.
+      unlabelled: {spelling: rows} of labels that were taken for none (see `is_unlabelled`).
+    """
+    if not len(names):
+        return f"labels: none; {len(y)} examples unlabelled"
+    counts = np.bincount(y[y >= 0], minlength=len(names)).tolist()
+    shown = ", ".join(f"{name} {count}" for name, count in list(zip(names, counts, strict=True))[:SHOWN])
+    more = f", and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    spelled = ", ".join(f"{text!r} {rows}" for text, rows in (unlabelled or {}).items())
+    return f"labels: {len(names)} classes ({shown}{more}), {int((y < 0).sum())} of {len(y)} examples unlabelled" + (
+        f", of which by the label: {spelled}" if spelled else ""
+    )
