@@ -17,6 +17,7 @@ setup(
         "keras>=3.5,<4",
         "matplotlib>=3.8",
         "numpy>=1.26",
+        "pandas>=2.2",
         "pillow>=10",
         "scikit-learn>=1.4",
         "scipy>=1.11",

@@ -199,7 +199,7 @@ def test_bad_files_are_named_before_any_answer(pictures, tmp_path, name):
 
 def test_a_pipe_is_not_waited_for(pictures, tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
-    with pytest.raises(ValueError, match="pipe.png: is no regular file; allowed: one of .npz"):
+    with pytest.raises(ValueError, match="pipe.png: is a pipe or a device; allowed: one of .npz"):
         next(classification.records(pictures, [tmp_path / "pipe.png"]))
 
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tfadgm import telling
 from tfadgm.data import csv, npz, picture_files
+from tfadgm.data.files import check_regular
 
 NEEDED = ("serving_default", "classify", "log_density")
 KINDS = f".npz (array x), .csv (a column {csv.LABEL_COLUMN!r} is ignored), pictures ({', '.join(picture_files.SUFFIXES)})"
@@ -152,9 +153,7 @@ def check_files(files):
     for file in map(pathlib.Path, files):
         if file.suffix.lower() not in (".npz", ".csv", *picture_files.SUFFIXES):
             raise ValueError(f"{file}: has the suffix {file.suffix!r}; allowed: {KINDS}")
-        if not file.is_file():
-            reason = "is no regular file" if file.exists() else "no such file"
-            raise ValueError(f"{file}: {reason}; allowed: one of {KINDS}")
+        check_regular(file, f"one of {KINDS}")
 
 
 @dataclasses.dataclass

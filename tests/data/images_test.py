@@ -8,19 +8,11 @@ import picture_examples as examples
 import pytest
 
 from tfadgm.data import images
-from tfadgm.data.dataset import CHUNK_BYTES
 
 GREY = {f"{i}.png": np.full((8, 6), i, "uint8") for i in range(3)}
 
 
-def told(capsys):
-    """Returns the warnings so far, without "warning: "."""
-    lines = capsys.readouterr().err.splitlines()
-    assert all(line.startswith("warning: ") for line in lines)
-    return [line.removeprefix("warning: ") for line in lines]
-
-
-def test_a_folder_per_class_and_one_of_unlabelled_pictures(tmp_path, capsys):
+def test_a_folder_per_class_and_one_of_unlabelled_pictures(tmp_path):
     folders = {
         name: {f"{i}.png": np.full((8, 6), value + i, "uint8") for i in range(3)}
         for name, value in (("cat", 10), ("dog", 200), ("unlabelled", 90))
@@ -29,28 +21,28 @@ def test_a_folder_per_class_and_one_of_unlabelled_pictures(tmp_path, capsys):
     assert data.class_names == ["cat", "dog"] and data.x_train.shape == (9, 8, 6, 1)
     assert data.y_train.tolist() == [0] * 3 + [1] * 3 + [-1] * 3
     assert data.x_train[0, 0, 0, 0] == 10 and data.x_train[5, 0, 0, 0] == 202
-    assert told(capsys) == []
+    assert list(data.warnings) == []
 
 
 @pytest.mark.parametrize("name", ["unlabeled", "Unknown", "NaN", "-1"])
-def test_a_folder_whose_name_says_unlabelled_is_no_class(tmp_path, capsys, name):
+def test_a_folder_whose_name_says_unlabelled_is_no_class(tmp_path, name):
     data = images.load(str(examples.write_folders(tmp_path, cat=GREY, dog=GREY, **{name: GREY, "unlabelled": GREY})))
     assert data.class_names == ["cat", "dog"] and (data.y_train == -1).sum() == 6
-    assert told(capsys) == [f"{tmp_path}: pictures in {name} are taken to have no label; other names are classes"]
+    assert list(data.warnings) == [f"{tmp_path}: pictures in {name} are taken to have no label; other names are classes"]
 
 
-def test_pictures_in_folders_within_a_class_folder_are_read_and_told(tmp_path, capsys):
+def test_pictures_in_folders_within_a_class_folder_are_read_and_told(tmp_path):
     inner = {"2024/b/x.png": np.full((8, 6), 50, "uint8"), "a.webp": np.full((8, 6, 3), 60, "uint8")}
     data = images.load(str(examples.write_folders(tmp_path, cat=GREY | inner, dog=GREY)))
     assert data.y_train.tolist() == [0] * 5 + [1] * 3 and data.x_train[4, 0, 0, 0] == 50
     assert any(
         line == f"{tmp_path}: 1 pictures lie in folders within the class folders, and are read as of the class "
         f"(first: {tmp_path / 'cat' / '2024' / 'b' / 'x.png'})"
-        for line in told(capsys)
+        for line in list(data.warnings)
     )
 
 
-def test_whatever_is_left_out_is_counted_in_one_line(tmp_path, capsys):
+def test_whatever_is_left_out_is_counted_in_one_line(tmp_path):
     hidden = {"._0.png": b"\0\5\x16\7", ".thumbnails/0.png": GREY["0.png"]}
     foreign = {"notes.txt": b"", "a.csv": b"", "b.csv": b"", "name": b""}
     outside = {"__MACOSX": GREY, ".git": GREY, ".": {"top.png": b""}}
@@ -60,18 +52,18 @@ def test_whatever_is_left_out_is_counted_in_one_line(tmp_path, capsys):
     (root / "dog" / "link").symlink_to(root)
     data = images.load(str(root))
     assert data.class_names == ["cat", "dog"] and len(data.x_train) == 6
-    (line,) = told(capsys)
+    (line,) = list(data.warnings)
     assert line.startswith(f"{root}: left out, as no pictures of a class: 4 hidden, 2 .csv, 2 no regular files, ")
     for part in ("1 .txt", "1 without a suffix", "1 links to folders", "1 beside the class folders"):
         assert part in line
 
 
-def test_one_picture_in_colour_makes_all_coloured(tmp_path, capsys):
+def test_one_picture_in_colour_makes_all_coloured(tmp_path):
     colour = examples.levels(8, 6)
     data = images.load(str(examples.write_folders(tmp_path, cat=GREY, dog={"c.png": colour})))
     np.testing.assert_array_equal(data.x_train[3], colour)
     np.testing.assert_array_equal(data.x_train[2], np.full((8, 6, 3), 2))
-    assert told(capsys) == [
+    assert list(data.warnings) == [
         f"{tmp_path}: pictures that are grey and are read as colour: 3 (first: {tmp_path / 'cat' / '0.png'})"
     ]
 
@@ -130,11 +122,11 @@ def test_what_is_no_folder(tmp_path):
 
 
 def test_reading_takes_at_most_3_times_the_memory_of_the_pictures(tmp_path):
-    pictures = {f"{i:03}.png": np.full((128, 128, 3), i, "uint8") for i in range(200)}
+    pictures = {f"{i:03}.png": np.full((128, 128, 3), i, "uint8") for i in range(250)}
     root = examples.write_folders(tmp_path, cat=pictures, dog=pictures)
     tracemalloc.start()
     data = images.load(str(root))
     data.make_preprocess()
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert data.x_train.nbytes > 10 * CHUNK_BYTES and peak < 3 * data.x_train.nbytes, peak / data.x_train.nbytes
+    assert peak < 3 * data.x_train.nbytes, peak / data.x_train.nbytes

@@ -142,9 +142,9 @@ def refused(tmp_path):
         "empty.png": "not a readable picture: cannot identify image file",
         "real.tif": r"has more than 16 bits a channel \(Pillow's mode F\); allowed: 8 or 16",
         "bomb.png": "not a readable picture: Image size .* exceeds limit",
-        "pipe.png": "is no regular file; allowed: a picture",
-        "folder.png": "is no regular file; allowed: a picture",
-        "device.png": "is no regular file; allowed: a picture",
+        "pipe.png": "is a pipe or a device; allowed: a picture",
+        "folder.png": "is a directory; allowed: a picture",
+        "device.png": "is a pipe or a device; allowed: a picture",
         "none.png": "no such file; allowed: a picture",
     }
 

@@ -9,8 +9,7 @@ import pathlib
 
 import numpy as np
 
-from tfadgm import telling
-from tfadgm.data import picture_files
+from tfadgm.data import files, labels, picture_files
 from tfadgm.data.dataset import UNLABELLED, Dataset, allocate
 from tfadgm.data.labels import is_unlabelled
 from tfadgm.data.picture_files import SUFFIXES, read_image, read_shape
@@ -19,22 +18,20 @@ UNLABELLED_FOLDER = "unlabelled"
 PARTS = {"train", "training", "test", "testing", "val", "valid", "validation", "dev", "extra"}
 
 
-def read_images(paths, name="the pictures"):
+def read_images(paths, remarks=None):
     """Returns the picture files as one uint8 array [N, height, width, channels]; all must have one size.
 
-    All headers are read before the first pixel. One picture in colour gives all three channels. What was left out of the
-    files is told, under `name`.
+    All headers are read before the first pixel. One picture in colour gives all three channels. `remarks`, a
+    `picture_files.Remarks`, is told what was left out of the files.
 
     Raises:
       ValueError: for a file that cannot be read, or whose size is not that of most.
     """
     shapes = [read_shape(path) for path in paths]
     shape = _common_shape(paths, shapes)
-    x, remarks = allocate((len(paths), *shape), np.uint8), picture_files.Remarks()
+    x = allocate((len(paths), *shape), np.uint8)
     for i, path in enumerate(paths):
         x[i] = read_image(path, shape, remarks)
-    for line in remarks.lines():
-        telling.warn(f"{name}: {line}")
     return x
 
 
@@ -66,13 +63,14 @@ class _Listing:
                 self.left_out[entry] = "beside the class folders"
 
     def _pictures(self, top):
-        for parent, folders, files in os.walk(top):
-            parent, links = pathlib.Path(parent), [name for name in folders if (pathlib.Path(parent) / name).is_symlink()]
-            for name in [name for name in folders if _is_hidden(name) or name in links]:
-                self.left_out[parent / name] = "hidden" if _is_hidden(name) else "links to folders"
-                folders.remove(name)
+        for parent, folders, names in os.walk(top, onerror=_unreadable):
+            parent = pathlib.Path(parent)
+            for name in list(folders):
+                if _is_hidden(name) or (parent / name).is_symlink():
+                    self.left_out[parent / name] = "hidden" if _is_hidden(name) else "links to folders"
+                    folders.remove(name)
             folders.sort()
-            for path in sorted(parent / name for name in files):
+            for path in sorted(parent / name for name in names):
                 reason = _reason(path)
                 if reason:
                     self.left_out[path] = reason
@@ -81,20 +79,24 @@ class _Listing:
                     self.nested.append(path)
                 yield path
 
-    def tell(self):
-        """Tells what is left out, and what is read that might not be meant, a line each."""
+    def warnings(self):
+        """Yields a line each about what is left out, and what is read that might not be meant."""
         if self.left_out:
             counts = collections.Counter(self.left_out.values()).most_common()
             listed, first = ", ".join(f"{number} {reason}" for reason, number in counts), next(iter(self.left_out))
-            telling.warn(f"{self.root}: left out, as no pictures of a class: {listed} (first: {first})")
+            yield f"{self.root}: left out, as no pictures of a class: {listed} (first: {first})"
         if self.nested:
-            telling.warn(
+            yield (
                 f"{self.root}: {len(self.nested)} pictures lie in folders within the class folders, and are read as of the "
                 f"class (first: {self.nested[0]})"
             )
         taken = [name for name in self.folders if is_unlabelled(name) and name != UNLABELLED_FOLDER]
         if taken:
-            telling.warn(f"{self.root}: pictures in {', '.join(taken)} are taken to have no label; other names are classes")
+            yield f"{self.root}: pictures in {', '.join(taken)} are taken to have no label; other names are classes"
+
+
+def _unreadable(error):
+    raise ValueError(f"{error.filename}: {error.strerror}; allowed: a folder that can be read") from None
 
 
 def _is_hidden(name):
@@ -130,17 +132,19 @@ def _check_folders(root, folders):
 
 def load(argument=None, **_):
     """Returns the data set in the folder `argument`; it has no test set."""
-    root = pathlib.Path(argument or "").expanduser()
+    root = pathlib.Path(files.expanded(argument) or "")
     if not argument or not root.is_dir():
         raise ValueError(f"dataset images: got {argument!r}; allowed: images:DIR, a directory with a folder per class")
-    listing = _Listing(root)
+    listing, remarks = _Listing(root), picture_files.Remarks()
     class_names = _check_folders(root, listing.folders)
-    listing.tell()
     numbers = {name: number for number, name in enumerate(class_names)}
     y = [numbers.get(name, UNLABELLED) for name, paths in listing.folders.items() for _ in paths]
-    x = read_images([path for paths in listing.folders.values() for path in paths], name=root)
+    x = read_images([path for paths in listing.folders.values() for path in paths], remarks)
     if x.shape[-1] == 1:
         kind = dict(likelihood="bernoulli", scale=1 / 255)
     else:
         kind = dict(likelihood="gaussian", scale="standardise_channels")
-    return Dataset(str(argument), x, np.asarray(y), None, None, class_names, levels=256, **kind)
+    data = Dataset(str(root), x, np.asarray(y), None, None, class_names, levels=256, **kind)
+    data.notes = (labels.told(data.y_train, class_names),)
+    data.warnings = (*listing.warnings(), *(f"{root}: {line}" for line in remarks.lines()))
+    return data

@@ -4,10 +4,11 @@ What a file holds beside that is left out, and said in its remarks. `serving.inp
 """
 
 import contextlib
-import os
 import warnings
 
 import numpy as np
+
+from tfadgm.data import files
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 COLOUR = ("P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB")
@@ -70,9 +71,7 @@ def read_image(path, shape=None, remarks=None):
 def _opened(path):
     from PIL import Image
 
-    if not os.path.isfile(path):  # what is no file, such as a pipe, might never answer
-        reason = "is no regular file" if os.path.exists(path) else "no such file"
-        raise ValueError(f"{path}: {reason}; allowed: a picture")
+    files.check_regular(path, "a picture")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of Pillow, about its metadata and size

@@ -114,7 +114,8 @@ def picture(preprocess, x):
         position[preprocess.columns] = np.arange(preprocess.size)
         x = tf.gather(tf.pad(x, [[0, 0], [0, 1]]), position, axis=1)
     middle = 0.5 if preprocess.noise == "dequantise" else 0.0
-    return tf.reshape(x, [-1, *preprocess.raw_shape]) / preprocess.scale + preprocess.shift - middle
+    raw = tf.reshape(x, [-1, *preprocess.raw_shape]) / preprocess.scale + preprocess.shift
+    return (tf.math.expm1(raw) if preprocess.transform == "log1p" else raw) - middle
 
 
 def endpoints(model, class_names, samples):
