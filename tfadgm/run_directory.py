@@ -133,6 +133,25 @@ def check_split(directory, split):
             )
 
 
+def check_preprocess(directory, model):
+    """Raises a ValueError if the run in `directory` was begun with another preprocessing than that of `model`.
+
+    It is fitted to the data, and a version of this package may fit it otherwise than the one before.
+    """
+    path, now = directory / "config.json", model.preprocess
+    described = _of_config(path, read_json(path), "model_config").get("preprocess", {})
+    before = type(now)(**described) if described else now
+    alike = (before.noise, before.transform) == (now.noise, now.transform)
+    for name in ("scale", "shift", "columns", "limit"):
+        values = [np.asarray(0.0 if getattr(layer, name) is None else getattr(layer, name)) for layer in (before, now)]
+        alike &= values[0].shape == values[1].shape and np.allclose(*values, rtol=1e-4, atol=1e-30)
+    if not alike:
+        raise ValueError(
+            f"{path}: the run was begun with another preprocessing of x than now, by another version or other data; "
+            "allowed: another directory"
+        )
+
+
 def check_disk(directory, model):
     """Raises a ValueError if `directory` cannot be written, or has too little room for a run of `model`."""
     existing = next(parent for parent in [directory, *directory.absolute().parents] if parent.exists())
@@ -150,6 +169,7 @@ def begin(settings, directory, data, split, model, class_names):
     directory.mkdir(parents=True, exist_ok=True)
     if (directory / "config.json").exists():
         check_split(directory, split)
+        check_preprocess(directory, model)
         return
     np.savez(directory / "split.npz", **dataclasses.asdict(split))
     write_json(
