@@ -88,3 +88,15 @@ def test_another_size_is_refused_by_the_header_alone(decode):
     header = examples.encoded(Image.new("1", (13_000, 12_000)), "PNG")[:40]  # there is nothing to decode
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"height and width \[64, 64\]; got\] \[12000 13000\]"):
         decode(1, header)
+
+
+@pytest.mark.parametrize("levels", [2, 17])
+def test_levels_that_training_had_not_are_refused(levels):
+    def decode(picture):
+        file = tf.constant([examples.encoded(picture, "PNG")])
+        return inputs.decode_pictures(file, Preprocess((8, 8, 1), "uint8"), "inputs", levels)[0, ..., 0]
+
+    x = examples.levels(8, 8, 1) % levels
+    np.testing.assert_array_equal(decode(x), x)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=f"a picture of levels 0 to {levels - 1}, as in training"):
+        decode(x * (255 // (levels - 1)))

@@ -54,20 +54,25 @@ def checked(x, preprocess, name, rows=None):
         return tf.identity(x)
 
 
-def decode_pictures(encoded, preprocess, name):
+def decode_pictures(encoded, preprocess, name, levels=None):
     """Returns uint8 [N, *raw_shape] from PNG or JPEG files, string [N]: the levels that `data.picture_files` reads.
 
     JPEG by the accurate integer transform, as Pillow does; alpha dropped, the upper 8 of 16 bits, grey repeated for a model
     of colours and Y = 0.299 R + 0.587 G + 0.114 B for one of grey. What would be another picture is refused: other formats,
-    an orientation that is not upright; so is another size, before a pixel is decoded.
+    an orientation that is not upright; so is another size, before a pixel is decoded. `levels`, if given, is the number of
+    levels of the model's examples: a picture with higher ones is refused too.
     """
-    shape = list(preprocess.raw_shape)
+    shape, highest = list(preprocess.raw_shape), (levels or 256) - 1
 
     def decode(file):
         with tf.control_dependencies(_check_picture(file, shape, name)):
             # The operation reads PNG too.
             colours = tf.io.decode_jpeg(file, 3, dct_method="INTEGER_ACCURATE", name=_operation(name))
-        return tf.ensure_shape(colours if shape[-1] == 3 else _grey(colours), shape)
+        picture = tf.ensure_shape(colours if shape[-1] == 3 else _grey(colours), shape)
+        found = tf.cast(tf.reduce_max(picture), tf.int32)
+        message = f"{name}: allowed: a picture of levels 0 to {highest}, as in training; got up to"
+        with tf.control_dependencies([tf.debugging.Assert(found <= highest, [message, found])]):
+            return tf.identity(picture)
 
     return tf.map_fn(decode, encoded, fn_output_signature=tf.TensorSpec(shape, tf.uint8))
 
@@ -103,7 +108,7 @@ def _grey(colours):
     return tf.cast((weighted + (1 << 15)) // (1 << 16), tf.uint8)
 
 
-def parse_examples(serialised, preprocess):
+def parse_examples(serialised, preprocess, levels=None):
     """Returns raw examples, float32 [N, *raw_shape], from serialised tf.Example protos, string [N].
 
     Each has exactly one of these features:
@@ -112,7 +117,7 @@ def parse_examples(serialised, preprocess):
         x_int64        the same as Int64List, x_float as FloatList, whatever the raw dtype: over REST, JSON's 1 is an
                        integer, and a list that mixes 0 with 0.5 is refused by the server
         x_bytes        its memory in the raw dtype, little-endian
-        image/encoded  a PNG or JPEG file, for models that read pictures
+        image/encoded  a PNG or JPEG file, for models that read pictures (see `decode_pictures`)
     """
     size, dtype = math.prod(preprocess.raw_shape), tf.as_dtype(preprocess.raw_dtype)
     kinds = {"x": tf.float32 if dtype.is_floating else tf.int64, "x_int64": tf.int64, "x_float": tf.float32}
@@ -128,7 +133,7 @@ def parse_examples(serialised, preprocess):
             if name == "x_bytes":
                 values = _decode_memory(values, size, dtype)
             elif name == PICTURE_FEATURE:
-                values = decode_pictures(values, preprocess, name)
+                values = decode_pictures(values, preprocess, name, levels)
             values = tf.cast(checked(tf.reshape(values, [-1, size]), preprocess, name, rows), tf.float32)
             raw = tf.tensor_scatter_nd_update(raw, rows, values)
     return tf.reshape(raw, [-1, *preprocess.raw_shape])
