@@ -13,7 +13,7 @@ import time
 import numpy as np
 
 from tfadgm import export, report, training
-from tfadgm.data import npz
+from tfadgm.data import npz, ranges
 from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.registry import model_class
 from tfadgm.settings import Settings
@@ -64,7 +64,7 @@ class Run:
 
     def data(self):
         """Returns (data, split) as the run had them; raises a ValueError if the split is another now."""
-        data, split = training.load_data(self.settings)
+        data, split = training.load_data(self.settings, draws_stratified(self.path))
         check_split(self.path, split)
         return data, split
 
@@ -83,6 +83,7 @@ class Run:
           **options: see `export.save`.
         """
         about = dict(run=str(self.path.absolute()), git_revision=self.config["git_revision"], results=results)
+        about |= {name: self.config.get(name) for name in ("feature_names", "ranges")}
         if to is None:
             to, options["model_name"] = self.path / "export", options.get("model_name") or export.RUN_NAME
         return export.save(self.model, self.class_names, to, description=about, examples=examples, **options)
@@ -116,6 +117,12 @@ def existing_results(settings, directory):
         )
     finished = directory / "results.json"
     return read_json(finished) if finished.exists() else None
+
+
+def draws_stratified(directory):
+    """Whether the run in `directory`, or a new one, holds out validation examples by class; those of old did not."""
+    path = directory / "config.json"
+    return not path.exists() or read_json(path).get("hold_out") == "stratified"
 
 
 def check_split(directory, split):
@@ -178,6 +185,9 @@ def begin(settings, directory, data, split, model, class_names):
             settings=dataclasses.asdict(settings),
             resolved=training.resolved(settings, model),
             split="split.npz",
+            hold_out="stratified",
+            feature_names=data.feature_names,
+            ranges=ranges.of(data, model.likelihood),
             class_names=class_names,
             formula=model.formula.splitlines(),
             model_config=model.get_config(),

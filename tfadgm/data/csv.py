@@ -16,6 +16,7 @@ from tfadgm.data.table import LABEL_COLUMN
 
 LONGEST_HEADER = 1 << 24  # characters
 CHUNK_CELLS = 1 << 20
+LARGEST = float(np.finfo("float32").max)
 
 
 @dataclasses.dataclass
@@ -88,15 +89,15 @@ def _features(path, header, wanted, label_column):
     if wanted is not None:
         missing = [name for name in wanted if name not in header]
         if missing and _are_numbers(header):
-            raise ValueError(f"{path}: its first row is numbers; allowed: a header with the names {_listed(wanted)}")
+            raise ValueError(f"{path}: its first row is numbers; allowed: a header with the names {listed(wanted)}")
         if missing:
-            raise ValueError(f"{path}: has no column {_listed(missing)}; allowed: the columns that the model was trained on")
+            raise ValueError(f"{path}: has no column {listed(missing)}; allowed: the columns that the model was trained on")
         return list(wanted)
     if _are_numbers(header) and label_column not in header:
         raise ValueError(f"{path}: its first row is numbers; allowed: a header, a row of names (not numbers) of the columns")
     names = [name for name in header if name != label_column and not table.is_identifier(name)]
     if not names:
-        raise ValueError(f"{path}: has no column but {_listed(header)}; allowed: at least one column of numbers")
+        raise ValueError(f"{path}: has no column but {listed(header)}; allowed: at least one column of numbers")
     return names
 
 
@@ -106,12 +107,13 @@ def _are_numbers(cells):
 
 def _is_number(text):
     try:
-        return abs(float(text)) <= np.finfo("float32").max
+        return abs(float(text)) <= LARGEST
     except ValueError:
         return False
 
 
-def _listed(names, most=10):
+def listed(names, most=10):
+    """Returns names as they stand in a line, `most` of them at most."""
     text = ", ".join(map(repr, names[:most]))
     return text if len(names) <= most else f"{text} and {len(names) - most} more"
 
@@ -205,7 +207,8 @@ def load(argument=None, **_):
     if not lack and not found.class_names:
         lack = f"{path}: column {LABEL_COLUMN!r} is unlabelled in every row"
     if len(found.class_names) == 1:
-        raise ValueError(f"{path}: the labels name 1 class, {found.class_names[0]!r}; allowed: at least 2, or none")
+        spelled = "".join(f", and {text!r} is unlabelled" for text in found.unlabelled)
+        raise ValueError(f"{path}: the labels name 1 class, {found.class_names[0]!r}{spelled}; allowed: at least 2, or none")
     return Dataset(
         str(path),
         found.x,

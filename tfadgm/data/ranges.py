@@ -39,20 +39,24 @@ def _refuse(name, x, wrong, allowed):
         raise ValueError(f"{name} holds {x[at]} in row {at[0]} (from 0; {wrong.sum()} such values); allowed: {allowed}")
 
 
-def of(data):
-    """Returns the smallest and the largest value of training examples, dict(low, high) of JSON types.
+def of(data, likelihood=None):
+    """Returns the smallest and the largest value of training examples, dict(low, high, bounds) of JSON types.
 
-    One of each per column of a table (but for values far out, see `robust`), or one of each for all.
+    One of each per column of a table (but for values far out, see `robust`), or one of each for all. bounds: the numbers
+    that p(x|.) knows, such as [0, 255]; None: all.
 
     Args:
       data: a `Dataset`.
+      likelihood: of p(x|.); None is the data set's.
     """
+    likelihood = likelihood or data.likelihood
+    bounds = None if likelihood == "gaussian" else [0, 1 if data.levels is None else data.levels - 1]
     if len(data.raw_shape) == 1 and data.raw_shape[0] <= MOST_COLUMNS and data.standardised:
         found = data.columns
         low, high = (np.expm1(v) if data.scale == "log1p" else v for v in (found.low, found.high))
-        return dict(low=low.tolist(), high=high.tolist())
-    parts = [(part.min(), part.max()) for part in chunks(data.x_train)]
-    return dict(low=float(min(low for low, _ in parts)), high=float(max(high for _, high in parts)))
+        return dict(low=low.tolist(), high=high.tolist(), bounds=bounds)
+    low, high = _span(data.x_train)
+    return dict(low=low, high=high, bounds=bounds)
 
 
 def compare(where, x, limits, names=None):
@@ -65,20 +69,23 @@ def compare(where, x, limits, names=None):
       names: of the columns.
 
     Raises:
-      ValueError: for pictures on [0, 1] where those of training reach 255, and the other way round.
+      ValueError: for numbers beyond the bounds, and for pictures on [0, 1] where those of training reach 255.
     """
     if not x.size:
         return []
+    low, high = _span(x)
+    bounds = limits["bounds"]
+    if bounds and not bounds[0] <= low <= high <= bounds[1]:
+        raise ValueError(f"{where}: holds numbers from {low:g} to {high:g}; allowed: {bounds[0]} to {bounds[1]}")
     if isinstance(limits["low"], list):
         return _compare_columns(where, x, limits, names)
-    parts = [(part.min(), part.max()) for part in chunks(x)]
-    low, high = float(min(low for low, _ in parts)), float(max(high for _, high in parts))
+    usual = f"{limits['low']:g} to {limits['high']:g}"
     for a, b in (((low, high), (limits["low"], limits["high"])), ((limits["low"], limits["high"]), (low, high))):
         if a[0] >= 0 and 0 < a[1] <= 1 and b[0] >= 0 and b[1] >= LEVELS:
-            raise ValueError(f"{where}: holds numbers from {low:g} to {high:g}; allowed: {_span(limits)}, as in training")
+            raise ValueError(f"{where}: holds numbers from {low:g} to {high:g}; allowed: {usual}, as in training")
     if low < limits["low"] or high > limits["high"]:
         far = max(limits["low"] - low, high - limits["high"]) > limits["high"] - limits["low"]
-        return [f"{where}: holds numbers from {low:g} to {high:g}; in training {_span(limits)}"] if far else []
+        return [f"{where}: holds numbers from {low:g} to {high:g}; in training {usual}"] if far else []
     return []
 
 
@@ -97,5 +104,6 @@ def _compare_columns(where, x, limits, names):
     return [f"{where}: column {name} is {values}{more}; the same units are needed"]
 
 
-def _span(limits):
-    return f"{limits['low']:g} to {limits['high']:g}"
+def _span(x):
+    parts = [(part.min(), part.max()) for part in chunks(x)]
+    return float(min(low for low, _ in parts)), float(max(high for _, high in parts))
