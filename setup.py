@@ -18,7 +18,7 @@ setup(
         "matplotlib>=3.8",
         "numpy>=1.26",
         "pandas>=2.2",
-        "pillow>=10",
+        "pillow>=10.1",
         "scikit-learn>=1.4",
         "scipy>=1.11",
         "tensorboard>=2.18",

@@ -9,7 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 from tfadgm import recipes, registry, training
-from tfadgm.data import csv, npz
+from tfadgm.data import csv, notes, npz
 from tfadgm.data.dataset import Dataset
 from tfadgm.data.preprocess import Preprocess
 
@@ -155,6 +155,7 @@ def test_a_constant_channel_is_no_component_of_x(scale):
     x[..., 3] = 255
     opaque, plain = (coloured(raw, scale).make_preprocess() for raw in (x, x[..., :3]))
     np.testing.assert_array_equal(opaque(x), plain(x[..., :3]))
+    assert "channel 3 (from 0) has one value in all examples" in notes.taken(coloured(x, scale), "gaussian")[0]
     assert opaque.raw_shape == (4, 3, 4) and opaque.image_shape == plain.image_shape == (4, 3, 3)
     if scale == "standardise_channels":  # otherwise x has no place for what is subtracted
         np.testing.assert_allclose(opaque.picture(opaque(x)), x, atol=1e-3)

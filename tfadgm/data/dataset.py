@@ -96,13 +96,19 @@ class Dataset:
             raise ValueError(f"min_column_std: got {threshold}, which drops every column; allowed: below {std.max():.3g}")
         return columns
 
+    @property
+    def constant_channels(self):
+        """Numbers of the channels with one value in all training examples, where channels have scales; none, if all have."""
+        if self.scale not in PER_CHANNEL:
+            return np.zeros(0, "int64")
+        constant = self._channel_moments[1] == 0
+        return np.flatnonzero(constant & ~constant.all())
+
     def _varying(self, likelihood):
-        """Returns the indices of the components of the channels that vary, or None if all do (or none)."""
-        if likelihood != "gaussian" or self.scale not in PER_CHANNEL:
+        """Returns the indices of the components of the channels that are not constant; None for all."""
+        if likelihood != "gaussian" or not len(self.constant_channels):
             return None
-        varies = self._channel_moments[1] > 0
-        if varies.all() or not varies.any():
-            return None
+        varies = ~np.isin(np.arange(self.raw_shape[-1]), self.constant_channels)
         return np.flatnonzero(np.broadcast_to(varies, self.raw_shape))
 
     def _how(self, likelihood):

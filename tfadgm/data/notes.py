@@ -34,7 +34,9 @@ def _seen(data, likelihood):
     kind = "real numbers" if data.levels is None else "0 or 1" if data.levels == 2 else f"{data.levels} levels"
     if likelihood == "bernoulli":
         return f"{kind}, as intensities within [0, 1] drawn as 0 or 1 for every batch, p(x|.) Bernoulli"
-    return f"{kind}, p(x|.) {likelihood}"
+    constant = data.constant_channels if likelihood == "gaussian" else ()
+    left_out = "".join(f"; channel {c} (from 0) has one value in all examples and is left out" for c in constant)
+    return f"{kind}, p(x|.) {likelihood}{left_out}"
 
 
 def warnings(data, split, model):
