@@ -68,6 +68,12 @@ def test_pictures_are_turned_as_their_exif_says(tmp_path, orientation):
     np.testing.assert_array_equal(read_image(path), expected)
 
 
+def test_16_bits_are_turned_too(tmp_path):
+    x = examples.levels(5, 7, 1).astype("uint16") * 257
+    path = write(tmp_path / "a.png", x, exif=examples.turned(6))
+    np.testing.assert_array_equal(read_image(path)[..., 0], np.rot90(x >> 8, -1))
+
+
 def test_a_photograph_on_its_side_is_turned(tmp_path):
     x = np.zeros((16, 32, 3), "uint8")
     x[:, :16] = 200  # the left half is light: shown with orientation 6, the upper half
@@ -113,6 +119,15 @@ def test_what_is_left_out_of_a_picture_is_remarked(tmp_path):
     assert read_image(paths[picture_files.FRAMES][0]).max() == 0  # the first frame
 
 
+def test_a_telephones_second_picture_is_no_further_frame(tmp_path):
+    remarks, x = picture_files.Remarks(), examples.levels(64, 64)
+    second = dict(format="MPO", save_all=True, append_images=[Image.fromarray(255 - x)])
+    path = write(tmp_path / "a.jpg", x, quality=95, **second)
+    own = read_image(write(tmp_path / "b.jpg", x, quality=95))
+    np.testing.assert_array_equal(read_image(path, remarks=remarks), own)
+    assert not remarks
+
+
 def test_another_size_is_refused_before_it_is_decoded(tmp_path):
     path = write(tmp_path / "a.png", Image.new("L", (13_000, 13_000)))
     tracemalloc.start()
@@ -130,6 +145,7 @@ def refused(tmp_path):
     (tmp_path / "cut.jpg").write_bytes(examples.encoded(examples.levels(64, 64), "JPEG")[:2000])
     (tmp_path / "foreign.png").write_text("hello")
     (tmp_path / "empty.png").write_bytes(b"")
+    Image.fromarray(examples.levels()).save(tmp_path / "program.png", format="EPS")  # which Pillow gives to Ghostscript
     write(tmp_path / "real.tif", np.random.default_rng(0).random((8, 6)).astype("float32"))
     write(tmp_path / "bomb.png", Image.new("1", (20_000, 20_000)))
     os.mkfifo(tmp_path / "pipe.png")
@@ -140,6 +156,7 @@ def refused(tmp_path):
         "cut.jpg": "not a readable picture: image file is truncated",
         "foreign.png": "not a readable picture: cannot identify image file",
         "empty.png": "not a readable picture: cannot identify image file",
+        "program.png": "not a readable picture: cannot identify image file",
         "real.tif": r"has more than 16 bits a channel \(Pillow's mode F\); allowed: 8 or 16",
         "bomb.png": "not a readable picture: Image size .* exceeds limit",
         "pipe.png": "is a pipe or a device; allowed: a picture",

@@ -11,6 +11,7 @@ import numpy as np
 from tfadgm.data import files
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")  # of Pillow's, some of which run other programs
 COLOUR = ("P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB")
 GREY = ("1", "L", "LA", "La")
 DEEP = "I;16"  # and "I;16B", ...: 16 bits of grey
@@ -67,6 +68,18 @@ def read_image(path, shape=None, remarks=None):
         return pixels
 
 
+def read_example(path, shape, dtype, remarks=None):
+    """Returns a picture as one raw example of a model, uint8 of `shape`: [height, width] or [height, width, 1 or 3].
+
+    Raises:
+      ValueError: as `read_image`; and if the model's raw examples, of `shape` and `dtype`, are not what pictures hold.
+    """
+    if np.dtype(dtype) != np.uint8 or len(shape) not in (2, 3) or (*shape, 1)[2] not in (1, 3):
+        kind = f"{np.dtype(dtype)} of shape {tuple(shape)}"
+        raise ValueError(f"{path}: is a picture; allowed: .npz or .csv files, as the model's examples are {kind}")
+    return read_image(path, (*shape, 1)[:3], remarks).reshape(shape)
+
+
 @contextlib.contextmanager
 def _opened(path):
     from PIL import Image
@@ -75,7 +88,7 @@ def _opened(path):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of Pillow, about its metadata and size
-            with Image.open(path) as image:
+            with Image.open(path, formats=FORMATS) as image:
                 yield image
     except _Refused as error:
         raise ValueError(f"{path}: {error}") from None
@@ -140,15 +153,3 @@ def _pixels(image, channels):
     if image.mode in COLOUR or channels == 3:
         image = image.convert("RGB")
     return np.atleast_3d(np.asarray(image.convert("L" if channels == 1 else "RGB")))
-
-
-def read_example(path, shape, dtype, remarks=None):
-    """Returns a picture as one raw example of a model, uint8 of `shape`: [height, width] or [height, width, 1 or 3].
-
-    Raises:
-      ValueError: as `read_image`; and if the model's raw examples, of `shape` and `dtype`, are not what pictures hold.
-    """
-    if np.dtype(dtype) != np.uint8 or len(shape) not in (2, 3) or (*shape, 1)[2] not in (1, 3):
-        kind = f"{np.dtype(dtype)} of shape {tuple(shape)}"
-        raise ValueError(f"{path}: is a picture; allowed: .npz or .csv files, as the model's examples are {kind}")
-    return read_image(path, (*shape, 1)[:3], remarks).reshape(shape)
