@@ -7,11 +7,13 @@ import subprocess
 import sys
 
 import numpy as np
+import picture_examples
 import pytest
 import tensorflow as tf
 from PIL import Image
 
 from tfadgm import classification, export, networks
+from tfadgm.data import examples
 from tfadgm.data.preprocess import Preprocess
 from tfadgm.models.m2 import M2
 from tfadgm.models.vae import VAE
@@ -82,6 +84,24 @@ def test_records_of_npz_and_pictures_in_order(pictures, tmp_path):
     json.dumps(found, allow_nan=False)
 
 
+def test_a_picture_is_read_as_in_training_whatever_its_file(pictures, tmp_path, capsys):
+    x = np.random.default_rng(0).integers(0, 256, (5, 4)).astype("uint8")
+    contents = {
+        "a.png": (x, {}),
+        "side.png": (np.rot90(x), dict(exif=picture_examples.turned(6))),
+        "colour.png": (np.stack([x] * 3, -1), {}),
+        "a.tif": (x, {}),
+        "a.webp": (x, dict(lossless=True)),
+    }
+    for name, (picture, options) in contents.items():
+        Image.fromarray(picture).save(tmp_path / name, **options)
+    files = [tmp_path / name for name in contents]
+    assert (np.stack([row.x for row in classification.read_rows(files, pictures)]) == x[..., np.newaxis]).all()
+    assert capsys.readouterr().err.splitlines() == [
+        f"warning: pictures that are in colour and are read in grey: 2 (first: {files[2]})"  # WebP has no grey
+    ]
+
+
 def test_probabilities_are_the_models_own(table):
     model, classifier = table
     x = np.random.default_rng(0).standard_normal((5, 2)).astype("float32")
@@ -94,7 +114,7 @@ def test_a_label_column_is_ignored_and_log_density_is_left_out(table, tmp_path):
     found = list(classification.records(table[1], [file]))
     x = np.array([[1, 2], [3, 4]], "float32")
     np.testing.assert_allclose([list(r["probabilities"].values()) for r in found], table[1].probabilities(x), 1e-5)
-    assert [r["row"] for r in found] == [0, 1] and "log_density" not in found[0]
+    assert [r["row"] for r in found] == [0, 1] and "log_density" not in found[0] and "id" not in found[0]
 
 
 def test_whole_numbers_may_come_as_floats_and_the_other_way_round():
@@ -158,8 +178,8 @@ BAD = {
     "text.npz": (dict(x=np.full((1, 5, 4, 1), "a")), "x has dtype <U1; allowed: numbers"),
     "wide.csv": ("a,b,c\n1,2,3\n", r"wide.csv: x has shape \(1, 3\); allowed: \(N, 5, 4, 1\)"),
     "word.csv": ("a,b\n1,two\n", "word.csv: row 2, column 'b': got 'two'; allowed: a number"),
-    "empty.csv": ("a,b\n", "empty.csv: has 1 rows; allowed: a header and at least one example"),
-    "colour.png": (np.zeros((5, 4, 3), "uint8"), r"x has shape \(1, 5, 4, 3\); allowed: \(N, 5, 4, 1\)"),
+    "empty.csv": ("a,b\n", "empty.csv: has 1 row; allowed: a header and at least one example"),
+    "size.png": (np.zeros((4, 5), "uint8"), r"size.png: is a picture of 5 x 4 pixels .*; allowed: 4 x 5 pixels"),
 }
 
 
@@ -178,9 +198,15 @@ def test_bad_files_are_named_before_any_answer(pictures, tmp_path, name):
     assert name in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_a_pipe_is_not_waited_for(pictures, tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(ValueError, match="pipe.png: is a pipe or a device; allowed: one of .npz"):
+        next(classification.records(pictures, [tmp_path / "pipe.png"]))
+
+
 def test_nan_in_a_table(table, tmp_path):
     file = write_text(tmp_path / "t.csv", "a,b\n1,2\n3,nan\n")
-    with pytest.raises(ValueError, match=r"t.csv: x holds nan in row 1 \(from 0; 1 such values\); allowed: finite numbers"):
+    with pytest.raises(ValueError, match="t.csv: row 3, column 'b': got 'nan'; allowed: a number"):
         next(classification.records(table[1], [file]))
 
 
@@ -200,6 +226,76 @@ def test_no_files_and_bad_numbers(pictures):
         next(classification.records(pictures, [], 0, -1))
 
 
+# ------------------------------------------------------------------------------------------------ names, ranges, failures
+
+KNOWN = dict(feature_names=["width", "mass"], ranges=dict(low=[0.0, 10.0], high=[1.0, 20.0], bounds=None))
+
+
+@pytest.fixture(scope="module")
+def named(tmp_path_factory):
+    """A classifier of tables whose export knows names and ranges of its two columns."""
+    preprocess = Preprocess((2,), scale=[1.0, 0.1])
+    model = M2(preprocess, 3, likelihood="gaussian", dim_z=2, network=NETWORK)
+    path = export.save(model, NAMES, tmp_path_factory.mktemp("named"), description=KNOWN)
+    return classification.Classifier(path)
+
+
+def test_columns_are_matched_by_name(named, tmp_path, capsys):
+    one = write_text(tmp_path / "a.csv", "width,mass\n0.5,12\n0.1,19\n")
+    other = write_text(tmp_path / "b.csv", "id,mass,town,label,width\nA,12,Rome,cat,0.5\nB,19,Oslo,,0.1\n")
+    found = list(classification.records(named, [one, other]))
+    assert [r["probabilities"] for r in found[:2]] == [r["probabilities"] for r in found[2:]]
+    assert [r.get("id") for r in found] == [None, None, "A", "B"]
+    assert capsys.readouterr().err == f"warning: {other}: the model has no column 'town': ignored\n"
+
+
+def test_other_names_are_refused(named, tmp_path):
+    for text, message in (("width,weight\n0.5,12\n", "has no column 'mass'"), ("0.5,12\n0.6,13\n", "first row is numbers")):
+        with pytest.raises(ValueError, match=f"t.csv: .*{message}"):
+            next(classification.records(named, [write_text(tmp_path / "t.csv", text)]))
+
+
+def test_columns_by_position_are_told_where_the_model_knows_no_names(table, tmp_path, capsys):
+    list(classification.records(table[1], [write_text(tmp_path / "t.csv", "a,b\n1,2\n")]))
+    assert "t.csv: its columns are taken by position, as the model knows no names" in capsys.readouterr().err
+
+
+def test_other_units_are_told(named, tmp_path, capsys):
+    list(classification.records(named, [write_npz(tmp_path / "x.npz", x=np.array([[0.5, 12000.0], [0.6, 15000.0]]))]))
+    assert "x.npz: column 'mass' is 13500 on average, in training 10 to 20" in capsys.readouterr().err
+
+
+def test_pictures_of_another_scale_are_refused(tmp_path):
+    known = dict(ranges=dict(low=0.0, high=255.0, bounds=[0, 255]))
+    model = M2(Preprocess((5, 4, 1), "uint8", 1 / 255), 3, dim_z=2, network=NETWORK)
+    classifier = classification.Classifier(export.save(model, NAMES, tmp_path / "export", description=known))
+    binary = write_npz(tmp_path / "x.npz", x=np.eye(5, 4)[None, ..., None])
+    with pytest.raises(ValueError, match="x.npz: holds numbers from 0 to 1; allowed: 0 to 255, as in training"):
+        next(classification.records(classifier, [binary]))
+
+
+def test_one_bad_file_or_row_leaves_the_others_their_answers(table, tmp_path, monkeypatch):
+    good = [write_npz(tmp_path / f"{i}.npz", x=np.full((2, 2), i)) for i in (1, 2)]
+    bad = write_text(tmp_path / "bad.csv", "a,b\n1,two\n")
+    real = table[1].probabilities
+    monkeypatch.setattr(table[1], "probabilities", lambda x, batch: np.where(np.arange(4)[:, None] == 2, np.nan, real(x)))
+    errors = []
+    found = list(classification.records(table[1], [good[0], bad, good[1]], failed=errors.append))
+    assert [(r["file"], r["row"]) for r in found] == [(str(good[0]), 0), (str(good[0]), 1), (str(good[1]), 1)]
+    assert "row 2, column 'b': got 'two'" in str(errors[0]) and "2.npz: row 0: its probabilities are" in str(errors[1])
+
+
+def test_a_directory_stands_for_its_files(tmp_path):
+    for name in ("b/1.png", "a.npz", "b/.hidden.png", ".git/2.png", "notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write_text(tmp_path / name, "")
+    found, notes = examples.expand([tmp_path, tmp_path / "c.csv"])
+    assert found == [tmp_path / "a.npz", tmp_path / "b" / "1.png", tmp_path / "c.csv"]
+    assert notes == [f"{tmp_path}: 1 other files are passed over"]
+    with pytest.raises(ValueError, match="is a directory that holds no file of these; allowed: .npz"):
+        examples.check([tmp_path])
+
+
 # ----------------------------------------------------------------------------------------------------------- the binary
 
 
@@ -216,6 +312,16 @@ def test_the_binary_prints_json_lines(run, tmp_path):
     first, second = map(json.loads, done.stdout.splitlines())
     assert list(first) == ["file", "row", "class", "probability", "probabilities", "log_density"]
     assert {**second, "row": 0} == first
+
+
+def test_the_binary_answers_what_it_can_and_says_what_it_cannot(run, tmp_path):
+    (tmp_path / "in").mkdir()
+    write_npz(tmp_path / "in" / "x.npz", x=np.zeros((2, 5, 4, 1), "uint8"))
+    write_text(tmp_path / "in" / "y.png", "damaged")
+    done = classify(f"--run={run}", "--log_density_samples=0", tmp_path / "missing.csv", tmp_path / "in")
+    assert done.returncode == 1 and [json.loads(line)["row"] for line in done.stdout.splitlines()] == [0, 1]
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert "missing.csv: no such file" in errors[0] and "y.png: not a readable picture" in errors[1] and len(errors) == 2
 
 
 def test_the_binary_ends_with_one_line(run, tmp_path):

@@ -38,7 +38,7 @@ def make_data(shape, classes=3, dtype="float32", likelihood="gaussian", test=Fal
 
 SPLIT = Split(labelled=np.arange(10), unlabelled=np.arange(60), validation=np.arange(70, 90))
 IMAGE = dict(dtype="uint8", likelihood="bernoulli", levels=256)
-COLOURED = dict(dtype="uint8", scale="channel", levels=256)
+COLOURED = dict(dtype="uint8", scale="standardise_channels", levels=256)
 
 
 @functools.cache
@@ -138,6 +138,15 @@ def test_pixels_are_the_raw_examples_between_black_and_white():
     table, data = make_model("m2", (4, 5))
     shown = plotting.pixels(table, data.x_train)
     assert shown.shape == data.x_train.shape and shown.min() == 0 and shown.max() == 1
+
+
+def test_a_fourth_channel_is_not_shown_and_changes_nothing():
+    for options in (COLOURED, dict(likelihood="gaussian", scale="standardise")):
+        model, data = make_model("m2", (4, 4, 4), **options)
+        raw = data.x_train.astype("float32")
+        raw[..., 3] = 1000
+        plain, _ = make_model("m2", (4, 4, 3), **options)
+        np.testing.assert_array_equal(plotting.pixels(model, raw), plotting.pixels(plain, raw[..., :3]))
 
 
 def test_examples_at_the_same_place_differ_in_y_alone():

@@ -35,6 +35,21 @@ def finished(tmp_path_factory):
     return directory, run.train(tiny(), directory, quiet=True)
 
 
+def test_a_run_that_was_begun_with_another_preprocessing_does_not_go_on(tmp_path):
+    x = np.random.default_rng(0).integers(0, 256, (30, 4, 4, 3)).astype("uint8")
+    np.savez(tmp_path / "x.npz", x=x, y=np.arange(30) % 2)
+    settings = tiny(dataset=f"npz:{tmp_path / 'x.npz'}", labels=None)
+    data, split = training.load_data(settings)
+    model, directory = training.make_model(settings, data, split), tmp_path / "run"
+    for _ in range(2):
+        run_directory.begin(settings, directory, data, split, model, ["0", "1"])
+    config = run_directory.read_json(directory / "config.json")
+    config["model_config"]["preprocess"]["shift"] = 0.0  # as if only divided by the spread
+    run_directory.write_json(directory / "config.json", config)
+    with pytest.raises(ValueError, match="another preprocessing of x than now.*; allowed: another directory"):
+        run_directory.begin(settings, directory, data, split, model, ["0", "1"])
+
+
 RESULTS = {
     *("model", "dataset", "labels", "seed", "test_error", "test_error_stderr", "test_examples", "ece", "nll", "elbo"),
     *("log_density", "log_density_samples", "supervised_baseline_error", "train_seconds", "epochs", "steps_per_second"),

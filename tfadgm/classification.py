@@ -1,16 +1,18 @@
 """Classifies the user's files with an exported model, through its signatures alone (see `export`)."""
 
 import dataclasses
+import json
 import math
 import pathlib
 
 import numpy as np
 import tensorflow as tf
 
-from tfadgm.data import csv, images, npz
+from tfadgm import telling
+from tfadgm.data import examples, picture_files, ranges
 
+DESCRIPTION_FILE = "assets.extra/tfadgm.json"  # within a SavedModel: what `export` says of it
 NEEDED = ("serving_default", "classify", "log_density")
-KINDS = f".npz (array x), .csv (a column {csv.LABEL_COLUMN!r} is ignored), pictures ({', '.join(images.SUFFIXES)})"
 
 
 def find(path):
@@ -38,6 +40,15 @@ def choose(run=None, saved_model=None):
     return find(exports)
 
 
+def description(path):
+    """Returns what was said of the run when the SavedModel at `path` was exported, a dict; empty if nothing was."""
+    try:
+        found = json.loads((pathlib.Path(path) / DESCRIPTION_FILE).read_text())["description"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 class Classifier:
     """An exported classifier.
 
@@ -49,6 +60,8 @@ class Classifier:
       path: the SavedModel that was loaded.
       class_names: K strings, in the order of the probabilities.
       raw_shape, raw_dtype: of one raw example.
+      feature_names: of the columns of a table, by which those of a file are found; None: it has no names.
+      ranges: of the training examples (`ranges.of`); None: not known.
 
     Raises:
       ValueError: if there is no SavedModel, or it lacks a signature of `NEEDED`.
@@ -74,6 +87,8 @@ class Classifier:
             raise ValueError(f"{self.path}: serving_default has no input x; allowed: a model that tfadgm exported")
         self.raw_shape, self.raw_dtype = tuple(spec.shape[1:]), np.dtype(spec.dtype.as_numpy_dtype)
         self.class_names = self._class_names()
+        about = description(self.path)
+        self.feature_names, self.ranges = about.get("feature_names"), about.get("ranges")
 
     def _class_names(self):
         size = math.prod(self.raw_shape) * self.raw_dtype.itemsize
@@ -106,50 +121,10 @@ def as_raw(x, shape, dtype):
 
     Nothing is scaled, rounded or clipped: whole numbers may come as floats and the other way round, and no more.
     """
-    x, dtype = np.asarray(x), np.dtype(dtype)
+    x = np.asarray(x)
     if x.ndim == 0 or x.shape[1:] != tuple(shape):
         raise ValueError(f"x has shape {x.shape}; allowed: (N, {', '.join(map(str, shape))}), as the model's examples")
-    if x.dtype.kind not in "uifb":
-        raise ValueError(f"x has dtype {x.dtype}; allowed: numbers")
-    if x.dtype.kind == "f":
-        _refuse(x, ~np.isfinite(x), "finite numbers")
-    if dtype.kind == "f":
-        low, high = -np.finfo(dtype).max, np.finfo(dtype).max
-    else:
-        low, high = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
-    kind = "numbers" if dtype.kind == "f" else "whole numbers"
-    wrong = (x < low) | (x > high)
-    if dtype.kind != "f" and x.dtype.kind == "f":
-        wrong |= x != np.rint(x)
-    _refuse(x, wrong, f"{kind} from {low:.6g} to {high:.6g}, as the model's {dtype} examples")
-    return x.astype(dtype)
-
-
-def _refuse(x, wrong, allowed):
-    if wrong.any():
-        at = tuple(int(i) for i in np.argwhere(wrong)[0])
-        raise ValueError(f"x holds {x[at]} in row {at[0]} (from 0; {wrong.sum()} such values); allowed: {allowed}")
-
-
-def read(path):
-    """Returns the examples of one file of `KINDS`, [N, ...]; a picture is one uint8 example [1, height, width, channels]."""
-    suffix = pathlib.Path(path).suffix.lower()
-    if suffix == ".npz":
-        return npz.read_arrays(path, ["x"])["x"]
-    if suffix == ".csv":
-        return csv.read_table(path)[0]
-    return images.read_image(path)[np.newaxis]
-
-
-def check_files(files):
-    """Raises a ValueError if there are no files, or one is missing or of an unknown kind; reads nothing."""
-    if not files:
-        raise ValueError(f"got no files; allowed: one or more of {KINDS}")
-    for file in map(pathlib.Path, files):
-        if file.suffix.lower() not in (".npz", ".csv", *images.SUFFIXES):
-            raise ValueError(f"{file}: has the suffix {file.suffix!r}; allowed: {KINDS}")
-        if not file.is_file():
-            raise ValueError(f"{file}: no such file; allowed: one of {KINDS}")
+    return ranges.as_dtype(x, dtype)
 
 
 @dataclasses.dataclass
@@ -159,56 +134,103 @@ class Row:
     file: str
     row: int
     x: np.ndarray
+    identifier: str | None = None
 
 
-def read_rows(files, shape, dtype):
-    """Returns a `Row` for every example of `files`; the first file that does not fit raises a ValueError naming it."""
-    check_files(files)
-    rows = []
+def read_rows(files, classifier, failed=None):
+    """Returns a `Row` for every example of `files`.
+
+    Args:
+      files: paths of files.
+      classifier: a `Classifier`, or what has its attributes.
+      failed: called with the ValueError of a file that cannot be read or does not fit, which is then left out; None:
+        raises it.
+    """
+    rows, remarks = [], picture_files.Remarks()
     for file in files:
-        x = read(file)
         try:
-            x = as_raw(x, shape, dtype)
+            rows += _rows_of(file, classifier, remarks)
         except ValueError as error:
-            raise ValueError(f"{file}: {error}") from None
-        rows += [Row(str(file), i, example) for i, example in enumerate(x)]
+            if failed is None:
+                raise
+            failed(error)
+    for line in remarks.lines():
+        telling.warn(line)
     return rows
 
 
-def records(classifier, files, batch=100, log_density_samples=0, progress=None):
+def _rows_of(file, classifier, remarks):
+    examples.check([file])
+    found = examples.read(file, classifier.raw_shape, classifier.raw_dtype, classifier.feature_names, remarks)
+    try:
+        x = as_raw(found.x, classifier.raw_shape, classifier.raw_dtype)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from None
+    told = list(found.notes)
+    if classifier.ranges is not None:
+        told += ranges.compare(file, found.x, classifier.ranges, classifier.feature_names)
+    for line in told:
+        telling.warn(line)
+    return [Row(str(file), i, *row) for i, row in enumerate(zip(x, found.identifiers or [None] * len(x), strict=True))]
+
+
+def records(classifier, files, batch=100, log_density_samples=0, progress=None, failed=None):
     """Yields one dict of JSON types per example, in the order of `files`; all files are read and checked first.
 
-    Keys: file, row, class, probability (of that class), probabilities (of every class by name), and log_density (nats;
-    None if it is not finite) if `log_density_samples` is not 0. `progress(done, total)` is called now and then.
+    Keys: file, row, id (where a csv has a column that identifies its rows), class, probability (of that class),
+    probabilities (of every class by name), and log_density (nats; None if it is not finite) if `log_density_samples` is not
+    0. `progress(done, total)` is called now and then.
+
+    Args:
+      classifier: a `Classifier` or `serving.client.RemoteClassifier`.
+      files: paths of files of `examples.KINDS`.
+      batch: examples that are computed at once.
+      log_density_samples: importance samples of log p(x).
+      progress: see above.
+      failed: called with the ValueError of each file or row that has no answer, or an answer that is not finite; the others
+        are answered. None: raises it.
 
     Raises:
-      ValueError: for a file that is missing, unreadable or does not fit the model; for `batch` or samples out of range.
+      ValueError: for `batch` or samples out of range, or no files; without `failed` also for a file that is missing,
+        unreadable or does not fit the model.
     """
     if batch < 1 or log_density_samples < 0:
         raise ValueError(f"got batch={batch}, log_density_samples={log_density_samples}; allowed: at least 1, at least 0")
-    rows = read_rows(files, classifier.raw_shape, classifier.raw_dtype)
+    if not files:
+        examples.check(files)
+    rows = read_rows(files, classifier, failed)
     done = 0
     for part in _batches(rows, batch * classifier.at_once):
         x = np.stack([row.x for row in part])
         densities = classifier.log_density(x, log_density_samples, batch) if log_density_samples else [None] * len(part)
         for row, probabilities, density in zip(part, classifier.probabilities(x, batch), densities, strict=True):
+            if not np.isfinite(probabilities).all():
+                _tell(failed, f"{row.file}: row {row.row}: its probabilities are not finite; allowed: values as trained on")
+                continue
             record = _record(row, classifier.class_names, probabilities)
             if density is not None:
                 record["log_density"] = float(density) if np.isfinite(density) else None
+                if not np.isfinite(density) and failed:
+                    failed(ValueError(f"{row.file}: row {row.row}: its log_density is not finite"))
             yield record
         done += len(part)
         if progress:
             progress(done, len(rows))
 
 
+def _tell(failed, message):
+    if failed is None:
+        raise ValueError(message)
+    failed(ValueError(message))
+
+
 def _record(row, class_names, probabilities):
-    if not np.isfinite(probabilities).all():
-        raise ValueError(f"{row.file}: row {row.row}: its probabilities are not finite; allowed: values as trained on")
     best = int(np.argmax(probabilities))
     named = dict(zip(class_names, map(float, probabilities), strict=True))
     return {
         "file": row.file,
         "row": row.row,
+        **({} if row.identifier is None else {"id": row.identifier}),
         "class": class_names[best],
         "probability": float(probabilities[best]),
         "probabilities": named,

@@ -20,10 +20,10 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+from tfadgm.classification import DESCRIPTION_FILE
 from tfadgm.serving import operations, warmup
 from tfadgm.serving.signatures import METHODS, endpoints
 
-DESCRIPTION_FILE = "assets.extra/tfadgm.json"
 RUN_NAME = "tfadgm"  # of the exports inside run directories
 
 

@@ -100,14 +100,18 @@ def is_image(raw_shape):
 
 
 def pixels(model, raw):
-    """Returns raw pictures [..., *raw_shape] as [..., height, width] or [..., height, width, 3], clipped to [0, 1]."""
+    """Returns raw pictures [..., *raw_shape] as [..., height, width] or [..., height, width, 3], clipped to [0, 1].
+
+    Of four channels the first three are shown, as red, green and blue.
+    """
     raw_shape, low = model.preprocess.raw_shape, model.preprocess.shift
+    raw = raw[..., :3] if len(raw_shape) == 3 else raw
     high = low + 1 / model.preprocess.scale
     if model.likelihood == "gaussian":  # x has no range of its own
         low, high = (0, model.levels - 1) if model.levels else (np.min(raw), np.max(raw))
     shown = np.clip((raw - low) / np.maximum(high - low, 1e-30), 0, 1)
     if len(raw_shape) == 2 or raw_shape[-1] > 2:
-        return shown if len(raw_shape) == 2 else shown[..., :3]
+        return shown
     return np.concatenate([shown[..., i] for i in range(raw_shape[-1])], -1)  # the pictures of a pair side by side
 
 

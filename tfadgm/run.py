@@ -8,7 +8,7 @@ import resource
 import numpy as np
 
 from tfadgm import figures, machine, report, resuming, run_directory, training
-from tfadgm.data import pipeline
+from tfadgm.data import notes, pipeline
 from tfadgm.progress import progress_bar
 from tfadgm.run_directory import Run
 from tfadgm.settings import Settings
@@ -40,7 +40,7 @@ def train(settings, directory, quiet=False):
         return done
     machine.set_threads(settings.threads, settings.xla)
     identity = run_directory.identity_of_data(settings)
-    data, split = training.load_data(settings)
+    data, split = training.load_data(settings, run_directory.draws_stratified(directory))
     model_probe = training.make_model(settings, data, split)  # raises before anything is written
     run_directory.check_disk(directory, model_probe)
     names = _class_names(settings, data)
@@ -53,8 +53,11 @@ def train(settings, directory, quiet=False):
     if not quiet:
         labelled = len(split.labelled) if model_probe.classifies else 0
         print(model_probe.formula, f"{data.name}: {len(split.unlabelled)} unlabelled, {labelled} labelled", sep="\n")
+        print(*notes.taken(data, model_probe.likelihood), sep="\n")
         if longer:
             print(longer)
+    for warning in notes.warnings(data, split, model_probe):
+        warn(warning)
     start, own, before = given, settings, {}
     if model_probe.first_stage is not None and given is None:
         start, own, before = _first_stage(model_probe.first_stage, settings, directory, quiet)

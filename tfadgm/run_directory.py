@@ -13,7 +13,7 @@ import time
 import numpy as np
 
 from tfadgm import checkpoints, export, registry, report, training
-from tfadgm.data import fingerprint, npz
+from tfadgm.data import fingerprint, npz, ranges
 from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.settings import Settings
 
@@ -65,7 +65,7 @@ class Run:
     def data(self):
         """Returns (data, split) as the run had them; raises a ValueError if the data or the split are others now."""
         check_data(self.path, self.config, self.settings)
-        data, split = training.load_data(self.settings)
+        data, split = training.load_data(self.settings, draws_stratified(self.path))
         check_split(self.path, split)
         return data, split
 
@@ -84,6 +84,7 @@ class Run:
           **options: see `export.save`.
         """
         about = dict(run=str(self.path.absolute()), git_revision=self.config["git_revision"], results=results)
+        about |= {name: self.config.get(name) for name in ("feature_names", "ranges")}
         if to is None:
             to, options["model_name"] = self.path / "export", options.get("model_name") or export.RUN_NAME
         return export.save(self.model, self.class_names, to, description=about, examples=examples, **options)
@@ -138,6 +139,12 @@ def check_data(directory, config, settings):
         fingerprint.check(place, config["data"], f"out: of the run in {directory}")
 
 
+def draws_stratified(directory):
+    """Whether the run in `directory`, or a new one, holds out validation examples by class; those of old did not."""
+    path = directory / "config.json"
+    return not path.exists() or read_json(path).get("hold_out") == "stratified"
+
+
 def check_split(directory, split):
     """Raises a ValueError if the run in `directory` was begun with another split than `split`."""
     path = directory / "split.npz"
@@ -151,6 +158,25 @@ def check_split(directory, split):
                 f"{path}: {name} examples are others than when the run began; allowed: the data that it began with, or "
                 "another directory"
             )
+
+
+def check_preprocess(directory, model):
+    """Raises a ValueError if the run in `directory` was begun with another preprocessing than that of `model`.
+
+    It is fitted to the data, and a version of this package may fit it otherwise than the one before.
+    """
+    path, now = directory / "config.json", model.preprocess
+    described = _of_config(path, read_json(path), "model_config").get("preprocess", {})
+    before = type(now)(**described) if described else now
+    alike = (before.noise, before.transform) == (now.noise, now.transform)
+    for name in ("scale", "shift", "columns", "limit"):
+        values = [np.asarray(0.0 if getattr(layer, name) is None else getattr(layer, name)) for layer in (before, now)]
+        alike &= values[0].shape == values[1].shape and np.allclose(*values, rtol=1e-4, atol=1e-30)
+    if not alike:
+        raise ValueError(
+            f"{path}: the run was begun with another preprocessing of x than now, by another version or other data; "
+            "allowed: another directory"
+        )
 
 
 def check_disk(directory, model):
@@ -173,6 +199,7 @@ def begin(settings, directory, data, split, model, class_names, identity=None):
     directory.mkdir(parents=True, exist_ok=True)
     if (directory / "config.json").exists():
         check_split(directory, split)
+        check_preprocess(directory, model)
         return
     np.savez(directory / "split.npz", **dataclasses.asdict(split))
     write_json(
@@ -182,6 +209,9 @@ def begin(settings, directory, data, split, model, class_names, identity=None):
             resolved=training.resolved(settings, model),
             split="split.npz",
             data=identity,
+            hold_out="stratified",
+            feature_names=data.feature_names,
+            ranges=ranges.of(data, model.likelihood),
             class_names=class_names,
             formula=model.formula.splitlines(),
             model_config=model.get_config(),

@@ -4,6 +4,8 @@ import contextlib
 import dataclasses
 import inspect
 import math
+import os
+import pathlib
 
 import tensorflow as tf
 
@@ -31,9 +33,10 @@ def resolved(settings, model):
     )
 
 
-def load_data(settings):
-    """Returns (data, split): the `Dataset` that the settings name and its `Split`."""
+def load_data(settings, stratified=True):
+    """Returns (data, split): the `Dataset` that the settings name and its `Split`; see `pipeline.split` for `stratified`."""
     name, _, argument = settings.dataset.partition(":")
+    _check_name(settings.dataset, name)
     load = registry.lookup(registry.DATASETS, "dataset", name)
     if settings.tfds_name is not None and "tfds_name" not in inspect.signature(load).parameters:
         raise ValueError(
@@ -49,8 +52,18 @@ def load_data(settings):
         labelled_in_unlabelled=settings.labelled_in_unlabelled,
         given_labels=_given_labels(settings, data),
         classes=data.labelled_classes,
+        names=data.class_names,
+        stratified=stratified,
     )
     return data, drawn
+
+
+def _check_name(dataset, name):
+    """Raises a ValueError for a file or a directory that is given without the kind of data that it holds."""
+    kind = {".csv": "csv", ".npz": "npz"}.get(pathlib.Path(dataset).suffix.lower())
+    kind = "images" if kind is None and os.path.isdir(os.path.expanduser(dataset)) else kind
+    if name not in registry.DATASETS and kind is not None:
+        raise ValueError(f"unknown dataset: got {dataset!r}; allowed: {kind}:{dataset}")
 
 
 def _given_labels(settings, data):
@@ -98,7 +111,11 @@ def make_model(settings, data, split):
             f"model: got m1 for {settings.dataset}, which has labels of some classes alone; allowed: any but m1 and m1m2"
         )
     if model_class.classifies and classes < 2:
-        raise ValueError(f"model: got {settings.model} for {classes} classes; allowed: {', '.join(_densities())}")
+        why = f", as {data.without_classes}" if data.without_classes else ""
+        told = "--labels=0 --clusters=K, or a model without classes"
+        raise ValueError(
+            f"model: got {settings.model} for {classes} classes{why}; allowed: {told}: {', '.join(_densities())}"
+        )
     model = model_class(
         preprocess,
         classes,

@@ -1,6 +1,7 @@
 """Loaders and preprocessing: real sets where they are embedded or beside the project, mock data elsewhere, bad files."""
 
 import pathlib
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 from tfadgm import recipes, registry, training
-from tfadgm.data import csv, images, npz
+from tfadgm.data import csv, notes, npz
 from tfadgm.data.dataset import Dataset
 from tfadgm.data.preprocess import Preprocess
 
@@ -144,14 +145,41 @@ def test_standardised_features_have_mean_0_and_deviation_1():
     np.testing.assert_allclose(z.std(0), 1, atol=1e-3)
 
 
-def test_a_constant_channel_keeps_its_scale():
-    x = np.random.default_rng(0).integers(0, 256, (50, 4, 4, 3)).astype("uint8")
-    x[..., 1] = 7
-    data = Dataset("t", x, np.arange(50) % 2, None, None, ["a", "b"], "gaussian", levels=256, scale="channel")
-    expected = 1 / x[..., [0, 2]].astype("float64").std((0, 1, 2))
-    scale = data.make_preprocess().scale
-    np.testing.assert_allclose(scale[[0, 2]], expected, rtol=1e-6)
-    assert scale[1] == 1
+def coloured(x, scale):
+    return Dataset("t", x, np.arange(len(x)) % 2, None, None, ["a", "b"], "gaussian", levels=256, scale=scale)
+
+
+@pytest.mark.parametrize("scale", ["channel", "standardise_channels"])
+def test_a_constant_channel_is_no_component_of_x(scale):
+    x = np.random.default_rng(0).integers(0, 256, (50, 4, 3, 4)).astype("uint8")
+    x[..., 3] = 255
+    opaque, plain = (coloured(raw, scale).make_preprocess() for raw in (x, x[..., :3]))
+    np.testing.assert_array_equal(opaque(x), plain(x[..., :3]))
+    assert "channel 3 (from 0) has one value in all examples" in notes.taken(coloured(x, scale), "gaussian")[0]
+    assert opaque.raw_shape == (4, 3, 4) and opaque.image_shape == plain.image_shape == (4, 3, 3)
+    if scale == "standardise_channels":  # otherwise x has no place for what is subtracted
+        np.testing.assert_allclose(opaque.picture(opaque(x)), x, atol=1e-3)
+
+
+def test_own_colour_pictures_have_channels_of_mean_0_and_deviation_1():
+    x = np.random.default_rng(0).integers([0, 200, 90], [256, 256, 100], (200, 4, 3, 3)).astype("uint8")
+    z = coloured(x, "standardise_channels").make_preprocess()(x).numpy().reshape(-1, 3)
+    np.testing.assert_allclose(z.mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose(z.std(0), 1, rtol=1e-5)
+
+
+def test_pictures_of_one_colour_alone_are_read_all_the_same():
+    x = np.full((10, 2, 2, 3), 7, "uint8")
+    assert np.abs(coloured(x, "standardise_channels").make_preprocess()(x)).max() == 0
+
+
+def test_moments_need_no_more_memory_than_the_data():
+    x = np.random.default_rng(0).integers(0, 256, (512, 128, 128, 3)).astype("uint8")
+    tracemalloc.start()
+    coloured(x, "standardise_channels").make_preprocess(min_column_std=0.01)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3 * x.nbytes, peak / x.nbytes
 
 
 def test_columns_that_are_constant_but_for_rounding_are_not_blown_up():
@@ -201,11 +229,13 @@ KINDS = {
     "grey": (LEVELS[..., :1], INTENSITIES),
     "grey without channels": (LEVELS[..., 0], INTENSITIES),
     "flat": (LEVELS.reshape(30, -1), INTENSITIES),
-    "colour": (LEVELS, dict(likelihood="gaussian", levels=256, scale="channel")),
-    "whole 0 and 1": (LEVELS[:, 0, :, 0].astype("int64") % 2, dict(likelihood="bernoulli", levels=2, scale=1.0)),
+    "colour": (LEVELS, dict(likelihood="gaussian", levels=256, scale="standardise_channels")),
+    "whole 0 and 1": (LEVELS[:, 0, :, 0].astype("int64") % 2, dict(likelihood="bernoulli", levels=2, scale="standardise")),
     "bytes 0 and 1": (LEVELS % 2, dict(likelihood="bernoulli", levels=2, scale=1.0)),
-    "true and false": (LEVELS[:, 0, :, 0] > 99, dict(likelihood="bernoulli", levels=2, scale=1.0)),
-    "within [0, 1]": (LEVELS[:, 0, :, 0] / 255, dict(likelihood="bernoulli", levels=None, scale=1.0)),
+    "true and false": (LEVELS[:, 0, :, 0] > 99, dict(likelihood="bernoulli", levels=2, scale="standardise")),
+    "pictures within [0, 1]": (LEVELS[..., 0] / 255, dict(likelihood="bernoulli", levels=None, scale=1.0)),
+    "a table within [0, 1]": (LEVELS[:, 0, :, 0] / 255, NUMBERS),
+    "bytes of a table": (LEVELS[:, 0, :, 0], NUMBERS),
     "whole numbers": (LEVELS.reshape(30, -1).astype("int64"), NUMBERS),
     "real numbers": (LEVELS[:, 0, :, 0] / 100, NUMBERS),
 }
@@ -242,28 +272,11 @@ def test_csv(tmp_path):
     assert data.likelihood == "gaussian" and data.scale == "standardise"
 
 
-def test_csv_of_numbers_within_0_and_1_is_binarised(tmp_path):
-    path = tmp_path / "own.csv"
-    path.write_text("u,label,v\n1,cat,0\n0.5,,1\n0,dog,0\n")
-    assert load("csv", str(path)).make_preprocess().noise == "binarise"
-
-
 def test_csv_may_begin_with_a_byte_order_mark(tmp_path):
     path = tmp_path / "own.csv"
     path.write_text("label,u\ncat,1\ndog,6\n", encoding="utf-8-sig")
     assert path.read_bytes().startswith(b"\xef\xbb\xbf")
     assert load("csv", str(path)).class_names == ["cat", "dog"]
-
-
-def test_images(tmp_path):
-    for folder, value in (("cat", 10), ("dog", 200), ("unlabelled", 90), (".thumbnails", 0)):
-        (tmp_path / folder).mkdir()
-        for i in range(3):
-            Image.fromarray(np.full((8, 6), value + i, "uint8")).save(tmp_path / folder / f"{i}.png")
-    data = load("images", str(tmp_path))
-    assert data.class_names == ["cat", "dog"] and data.x_train.shape == (9, 8, 6, 1)
-    assert data.y_train.tolist() == [0] * 3 + [1] * 3 + [-1] * 3
-    assert data.x_train[0, 0, 0, 0] == 10 and data.x_train[5, 0, 0, 0] == 202
 
 
 def save_npz(path, **arrays):
@@ -281,13 +294,13 @@ BAD_NPZ = {
     "label of 64 bits": (dict(x=GOOD_X, y=GOOD_Y.astype("uint64")), r"y has the label 18446744073709551615; allowed: -1 "),
     "label too large": (dict(x=GOOD_X, y=GOOD_Y * 2**40), "y has the label 1099511627776; allowed: -1 .* to 65535"),
     "test label too large": (dict(x=GOOD_X, y=GOOD_Y, x_test=GOOD_X[:1], y_test=[2**40]), "y_test has the label 1099"),
-    "labels not whole": (dict(x=GOOD_X, y=GOOD_Y * 0.5), "whole numbers"),
+    "labels not whole": (dict(x=GOOD_X, y=GOOD_Y * 0.5), "y holds fractions; allowed: whole numbers"),
     "one class": (dict(x=GOOD_X, y=GOOD_Y * 0), "1 classes"),
     "text": (dict(x=np.full((6, 3), "a"), y=GOOD_Y), "dtype"),
     "test shape": (dict(x=GOOD_X, y=GOOD_Y, x_test=np.zeros((2, 4)), y_test=[0, 1]), "test examples have shape"),
     "test without y": (dict(x=GOOD_X, y=GOOD_Y, x_test=np.zeros((2, 3))), "both or none"),
     "test label": (dict(x=GOOD_X, y=GOOD_Y, x_test=np.zeros((2, 3)), y_test=[0, -1]), "labels lie in"),
-    "empty": (dict(x=GOOD_X[:0], y=GOOD_Y[:0]), "classes|empty"),
+    "empty": (dict(x=GOOD_X[:0], y=GOOD_Y[:0]), r"x has shape \(0, 3\)"),
     "pickle": (dict(x=np.array([{}], dtype=object), y=np.array([0])), "not a readable npz"),
     "scalar": (dict(x=np.zeros(6), y=GOOD_Y), "shape"),
 }
@@ -301,13 +314,23 @@ def test_bad_npz_is_refused(tmp_path, kind):
 
 
 BAD_CSV = {
-    "no label": ("u,v\n1,2\n", "no column 'label'"),
     "text": ("u,label\nhello,a\n2,b\n", "row 2, column 'u': got 'hello'"),
     "ragged": ("u,label\n1,a,3\n2,b\n", "row 2 has 3 columns"),
-    "header only": ("u,label\n", "has 1 rows"),
+    "ragged by two": ("u,label\n1,a,3,4\n2,b\n", "row 2 has 4 columns"),
+    "ragged later": ("u,label\n1,a\n2,b,3,4\n", "row 3 has 4 columns; allowed: 2"),
+    "ragged later by one": ("u,label\n1,a\n2,b,3\n", "row 3 has 3 columns; allowed: 2"),
+    "too short": ("label,u,v\na,1,2\nb,1\n", "row 3, column 'v': got ''; allowed: a number"),
+    "header only": ("u,label\n", "has 1 row; allowed: a header and at least one example"),
     "empty": ("", "has 0 rows"),
-    "one class": ("u,label\n1,a\n2,a\n", "1 classes"),
-    "NaN": ("u,label\nnan,a\n2,b\n", "NaN or infinite"),
+    "one class": ("u,label\n1,a\n2,a\n", "name 1 class, 'a'"),
+    "NaN": ("u,label\nnan,a\n2,b\n", "row 2, column 'u': got 'nan'; allowed: a number"),
+    "missing": ("u,label\n1,a\n,b\n", "row 3, column 'u': got ''; allowed: a number"),
+    "too large": ("u,label\n1,a\n1e39,b\n", "row 3, column 'u': got '1e39'; allowed: a number"),
+    "true": ("u,label\nTrue,a\nFalse,b\n", "row 2, column 'u': got 'True'; allowed: a number"),
+    "a column twice": ("u,u,label\n1,2,a\n3,4,b\n", "has the column 'u' twice"),
+    "open quotation": ('u,label\n1,a\n2,"b\n', "not a readable csv file: .*inside string"),
+    "no features": ("id,label\n1,a\n2,b\n", "has no column but 'id', 'label'"),
+    "no header": ("1,2\n3,4\n", "its first row is numbers; allowed: a header"),
 }
 
 
@@ -322,29 +345,14 @@ def test_bad_csv_is_refused(tmp_path, kind):
 
 def test_missing_and_corrupt_files_are_refused(tmp_path):
     (tmp_path / "a.npz").write_bytes(b"PK\x03\x04 not a zip")
-    (tmp_path / "cat").mkdir()
-    (tmp_path / "dog").mkdir()
-    with pytest.raises(ValueError, match="no pictures"):
-        load("images", str(tmp_path))
-    (tmp_path / "cat" / "1.png").write_bytes(b"\x89PNG truncated")
     for name, argument, message in (
         ("npz", str(tmp_path / "a.npz"), "not a readable npz"),
         ("npz", str(tmp_path / "b.npz"), "no such file"),
         ("npz", None, "npz:FILE"),
         ("csv", str(tmp_path / "b.csv"), "no such file"),
-        ("images", str(tmp_path / "none"), "images:DIR"),
-        ("images", str(tmp_path), "not a readable picture"),
     ):
         with pytest.raises(ValueError, match=message):
             load(name, argument)
-
-
-def test_pictures_of_different_sizes_are_refused(tmp_path):
-    for folder, size in (("cat", 8), ("dog", 9)):
-        (tmp_path / folder).mkdir()
-        Image.fromarray(np.zeros((size, size), "uint8")).save(tmp_path / folder / "1.png")
-    with pytest.raises(ValueError, match=r"shape \(9, 9, 1\); allowed: \(8, 8, 1\)"):
-        load("images", str(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "svhn", "norb", "omniglot"])
@@ -360,23 +368,6 @@ def test_an_unknown_tfds_name_is_refused_in_one_line(tmp_path):
     assert "\n" not in str(error.value)
     with pytest.raises(ValueError, match="no directory"):
         load("mnist", data_dir=str(tmp_path / "absent"))
-
-
-@pytest.mark.parametrize(
-    "mode, value, expected",
-    [
-        ("L", 200, [200]),
-        ("LA", (200, 3), [200]),
-        ("I;16", 257 * 200, [200]),
-        ("RGBA", (1, 2, 3, 4), [1, 2, 3]),
-        ("1", 1, [255]),
-    ],
-)
-def test_every_kind_of_png_becomes_8_bit_grey_or_rgb(tmp_path, mode, value, expected):
-    Image.new(mode, (4, 3), value).save(tmp_path / "a.png")
-    picture = images.read_image(tmp_path / "a.png")
-    assert picture.dtype == np.uint8 and picture.shape == (3, 4, len(expected))
-    assert picture[1, 2].tolist() == expected
 
 
 @pytest.mark.parametrize(

@@ -165,3 +165,30 @@ def test_a_data_set_in_a_file_is_not_read_into_memory(monkeypatch):
     batch = take(pipeline.training_stream(data, split, 50, 10), 1)[0]
     assert isinstance(data.x_train, np.memmap)
     assert np.array_equal(batch["labelled"][0][:, 0].astype(int) % 4, batch["labelled"][1])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_is_held_out_is_of_every_class_and_leaves_each_a_label(seed):
+    y = np.array([0] * 90 + [1] * 8 + [2] * 2 + [-1] * 50)
+    drawn = pipeline.split(y, 3, validation=30, seed=seed)
+    # 30 * 89 / 97 = 27.5, 30 * 7 / 97 = 2.2, 30 * 1 / 97 = 0.3, rounded by largest remainders
+    assert np.bincount(y[drawn.validation], minlength=3).tolist() == [28, 2, 0]
+    assert np.bincount(y[drawn.labelled]).tolist() == [62, 6, 2]
+    assert np.bincount(y[pipeline.split(y, 3, validation=97, seed=seed).labelled]).tolist() == [1, 1, 1]
+    with pytest.raises(ValueError, match="validation: got 98; allowed: 0 to 97, as one of the 100 labels of each of 3 "):
+        pipeline.split(y, 3, validation=98, seed=seed)
+
+
+def test_what_is_held_out_is_drawn_from_the_seed_and_is_no_order_of_the_file():
+    y = np.arange(400) % 4
+    first, again, other = (pipeline.split(y, 4, validation=40, seed=seed).validation for seed in (1, 1, 2))
+    assert np.array_equal(first, again) and not np.array_equal(first, other)
+    assert np.bincount(y[first]).tolist() == [10] * 4 and first.max() > 300
+
+
+def test_all_classes_without_labels_are_named():
+    y = np.array([0, 0, 2, 2, -1])
+    with pytest.raises(ValueError, match="labels: classes dog, owl have none; allowed: at least one of each of 4 classes"):
+        pipeline.split(y, 4, names=["ant", "dog", "cat", "owl"])
+    with pytest.raises(ValueError, match="labels: got 4, 2 of class cat; allowed: its 1 examples"):
+        pipeline.split(np.array([0, 0, 0, 0, 1]), 2, labels=4, names=["ant", "cat"])

@@ -4,11 +4,14 @@
   bin/classify --saved_model=DIR --log_density_samples=100 FILE...
   bin/classify --server=localhost:8500 FILE...
 
-FILE is an .npz with an array x, a .csv with a header (a column label is ignored), or a picture.
+FILE is an .npz with an array x, a .csv with a header, a picture, or a directory of these. The columns of a csv are found by
+the names that the model was trained with, in any order; others are ignored, but one that identifies the rows (id, or an
+empty name) comes back with the answers. A file that does not fit is told, the others are answered, and the exit code is 1.
 """
 
 import functools
 import json
+import sys
 
 from absl import flags
 
@@ -32,18 +35,45 @@ def define_flags():
 
 
 def main(argv):
-    """Flags to one call of `classification.records`."""
+    """Flags to one call of `classification.records`; returns 1 if a file or a row has no answer."""
     from tfadgm import classification
     from tfadgm.progress import progress_bar
 
-    values = flags.FLAGS
+    values, errors = flags.FLAGS, []
+
+    def failed(error):
+        print(f"error: {error}", file=sys.stderr)
+        errors.append(error)
+
     open_classifier = _source(values)
-    classification.check_files(argv[1:])  # before the model is loaded
-    classifier = open_classifier()
-    with progress_bar("example") as progress:
-        found = classification.records(classifier, argv[1:], values.batch, values.log_density_samples, progress)
-        for record in found:
-            print(json.dumps(record, allow_nan=False), flush=True)
+    files = _files(argv[1:], failed)
+    if files:
+        classifier = open_classifier()
+        with progress_bar("example") as progress:
+            samples = values.log_density_samples
+            for record in classification.records(classifier, files, values.batch, samples, progress, failed):
+                print(json.dumps(record, allow_nan=False), flush=True)
+    return 1 if errors else 0
+
+
+def _files(arguments, failed):
+    """Returns the files that can be read, before the model is loaded; the others are `failed`."""
+    from tfadgm import telling
+    from tfadgm.data import examples
+
+    if not arguments:
+        examples.check(arguments)
+    found, notes = examples.expand(arguments)
+    for note in notes:
+        telling.warn(note)
+    good = []
+    for file in found:
+        try:
+            examples.check([file])
+            good.append(file)
+        except ValueError as error:
+            failed(error)
+    return good
 
 
 def _source(values):

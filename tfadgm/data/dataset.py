@@ -1,15 +1,18 @@
 """What a data set is: raw arrays, and how they become x. Shared helpers of the loaders."""
 
 import dataclasses
+import functools
 import tempfile
 
 import numpy as np
 
+from tfadgm.data import robust
 from tfadgm.data.preprocess import Preprocess
 
 # Above this size, examples live in an unnamed temporary file and are paged in as they are needed.
 MEMORY_LIMIT_BYTES = 1 << 30
 UNLABELLED = -1
+PER_CHANNEL = ("channel", "standardise_channels")
 
 
 @dataclasses.dataclass
@@ -25,10 +28,16 @@ class Dataset:
       likelihood: the default p(x|.), one of `likelihoods.LIKELIHOODS`.
       levels: number of grey levels of raw examples that are whole numbers 0, ..., levels - 1; None for real numbers.
       scale: how a Gaussian p(x|.) sees them, x = (raw - shift) * scale: a number with shift 0; "standardise": both per
-        feature, or "channel": a scale per channel, from the training examples.
+        feature, by moments that a few huge numbers do not move (see `robust`); "log1p": the same of log(1 + raw), for
+        counts; "standardise_channels": both per channel; or "channel": a scale per channel and shift 0. All are of the
+        training examples. Channels that are constant over these, such as an opaque alpha, are no components of x then.
       paper_labels: indices of the training examples that the paper labels, for `label_draw="paper"`; None: it draws them.
       labelled_classes: the classes that have labels in training; None: all. Others are to be found without.
       min_column_std: components of x whose standard deviation over the training set is below it are dropped.
+      feature_names: of the columns of a table, by which later tables are matched; None: columns have no names.
+      notes: what the loader took for what, in lines that are told before training.
+      warnings: what it found that may be a mistake, likewise.
+      without_classes: why there are no classes, for the error of a model that needs them; "" where there are.
     """
 
     name: str
@@ -43,8 +52,13 @@ class Dataset:
     min_column_std: float = 0.0
     paper_labels: np.ndarray | None = None
     labelled_classes: tuple | None = None
+    feature_names: list | None = None
+    notes: tuple = ()
+    warnings: tuple = ()
+    without_classes: str = ""
 
     def __post_init__(self):
+        self.x_train, self.x_test = _native(self.x_train), _native(self.x_test)
         self.y_train = np.asarray(self.y_train, "int64")
         if self.y_test is not None:
             self.y_test = np.asarray(self.y_test, "int64")
@@ -68,45 +82,92 @@ class Dataset:
           ValueError: if the likelihood does not suit the data, or no column is left.
         """
         threshold = self.min_column_std if min_column_std is None else min_column_std
-        scale, shift, noise = self._how(likelihood or self.likelihood)
-        layer = Preprocess(self.raw_shape, str(self.x_train.dtype), scale, shift, noise=noise)
-        if threshold <= 0:
-            return layer
-        std = _moments((np.asarray(x, "float32") - shift) * scale for x in _chunks(self.x_train))[1]
+        likelihood = likelihood or self.likelihood
+        how = self._how(likelihood)
+        columns = self._spread_out(threshold, how) if threshold > 0 else self._varying(likelihood)
+        return Preprocess(self.raw_shape, str(self.x_train.dtype), columns=columns, **how)
+
+    def _spread_out(self, threshold, how):
+        """Returns the indices of the components whose standard deviation is at least the threshold."""
+        layer = Preprocess(self.raw_shape, str(self.x_train.dtype), **how)
+        std = _moments(layer(x).numpy() for x in robust.chunks(self.x_train))[1]
         columns = np.flatnonzero(std.reshape(-1) >= threshold)
         if not len(columns):
             raise ValueError(f"min_column_std: got {threshold}, which drops every column; allowed: below {std.max():.3g}")
-        return Preprocess(self.raw_shape, str(self.x_train.dtype), scale, shift, columns, noise)
+        return columns
+
+    @property
+    def constant_channels(self):
+        """Numbers of the channels with one value in all training examples, where channels have scales; none, if all have."""
+        if self.scale not in PER_CHANNEL:
+            return np.zeros(0, "int64")
+        constant = self._channel_moments[1] == 0
+        return np.flatnonzero(constant & ~constant.all())
+
+    def _varying(self, likelihood):
+        """Returns the indices of the components of the channels that are not constant; None for all."""
+        if likelihood != "gaussian" or not len(self.constant_channels):
+            return None
+        varies = ~np.isin(np.arange(self.raw_shape[-1]), self.constant_channels)
+        return np.flatnonzero(np.broadcast_to(varies, self.raw_shape))
 
     def _how(self, likelihood):
-        """Returns scale, shift and noise of x under a likelihood."""
+        """Returns what `Preprocess` does under a likelihood, a dict of its arguments."""
+        if likelihood == "gaussian" and self.standardised:
+            return self._standardise()
         if likelihood == "gaussian":
-            return *self._scale_and_shift(), "none" if self.levels is None else "dequantise"
+            scale, shift = self._scale_and_shift()
+            return dict(scale=scale, shift=shift, noise="none" if self.levels is None else "dequantise")
         if likelihood in ("categorical", "logistic_mixture") and self.levels is None:
             raise ValueError(
                 f"likelihood: got {likelihood!r} for real numbers; allowed: gaussian, or bernoulli within [0, 1]"
             )
-        if self.levels is None and any(chunk.min() < 0 or chunk.max() > 1 for chunk in _chunks(self.x_train)):
+        if self.levels is None and any(chunk.min() < 0 or chunk.max() > 1 for chunk in robust.chunks(self.x_train)):
             raise ValueError("likelihood: got 'bernoulli' for numbers outside [0, 1]; allowed: gaussian")
-        return (
-            1.0 if self.levels is None else 1.0 / (self.levels - 1),
-            0.0,
-            "binarise" if likelihood == "bernoulli" else "none",
+        return dict(
+            scale=1.0 if self.levels is None else 1.0 / (self.levels - 1),
+            noise="binarise" if likelihood == "bernoulli" else "none",
+        )
+
+    @property
+    def standardised(self):
+        """Whether a Gaussian p(x|.) sees every component with mean 0 and deviation 1."""
+        return isinstance(self.scale, str) and self.scale in ("standardise", "log1p")
+
+    @functools.cached_property
+    def columns(self):
+        """The `robust.Columns` of the training examples, of log(1 + x) where that is how they are seen."""
+        return robust.columns(self.x_train, np.log1p if self.scale == "log1p" else None)
+
+    def _standardise(self):
+        found = self.columns
+        scale = _inverse(found.std, found.mean)
+        reached = np.maximum(np.abs(found.low - found.mean), np.abs(found.high - found.mean)) * scale
+        return dict(
+            scale=scale,
+            shift=found.mean + (0.0 if self.levels is None else 0.5),  # the mean of what is dequantised
+            transform="log1p" if self.scale == "log1p" else "none",
+            limit=np.maximum(robust.LIMIT, 1.01 * reached),  # whatever is not far out stays as it is
+            noise="none" if self.levels is None else "dequantise",
         )
 
     def _scale_and_shift(self):
         if not isinstance(self.scale, str):
             return self.scale, 0.0
-        if self.scale == "standardise":
-            mean, std = _moments(_chunks(self.x_train))
-            return _inverse(std, mean), mean
-        # The paper divides each channel by its standard deviation over images and pixels, and subtracts nothing.
-        mean, std = _moments(chunk.reshape(-1, chunk.shape[-1]) for chunk in _chunks(self.x_train))
-        return _inverse(std, mean), 0.0
+        mean, std = self._channel_moments
+        if self.scale == "channel":
+            return _inverse(std, mean), 0.0
+        return _inverse(std, mean), mean + (0.0 if self.levels is None else 0.5)  # the mean of what is dequantised
+
+    @functools.cached_property
+    def _channel_moments(self):
+        """Mean and standard deviation of each channel over training examples and pixels, float64 [channels]."""
+        return _moments(chunk.reshape(-1, chunk.shape[-1]) for chunk in robust.chunks(self.x_train))
 
 
-def _chunks(x, size=4096):
-    return (np.asarray(x[i : i + size]) for i in range(0, len(x), size))
+def _native(x):
+    """Returns x in the byte order of the machine, which is what TensorFlow reads."""
+    return x if x is None or x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
 
 
 def _moments(chunks):
@@ -135,6 +196,8 @@ def check(data):
     for part, x, y in parts:
         if x is None:
             continue
+        if x.ndim == 0:
+            raise ValueError(f"{data.name}: {part} x is a single value; allowed: an array [N, ...] of examples")
         if len(x) == 0:
             raise ValueError(f"{data.name}: the {part} set is empty; allowed: at least one example")
         if tuple(x.shape[1:]) != data.raw_shape or not data.raw_shape:
@@ -144,7 +207,7 @@ def check(data):
         if x.dtype.kind not in "uifb":
             raise ValueError(f"{data.name}: {part} x has dtype {x.dtype}; allowed: numbers")
         if x.dtype.kind == "f":
-            bad = sum(int((~np.isfinite(chunk)).sum()) for chunk in _chunks(x))
+            bad = sum(int((~np.isfinite(chunk)).sum()) for chunk in robust.chunks(x))
             if bad:
                 raise ValueError(f"{data.name}: {part} x has {bad} values that are NaN or infinite; allowed: finite numbers")
         if y is not None:

@@ -1,69 +1,155 @@
-"""The user's own arrays: `npz:FILE` with x, y (-1 is unlabelled) and optionally x_test, y_test. Never a pickle."""
+"""The user's own arrays: `npz:FILE` with x, y (-1 or NaN is unlabelled) and optionally x_test, y_test. Never a pickle."""
+
+import zipfile
 
 import numpy as np
 
-from tfadgm.data.dataset import Dataset
+from tfadgm.data import files, labels, ranges, table
+from tfadgm.data.dataset import UNLABELLED, Dataset
+from tfadgm.data.robust import chunks
 
-MOST_CLASSES = 1 << 16
+MOST_CLASSES = labels.MOST_CLASSES
+KIND = "an npz file"
+# An array that shrinks to less than a hundredth and is large is a bomb, or holds nothing: deflate reaches 1 in 1,030.
+BOMB_BYTES, BOMB_RATIO = 1 << 30, 100
 
 
 def read_arrays(path, required, optional=()):
-    """Returns a dict of the named arrays of an npz file, or raises a ValueError that names what is wrong."""
+    """Returns a dict of the named arrays of an npz file, in the machine's byte order.
+
+    Raises:
+      ValueError: that names the file and what is wrong: a pickle, a member that is no array, one that would not fit into
+        memory. Nothing is decompressed before that is known.
+    """
+    files.check_regular(path, KIND)
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            missing = [name for name in required if name not in archive]
+        with zipfile.ZipFile(path) as archive:
+            members = {name.removesuffix(".npy"): name for name in archive.namelist() if name.endswith(".npy")}
+            missing = [name for name in required if name not in members]
             if missing:
-                raise ValueError(
-                    f"has arrays {', '.join(archive.files) or 'none'}; allowed: {', '.join(required)} are required"
-                )
-            return {name: archive[name] for name in (*required, *optional) if name in archive}
-    except FileNotFoundError:
-        raise ValueError(f"{path}: no such file; allowed: an npz file") from None
+                had = ", ".join(members) or "none"
+                raise ValueError(f"has arrays {had}; allowed: {', '.join(required)} are required")
+            found = [name for name in (*required, *optional) if name in members]
+            for name in found:
+                _check_member(archive, name, members[name])
+            return {name: _read_member(archive, name, members[name]) for name in found}
     except Exception as error:  # zip, format and pickle errors
-        raise ValueError(f"{path}: not a readable npz file: {str(error).splitlines()[0]}") from error
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(f"{path}: not a readable npz file: {reason}") from error
+
+
+def _check_member(archive, name, member):
+    """Raises a ValueError for a member whose bytes are not those of the array that its first lines announce."""
+    about = archive.getinfo(member)
+    with archive.open(member) as file:
+        try:
+            version = np.lib.format.read_magic(file)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, _, dtype = read(file)
+        except ValueError as error:
+            raise ValueError(f"{name} is no array: {error}") from error
+        begun = file.tell()
+    if dtype.hasobject:
+        raise ValueError(f"{name} holds Python objects; allowed: numbers")
+    size = int(np.prod(shape, dtype=object)) * dtype.itemsize
+    if size != about.file_size - begun:
+        raise ValueError(f"{name} has {about.file_size - begun} bytes; allowed: {size}, as its shape {shape} says")
+    most = files.memory_bytes()
+    if size > most or (size > BOMB_BYTES and size > BOMB_RATIO * max(about.compress_size, 1)):
+        raise ValueError(
+            f"{name} expands from {about.compress_size} to {size} bytes; allowed: at most the memory, {most} bytes, and "
+            f"{BOMB_RATIO} times its compressed size beyond {BOMB_BYTES} bytes"
+        )
+
+
+def _read_member(archive, name, member):
+    with archive.open(member) as file:
+        array = np.lib.format.read_array(file, allow_pickle=False)
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
 def describe(x):
     """Returns the likelihood, levels and scale that suit raw examples x.
 
-    Numbers within [0, 1], whole ones too, are Bernoulli. So are other uint8 examples, as intensities, but for pictures of
-    several channels, which are Gaussian, with a scale per channel. All else is standardised and Gaussian.
+    Tables are as `table.describe` says. Of pictures: numbers within [0, 1], whole ones too, are Bernoulli. So are other
+    uint8 examples, as intensities, but for pictures of several channels, which are Gaussian and standardised per channel.
+    All else is standardised and Gaussian.
     """
+    if table.is_table(x):
+        return table.describe(x)
     if x.dtype.kind in "uifb" and x.size and x.min() >= 0 and x.max() <= 1:
         return dict(likelihood="bernoulli", levels=None if x.dtype.kind == "f" else 2)
     if x.dtype != np.uint8:
         return dict(likelihood="gaussian", scale="standardise")
     if x.ndim == 4 and x.shape[-1] > 1:
-        return dict(likelihood="gaussian", levels=256, scale="channel")
+        return dict(likelihood="gaussian", levels=256, scale="standardise_channels")
     return dict(likelihood="bernoulli", levels=256, scale=1 / 255)
 
 
 def _labels(path, name, y):
     """Returns class numbers as int64, or raises a ValueError that names the file and the array."""
-    if y.dtype.kind not in "ui":
+    if y.dtype.kind == "f":
+        y = np.where(np.isnan(y), float(UNLABELLED), y)
+        if not (np.abs(y) < MOST_CLASSES).all() or (y != np.rint(y)).any():
+            raise ValueError(f"{path}: {name} holds fractions; allowed: whole numbers, -1 or NaN is unlabelled")
+    elif y.dtype.kind not in "uib":
         raise ValueError(f"{path}: {name} has dtype {y.dtype}; allowed: whole numbers, -1 is unlabelled")
+    if y.ndim != 1:
+        raise ValueError(f"{path}: {name} has shape {y.shape}; allowed: (N,), one label per example")
     if y.size and y.max() >= MOST_CLASSES:
         raise ValueError(f"{path}: {name} has the label {y.max()}; allowed: -1 (unlabelled) to {MOST_CLASSES - 1}")
     return y.astype("int64")
+
+
+def _examples(path, name, x):
+    """Returns raw examples, real ones as float32, or raises a ValueError that names the file and the array."""
+    if x.dtype.kind not in "uifb":
+        raise ValueError(f"{path}: {name} has dtype {x.dtype}; allowed: numbers")
+    if x.ndim < 2 or not x.size:
+        raise ValueError(f"{path}: {name} has shape {x.shape}; allowed: [N, ...], examples of at least one number")
+    if x.ndim == 4 and x.shape[1] in (1, 3, 4) and x.shape[3] > 4:
+        told = f"allowed: [N, height, width, channels], as {name}.transpose(0, 2, 3, 1) has"
+        raise ValueError(f"{path}: {name} has shape {x.shape}: its channels seem to come first; {told}")
+    if x.dtype.kind != "f":
+        return x
+    with np.errstate(over="ignore"):
+        bad = sum(int((~np.isfinite(part.astype("float32"))).sum()) for part in chunks(x))
+    if bad:
+        raise ValueError(f"{path}: {name} has {bad} values that are NaN or infinite; allowed: numbers that float32 holds")
+    return x.astype("float32", copy=False)
 
 
 def load(argument=None, **_):
     """Returns the data set in the npz file `argument`."""
     if not argument:
         raise ValueError("dataset npz: got no file; allowed: npz:FILE")
-    arrays = read_arrays(argument, ["x", "y"], ["x_test", "y_test"])
-    for name in ("y", "y_test"):
-        if name in arrays:
-            arrays[name] = _labels(argument, name, arrays[name])
-    if ("x_test" in arrays) != ("y_test" in arrays):
-        raise ValueError(f"{argument}: has one of x_test and y_test; allowed: both or none")
-    x, y = arrays["x"], arrays["y"]
-    if x.dtype == np.float64:
-        x = x.astype("float32")
+    path = files.expanded(argument)
+    arrays = read_arrays(path, ["x"], ["y", "x_test", "y_test"])
+    for name in arrays:
+        arrays[name] = (_labels if name.startswith("y") else _examples)(path, name, arrays[name])
+    x, y = arrays["x"], arrays.get("y", np.full(len(arrays["x"]), UNLABELLED))
     x_test, y_test = arrays.get("x_test"), arrays.get("y_test")
-    if x_test is not None and x_test.dtype == np.float64:
-        x_test = x_test.astype("float32")
-    classes = int(max(y.max(initial=-1), -1 if y_test is None else y_test.max(initial=-1))) + 1
-    if classes < 2:
-        raise ValueError(f"{argument}: the labels name {classes} classes; allowed: at least 2")
-    return Dataset(str(argument), x, y, x_test, y_test, [str(k) for k in range(classes)], **describe(x))
+    classes = _count_classes(path, y, y_test)
+    if (x_test is None) != (y_test is None) and (classes or x_test is None):
+        raise ValueError(f"{path}: has one of x_test and y_test; allowed: both or none")
+    if x_test is not None:
+        x_test = ranges.as_dtype(x_test, x.dtype, f"{path}: x_test")
+    data = Dataset(str(path), x, y, x_test, y_test, [str(k) for k in range(classes)], **describe(x))
+    data.notes = (labels.told(y, data.class_names),)
+    data.warnings = () if x_test is None else tuple(ranges.compare(f"{path}: x_test", x_test, ranges.of(data)))
+    if not classes:
+        had = f"has arrays {', '.join(arrays)}, and no y"
+        data.without_classes = f"{path}: {'y is unlabelled (-1) in every row' if 'y' in arrays else had}"
+    return data
+
+
+def _count_classes(path, y, y_test):
+    """Returns K, one more than the largest label; 0 where every example is unlabelled."""
+    classes = int(max(y.max(initial=UNLABELLED), UNLABELLED if y_test is None else y_test.max(initial=UNLABELLED))) + 1
+    if classes == 1:
+        raise ValueError(f"{path}: the labels name 1 classes; allowed: at least 2, 0 to K - 1, or none")
+    counts = np.bincount(y[y >= 0], minlength=classes)
+    if classes and not counts[0] and y.min() == UNLABELLED:
+        raise ValueError(f"{path}: y has no label 0, and -1 is unlabelled; allowed: classes numbered 0 to K - 1")
+    labels.check_classes(f"{path}: y", {str(k): int(n) for k, n in enumerate(counts) if n}, len(y))
+    return classes

@@ -27,7 +27,18 @@ class Split:
     validation: np.ndarray
 
 
-def split(y, num_classes, labels=None, validation=0, seed=0, labelled_in_unlabelled=True, given_labels=None, classes=None):
+def split(
+    y,
+    num_classes,
+    labels=None,
+    validation=0,
+    seed=0,
+    labelled_in_unlabelled=True,
+    given_labels=None,
+    classes=None,
+    names=None,
+    stratified=True,
+):
     """Draws the validation set and the labelled examples from the seed.
 
     Args:
@@ -35,15 +46,19 @@ def split(y, num_classes, labels=None, validation=0, seed=0, labelled_in_unlabel
       num_classes: K.
       labels: how many labels to keep, evenly over classes (the remainder goes to classes drawn at random); None keeps all,
         0 none.
-      validation: how many examples to hold out, drawn from those that have a label.
+      validation: how many examples to hold out, drawn from those that have a label: of every class in proportion to its
+        labels, of which at least one stays.
       seed: the seed of both draws.
       labelled_in_unlabelled: whether labelled examples are also in the unlabelled pool (as in the papers).
       classes: those that have labels; None: all.
       given_labels: indices of the labelled examples, which are then not drawn (nor held out).
+      names: of the classes, for errors; None: their numbers.
+      stratified: False draws the held-out examples whatever their class, as older runs did.
 
     Raises:
       ValueError: if there are fewer labels than classes, or fewer examples of a class than are asked for.
     """
+    names = [str(k) for k in range(num_classes)] if names is None else names
     generator = np.random.default_rng([seed, 1])
     classes = np.arange(num_classes) if classes is None else np.asarray(classes)
     given = np.asarray([] if given_labels is None else given_labels, "int64")
@@ -54,16 +69,14 @@ def split(y, num_classes, labels=None, validation=0, seed=0, labelled_in_unlabel
         raise ValueError(
             f"validation: got {validation}; allowed: 0 to {len(known) - 1}, as {len(known)} examples have labels"
         )
-    held_out, known = np.sort(known[:validation]), known[validation:]
+    held_out, known = _hold_out(y, known, validation, stratified and labels != 0 and num_classes and not given.size)
     if given.size:
         labelled = given
     elif labels == 0 or not num_classes:
         labelled = known[:0]
     else:
-        labelled = known if labels is None else _even_draw(y, known, classes, labels, generator)
-        missing = np.setdiff1d(classes, y[labelled])
-        if len(missing):
-            raise ValueError(f"labels: class {missing[0]} has none; allowed: at least one of each of {len(classes)} classes")
+        _check_classes(y, known, classes, names)
+        labelled = known if labels is None else _even_draw(y, known, classes, labels, generator, names)
     pool = np.setdiff1d(np.arange(len(y)), held_out)
     if not labelled_in_unlabelled:
         pool = np.setdiff1d(pool, labelled)
@@ -72,7 +85,46 @@ def split(y, num_classes, labels=None, validation=0, seed=0, labelled_in_unlabel
     return Split(np.sort(labelled), pool, held_out)
 
 
-def _even_draw(y, known, classes, labels, generator):
+def _hold_out(y, known, validation, stratified):
+    """Returns (validation examples, the others) of `known`, which is in random order.
+
+    Stratified: each class gives the same share of its labels, rounded so that the sum is right, and keeps at least one.
+    """
+    if not (stratified and validation):
+        return np.sort(known[:validation]), known[validation:]
+    classes, of_class, counts = np.unique(y[known], return_inverse=True, return_counts=True)
+    if validation > len(known) - len(classes):
+        raise ValueError(
+            f"validation: got {validation}; allowed: 0 to {len(known) - len(classes)}, as one of the {len(known)} labels of "
+            f"each of {len(classes)} classes stays"
+        )
+    share = _proportional(validation, counts - 1)
+    order = np.argsort(of_class, kind="stable")  # by class, in random order within
+    rank = np.empty(len(known), "int64")
+    rank[order] = np.arange(len(known)) - np.repeat(np.cumsum(counts) - counts, counts)
+    chosen = rank < share[of_class]
+    return np.sort(known[chosen]), known[~chosen]
+
+
+def _proportional(total, most):
+    """Returns whole numbers of sum `total`, in proportion to `most` and at most these: largest remainders are rounded up."""
+    exact = total * most / most.sum()
+    share = np.floor(exact).astype("int64")
+    share[np.argsort(share - exact, kind="stable")[: total - share.sum()]] += 1
+    return share
+
+
+def _check_classes(y, known, classes, names):
+    """Raises a ValueError that names all classes without a label."""
+    missing = [names[k] for k in np.setdiff1d(classes, y[known])]
+    if missing:
+        listed = ", ".join(missing[:10]) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
+        word = "class" if len(missing) == 1 else "classes"
+        verb = "has" if len(missing) == 1 else "have"
+        raise ValueError(f"labels: {word} {listed} {verb} none; allowed: at least one of each of {len(classes)} classes")
+
+
+def _even_draw(y, known, classes, labels, generator, names):
     if not len(classes) <= labels <= len(known):
         raise ValueError(f"labels: got {labels}; allowed: 0, or {len(classes)} (one per class) to {len(known)}")
     share = np.full(len(classes), labels // len(classes))
@@ -81,7 +133,10 @@ def _even_draw(y, known, classes, labels, generator):
     for k, count in zip(classes, share, strict=True):
         of_class = known[y[known] == k]
         if len(of_class) < count:
-            raise ValueError(f"labels: got {labels}, {count} of class {k}; allowed: its {len(of_class)} examples")
+            raise ValueError(
+                f"labels: got {labels}, {count} of class {names[k]}; allowed: its {len(of_class)} examples, or labels=none "
+                "for all"
+            )
         chosen.append(of_class[:count])
     return np.concatenate(chosen)
 

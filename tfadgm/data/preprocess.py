@@ -7,10 +7,11 @@ import numpy as np
 import tensorflow as tf
 
 NOISES = ("none", "binarise", "dequantise")
+TRANSFORMS = ("none", "log1p")
 
 
 class Preprocess(keras.layers.Layer):
-    """x = columns((raw - shift) * scale), flat, float32 [B, D].
+    """x = columns(clip((transform(raw) - shift) * scale)), flat, float32 [B, D].
 
     Args:
       raw_shape: shape of one raw example, such as [28, 28, 1].
@@ -19,14 +20,30 @@ class Preprocess(keras.layers.Layer):
       columns: indices of the flattened raw example that are kept; None keeps all.
       noise: "none"; "binarise": x ~ Bernoulli(x) afresh each time (Maaloe et al. 2016, section 3; Salakhutdinov and
         Murray 2008); "dequantise": raw + U(0, 1) before scaling (Uria et al. 2013).
+      transform: "none"; "log1p": log(1 + raw), of counts; what is below 0 counts as 0.
+      limit: a number, or one per last-axis entry: the largest |(transform(raw) - shift) * scale|, beyond which x is this
+        (by the sign); None: no limit. What a model has not seen the like of does not become infinite.
     """
 
-    def __init__(self, raw_shape, raw_dtype="float32", scale=1.0, shift=0.0, columns=None, noise="none", **kwargs):
+    def __init__(
+        self,
+        raw_shape,
+        raw_dtype="float32",
+        scale=1.0,
+        shift=0.0,
+        columns=None,
+        noise="none",
+        transform="none",
+        limit=None,
+        **kwargs,
+    ):
         super().__init__(**{**kwargs, "dtype": "float32"})
-        if noise not in NOISES:
-            raise ValueError(f"noise: got {noise!r}; allowed: {', '.join(NOISES)}")
-        self.raw_shape, self.raw_dtype, self.noise = tuple(raw_shape), raw_dtype, noise
+        for name, value, allowed in (("noise", noise, NOISES), ("transform", transform, TRANSFORMS)):
+            if value not in allowed:
+                raise ValueError(f"{name}: got {value!r}; allowed: {', '.join(allowed)}")
+        self.raw_shape, self.raw_dtype, self.noise, self.transform = tuple(raw_shape), raw_dtype, noise, transform
         self.scale, self.shift = np.asarray(scale, "float32"), np.asarray(shift, "float32")
+        self.limit = None if limit is None else np.asarray(limit, "float32")
         self.columns = None if columns is None else np.asarray(columns, "int32")
         self.built = True
 
@@ -37,8 +54,12 @@ class Preprocess(keras.layers.Layer):
 
     @property
     def image_shape(self):
-        """[height, width, channels] of x, or None if the raw example is no image or some of its columns are dropped."""
-        return self.raw_shape if len(self.raw_shape) == 3 and self.columns is None else None
+        """[height, width, channels] of x, or None if the raw example is no image or x lacks more than whole channels."""
+        if len(self.raw_shape) != 3 or self.columns is None:
+            return self.raw_shape if len(self.raw_shape) == 3 else None
+        height, width, channels = self.raw_shape
+        kept = len(np.unique(self.columns % channels))
+        return (height, width, kept) if len(self.columns) == height * width * kept else None
 
     def call(self, raw, seed=None):
         """Returns x, [B, D]. With a seed: with its noise, as in training. Without: what the classifier reads at test.
@@ -49,7 +70,11 @@ class Preprocess(keras.layers.Layer):
         x = tf.cast(raw, tf.float32)
         if self.noise == "dequantise":
             x += 0.5 if seed is None else tf.random.stateless_uniform(tf.shape(x), seed)
+        if self.transform == "log1p":
+            x = tf.math.log1p(tf.maximum(x, 0.0))
         x = (x - self.shift) * self.scale
+        if self.limit is not None:
+            x = tf.clip_by_value(x, -self.limit, self.limit)
         x = tf.reshape(x, [-1, math.prod(self.raw_shape)])
         if self.columns is not None:
             x = tf.gather(x, self.columns, axis=1)
@@ -70,12 +95,14 @@ class Preprocess(keras.layers.Layer):
             flat = np.zeros((*x.shape[:-1], math.prod(self.raw_shape)), "float32")
             flat[..., self.columns] = x
         middle = 0.5 if self.noise == "dequantise" else 0.0
-        return flat.reshape(*x.shape[:-1], *self.raw_shape) / self.scale + self.shift - middle
+        raw = flat.reshape(*x.shape[:-1], *self.raw_shape) / self.scale + self.shift
+        return (np.expm1(raw) if self.transform == "log1p" else raw) - middle
 
     def get_config(self):
         columns = None if self.columns is None else self.columns.tolist()
         return {
             **super().get_config(),
             **dict(raw_shape=list(self.raw_shape), raw_dtype=self.raw_dtype, noise=self.noise, columns=columns),
-            **dict(scale=self.scale.tolist(), shift=self.shift.tolist()),
+            **dict(scale=self.scale.tolist(), shift=self.shift.tolist(), transform=self.transform),
+            **dict(limit=None if self.limit is None else self.limit.tolist()),
         }

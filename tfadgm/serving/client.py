@@ -41,6 +41,7 @@ class RemoteClassifier:
       path: what errors call this classifier.
       class_names: K strings, in the order of the probabilities.
       raw_shape, raw_dtype: of one raw example.
+      feature_names, ranges: None: the protocol does not carry them, so that columns are taken by position.
 
     Raises:
       ValueError: if the protocol's package is missing, or the server's model is no classifier that tfadgm exported.
@@ -48,6 +49,7 @@ class RemoteClassifier:
     """
 
     at_once = 16
+    feature_names = ranges = None
 
     def __init__(self, address, model_name="tfadgm", version=None, deadline=30.0):
         if not warmup.available():

@@ -8,6 +8,10 @@ import math
 import tensorflow as tf
 
 PICTURE_FEATURE = "image/encoded"
+PNG = b"\x89PNG"
+# An entry of EXIF (of either byte order) or XMP that turns a picture. A graph cannot turn it by what it does not parse.
+TURNED = r"""(?s)\C*(\x01\x12\x00\x03\x00\x00\x00\x01\x00[\x02-\x08]|\x12\x01\x03\x00\x01\x00\x00\x00[\x02-\x08]\x00"""
+TURNED += r"""|tiff:Orientation(="|>)[2-8])\C*"""
 
 
 def reads_pictures(preprocess):
@@ -50,21 +54,61 @@ def checked(x, preprocess, name, rows=None):
         return tf.identity(x)
 
 
-def decode_pictures(encoded, preprocess, name):
-    """Returns uint8 [N, *raw_shape] from PNG, JPEG, BMP or GIF files, string [N]; another size is refused, not scaled."""
-    shape = list(preprocess.raw_shape)
+def decode_pictures(encoded, preprocess, name, levels=None):
+    """Returns uint8 [N, *raw_shape] from PNG or JPEG files, string [N]: the levels that `data.picture_files` reads.
+
+    JPEG by the accurate integer transform, as Pillow does; alpha dropped, the upper 8 of 16 bits, grey repeated for a model
+    of colours and Y = 0.299 R + 0.587 G + 0.114 B for one of grey. What would be another picture is refused: other formats,
+    an orientation that is not upright; so is another size, before a pixel is decoded. `levels`, if given, is the number of
+    levels of the model's examples: a picture with higher ones is refused too.
+    """
+    shape, highest = list(preprocess.raw_shape), (levels or 256) - 1
 
     def decode(file):
-        picture = tf.io.decode_image(file, shape[-1], expand_animations=False, name=name.replace("/", "_"))
-        message = f"{name}: allowed: a picture of height and width {shape[:2]}; got"
-        same = tf.reduce_all(tf.equal(tf.shape(picture), shape))
-        with tf.control_dependencies([tf.debugging.Assert(same, [message, tf.shape(picture)[:2]])]):
-            return tf.ensure_shape(tf.reshape(picture, shape), shape)
+        with tf.control_dependencies(_check_picture(file, shape, name)):
+            # The operation reads PNG too.
+            colours = tf.io.decode_jpeg(file, 3, dct_method="INTEGER_ACCURATE", name=_operation(name))
+        picture = tf.ensure_shape(colours if shape[-1] == 3 else _grey(colours), shape)
+        found = tf.cast(tf.reduce_max(picture), tf.int32)
+        message = f"{name}: allowed: a picture of levels 0 to {highest}, as in training; got up to"
+        with tf.control_dependencies([tf.debugging.Assert(found <= highest, [message, found])]):
+            return tf.identity(picture)
 
     return tf.map_fn(decode, encoded, fn_output_signature=tf.TensorSpec(shape, tf.uint8))
 
 
-def parse_examples(serialised, preprocess):
+def _operation(name):
+    return name.replace("/", "_")
+
+
+def _check_picture(file, shape, name):
+    """Returns operations that fail if the file is none that `decode_pictures` reads."""
+    is_jpeg = tf.io.is_jpeg(file)
+    known = is_jpeg | (tf.strings.substr(file, 0, len(PNG)) == PNG)
+    with tf.control_dependencies([tf.debugging.Assert(known, [f"{name}: allowed: PNG and JPEG files; got another kind"])]):
+        size = tf.cond(
+            is_jpeg, lambda: tf.image.extract_jpeg_shape(file, name=_operation(name))[:2], lambda: _png_size(file)
+        )
+    allowed = f"{name}: allowed: a picture of height and width {shape[:2]}; got"
+    upright = ~tf.strings.regex_full_match(file, TURNED)
+    turned = f"{name}: allowed: upright pictures; got one that its EXIF turns, which bin/classify can read, or you can turn"
+    same = tf.reduce_all(tf.equal(size, shape[:2]))
+    return [tf.debugging.Assert(same, [allowed, size]), tf.debugging.Assert(upright, [turned])]
+
+
+def _png_size(file):
+    """Returns [height, width], int32, by the header of a PNG file."""
+    octets = tf.cast(tf.io.decode_raw(file, tf.uint8, fixed_length=24)[16:], tf.int32)
+    return tf.reduce_sum(tf.reshape(octets, [2, 4]) * [1 << 24, 1 << 16, 1 << 8, 1], 1)[::-1]
+
+
+def _grey(colours):
+    """Returns uint8 [height, width, 1] of uint8 [height, width, 3], rounded as by Pillow; of equal colours, these."""
+    weighted = tf.reduce_sum(tf.cast(colours, tf.int32) * [19595, 38470, 7471], -1, keepdims=True)
+    return tf.cast((weighted + (1 << 15)) // (1 << 16), tf.uint8)
+
+
+def parse_examples(serialised, preprocess, levels=None):
     """Returns raw examples, float32 [N, *raw_shape], from serialised tf.Example protos, string [N].
 
     Each has exactly one of these features:
@@ -73,7 +117,7 @@ def parse_examples(serialised, preprocess):
         x_int64        the same as Int64List, x_float as FloatList, whatever the raw dtype: over REST, JSON's 1 is an
                        integer, and a list that mixes 0 with 0.5 is refused by the server
         x_bytes        its memory in the raw dtype, little-endian
-        image/encoded  a PNG or JPEG file, for models that read pictures
+        image/encoded  a PNG or JPEG file, for models that read pictures (see `decode_pictures`)
     """
     size, dtype = math.prod(preprocess.raw_shape), tf.as_dtype(preprocess.raw_dtype)
     kinds = {"x": tf.float32 if dtype.is_floating else tf.int64, "x_int64": tf.int64, "x_float": tf.float32}
@@ -89,7 +133,7 @@ def parse_examples(serialised, preprocess):
             if name == "x_bytes":
                 values = _decode_memory(values, size, dtype)
             elif name == PICTURE_FEATURE:
-                values = decode_pictures(values, preprocess, name)
+                values = decode_pictures(values, preprocess, name, levels)
             values = tf.cast(checked(tf.reshape(values, [-1, size]), preprocess, name, rows), tf.float32)
             raw = tf.tensor_scatter_nd_update(raw, rows, values)
     return tf.reshape(raw, [-1, *preprocess.raw_shape])

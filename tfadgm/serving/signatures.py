@@ -24,6 +24,7 @@ classifier is stored in the graph; that of `log_density` and `generate` is made 
 on the batch's size: about 1e-6, relative.)
 """
 
+import functools
 import math
 
 import numpy as np
@@ -114,7 +115,8 @@ def picture(preprocess, x):
         position[preprocess.columns] = np.arange(preprocess.size)
         x = tf.gather(tf.pad(x, [[0, 0], [0, 1]]), position, axis=1)
     middle = 0.5 if preprocess.noise == "dequantise" else 0.0
-    return tf.reshape(x, [-1, *preprocess.raw_shape]) / preprocess.scale + preprocess.shift - middle
+    raw = tf.reshape(x, [-1, *preprocess.raw_shape]) / preprocess.scale + preprocess.shift
+    return (tf.math.expm1(raw) if preprocess.transform == "log1p" else raw) - middle
 
 
 def endpoints(model, class_names, samples):
@@ -134,7 +136,7 @@ def _of_any_model(model):
         return {"log_density": log_density(model, inputs.read(x, model.preprocess), samples)}
 
     def regress(serialised):
-        raw = inputs.parse_examples(serialised, model.preprocess)
+        raw = inputs.parse_examples(serialised, model.preprocess, model.levels)
         return {"outputs": log_density(model, raw, tf.constant(REGRESS_SAMPLES))}
 
     def of_class(y, count, seed):
@@ -161,7 +163,8 @@ def _of_classifiers(model, class_names, samples):
         return answer(inputs.read(x, preprocess))
 
     def classify(serialised):
-        scores = tf.exp(log_class_probs(model, inputs.parse_examples(serialised, preprocess), samples))
+        raw = inputs.parse_examples(serialised, preprocess, model.levels)
+        scores = tf.exp(log_class_probs(model, raw, samples))
         return {"classes": tf.tile(names[tf.newaxis], [tf.shape(scores)[0], 1]), "scores": scores}
 
     table = {
@@ -172,7 +175,8 @@ def _of_classifiers(model, class_names, samples):
         "uncertainty": (lambda x: uncertainty(model, inputs.read(x, preprocess), samples), x),
     }
     if inputs.reads_pictures(preprocess):
-        table["predict_bytes"] = (lambda files: answer(inputs.decode_pictures(files, preprocess, "inputs")), strings)
+        decode = functools.partial(inputs.decode_pictures, preprocess=preprocess, name="inputs", levels=model.levels)
+        table["predict_bytes"] = (lambda files: answer(decode(files)), strings)
     return table
 
 

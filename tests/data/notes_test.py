@@ -1,0 +1,65 @@
+"""What is told before training."""
+
+import types
+
+import numpy as np
+import pytest
+
+from tfadgm.data import notes, pipeline, table
+from tfadgm.data.dataset import Dataset
+
+GENERATOR = np.random.default_rng(0)
+
+
+def make(x, y=None, **options):
+    y = np.arange(len(x)) % 2 if y is None else y
+    return Dataset("t", x.astype("float32"), y, None, None, ["a", "b"], **{**table.describe(x), **options})
+
+
+def told(data, **model):
+    known = types.SimpleNamespace(**{**dict(likelihood=data.likelihood, learns_from_labels=True), **model})
+    return notes.warnings(data, pipeline.split(data.y_train, 2), known)
+
+
+def test_ordinary_data_give_no_warning():
+    assert not told(make(GENERATOR.normal(size=(200, 4))))
+
+
+def test_an_outlier_is_told_with_its_column():
+    x = GENERATOR.normal(size=(200, 4))
+    x[17, 2] = 1e6
+    (line,) = told(make(x, feature_names=["a", "b", "mass", "d"]))
+    assert "column 'mass': 1 value is far outside the others, 1e+06 in example 17" in line
+    assert not told(make(x, likelihood="bernoulli")) and "column 2 (from 0)" in told(make(x))[0]
+
+
+def test_class_counts_are_told_where_they_differ_much():
+    y = (np.arange(200) < 10).astype(int)
+    (line,) = told(make(GENERATOR.normal(size=(200, 4)), y))
+    assert "class a has 190 labels and b 10, but p(y) takes all classes for equally probable" in line
+    assert not told(make(GENERATOR.normal(size=(200, 4)), y), learns_from_labels=False)
+
+
+@pytest.mark.parametrize(
+    "column, words",
+    [
+        (np.arange(5, 205), "column 'a': counts the rows; name it id"),
+        (np.full(200, 3.0), "column 'a': one value in all examples"),
+        (1.7e9 + 500 * np.arange(200) % 7000, "column 'a': numbers that float32 hardly tells apart"),
+    ],
+)
+def test_columns_that_may_be_a_mistake(column, words):
+    x = np.stack([column, GENERATOR.normal(size=200)], 1)
+    assert any(words in line for line in told(make(x, feature_names=["a", "b"])))
+
+
+@pytest.mark.parametrize(
+    "x, likelihood, words",
+    [
+        (GENERATOR.normal(size=(20, 4)), "gaussian", "4 numbers; each standardised, p(x|.) Gaussian"),
+        (GENERATOR.poisson(GENERATOR.gamma(0.2, 90, (90, 4))), "gaussian", "counts: of log(1 + x), each standardised"),
+        (GENERATOR.integers(0, 2, (20, 4)), "bernoulli", "0 or 1, as intensities"),
+    ],
+)
+def test_what_numbers_are_taken_for(x, likelihood, words):
+    assert words in notes.taken(make(x), likelihood)[0]

@@ -1,0 +1,102 @@
+"""A picture that is sent to a server is the picture that training reads from the same file, or it is refused."""
+
+import numpy as np
+import picture_examples as examples
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from tfadgm.data.picture_files import read_image
+from tfadgm.data.preprocess import Preprocess
+from tfadgm.serving import inputs
+
+SIDE = 64
+PICTURES = {"smooth": examples.smooth(SIDE), "rough": examples.levels(SIDE, SIDE)}
+ALPHA = examples.levels(SIDE, SIDE, 1, seed=1)
+
+
+@pytest.fixture(scope="module")
+def decode():
+    """Returns a function of (channels, files): the pictures [N, SIDE, SIDE, channels] that a compiled graph reads."""
+
+    def graph(channels):
+        preprocess = Preprocess((SIDE, SIDE, channels), "uint8")
+        function = tf.function(lambda files: inputs.decode_pictures(files, preprocess, "image/encoded"), autograph=False)
+        return function.get_concrete_function(tf.TensorSpec([None], tf.string))
+
+    graphs = {channels: graph(channels) for channels in (1, 3)}
+    return lambda channels, *files: graphs[channels](tf.constant(files)).numpy()
+
+
+def files_of(x):
+    """Every kind of JPEG and PNG file that holds the picture x, uint8 [SIDE, SIDE, 3]."""
+    grey, image = x[..., 0], Image.fromarray(x)
+    few = image.quantize(16)
+    deep = [x.astype("uint16") * 257 // 2, grey[..., None].astype("uint16") * 257 // 2]
+    jpegs = [
+        examples.encoded(x, "JPEG", quality=quality, subsampling=subsampling, progressive=progressive)
+        for quality in (50, 75, 95)
+        for subsampling in (0, 1, 2)
+        for progressive in (False, True)
+    ]
+    jpegs += [examples.encoded(grey, "JPEG"), examples.encoded(image.convert("CMYK"), "JPEG", quality=95)]
+    pngs = [examples.encoded(one, "PNG") for one in (x, grey, image.convert("1"), image.quantize(), few)]
+    pngs += [examples.encoded(np.concatenate([x, ALPHA[..., None]], -1), "PNG")]
+    pngs += [examples.encoded(Image.merge("LA", [Image.fromarray(grey), Image.fromarray(ALPHA)]), "PNG")]
+    pngs += [examples.encoded(few, "PNG", transparency=3), examples.encoded(few, "PNG", transparency=bytes(range(16)))]
+    pngs += [examples.encoded(grey, "PNG", transparency=3), examples.encoded(x, "PNG", exif=examples.turned(1))]
+    return jpegs + pngs + [tf.io.encode_png(one).numpy() for one in deep]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("kind", PICTURES)
+def test_a_served_picture_is_the_one_that_training_reads(decode, tmp_path, kind, channels):
+    files = files_of(PICTURES[kind])
+    for number, (file, served) in enumerate(zip(files, decode(channels, *files), strict=True)):
+        (tmp_path / "picture").write_bytes(file)
+        own = read_image(tmp_path / "picture", (SIDE, SIDE, channels))
+        assert np.abs(own.astype(int) - served).max() <= 1, number  # one level: another build of Pillow's libjpeg
+        assert (own != served).mean() < 0.01, number
+
+
+X = PICTURES["smooth"]
+REFUSED = {
+    "a picture on its side": (examples.encoded(X, "JPEG", exif=examples.turned(6)), "allowed: upright pictures"),
+    "a mirrored PNG": (examples.encoded(X, "PNG", exif=examples.turned(2)), "allowed: upright pictures"),
+    "XMP": (examples.encoded(X, "JPEG", xmp=b'<x tiff:Orientation="6"/>'), "allowed: upright pictures"),
+    "BMP, whose palette would be lost": (examples.encoded(Image.fromarray(X).quantize(), "BMP"), "allowed: PNG and JPEG"),
+    "GIF, whose transparency would be black": (examples.encoded(X, "GIF"), "allowed: PNG and JPEG"),
+    "WebP": (examples.encoded(X, "WEBP"), "allowed: PNG and JPEG"),
+    "no picture": (b"hello", "allowed: PNG and JPEG"),
+    "nothing": (b"", "allowed: PNG and JPEG"),
+    "half a JPEG": (examples.encoded(X, "JPEG")[:700], "image_encoded"),
+    "a tenth of a JPEG": (examples.encoded(X, "JPEG")[:90], "image_encoded"),
+    "half a PNG": (examples.encoded(X, "PNG")[:200], "image_encoded"),
+    "eight bytes of a PNG": (examples.encoded(X, "PNG")[:8], r"height and width \[64, 64\]; got\] \[0 0\]"),
+    "another size": (examples.encoded(X[:40], "JPEG"), r"height and width \[64, 64\]; got\] \[40 64\]"),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_what_would_be_another_picture_is_refused(decode, kind):
+    file, message = REFUSED[kind]
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        decode(3, file)
+
+
+def test_another_size_is_refused_by_the_header_alone(decode):
+    header = examples.encoded(Image.new("1", (13_000, 12_000)), "PNG")[:40]  # there is nothing to decode
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"height and width \[64, 64\]; got\] \[12000 13000\]"):
+        decode(1, header)
+
+
+@pytest.mark.parametrize("levels", [2, 17])
+def test_levels_that_training_had_not_are_refused(levels):
+    def decode(picture):
+        file = tf.constant([examples.encoded(picture, "PNG")])
+        return inputs.decode_pictures(file, Preprocess((8, 8, 1), "uint8"), "inputs", levels)[0, ..., 0]
+
+    x = examples.levels(8, 8, 1) % levels
+    np.testing.assert_array_equal(decode(x), x)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=f"a picture of levels 0 to {levels - 1}, as in training"):
+        decode(x * (255 // (levels - 1)))

@@ -1,0 +1,33 @@
+"""Files of the user's own, before they are opened."""
+
+import os
+import pathlib
+import stat
+
+
+def check_regular(path, kind):
+    """Raises a ValueError unless `path` is an ordinary file: a pipe would be waited for, a device has no end.
+
+    Args:
+      path: of the file.
+      kind: what it should be, such as "a csv file".
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        what = "no such file" if isinstance(error, FileNotFoundError) else (error.strerror or type(error).__name__)
+        raise ValueError(f"{path}: {what}; allowed: {kind}") from None
+    if stat.S_ISDIR(mode):
+        raise ValueError(f"{path}: is a directory; allowed: {kind}")
+    if not stat.S_ISREG(mode):
+        raise ValueError(f"{path}: is a pipe or a device; allowed: {kind}, an ordinary file")
+
+
+def expanded(argument):
+    """Returns a path with its ~ as the home directory; None stays None."""
+    return None if argument is None else str(pathlib.Path(argument).expanduser())
+
+
+def memory_bytes():
+    """Returns the size of the machine's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

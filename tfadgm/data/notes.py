@@ -1,0 +1,113 @@
+"""What is told before training: what the data were taken for, and what in them may be a mistake."""
+
+import numpy as np
+
+IMBALANCE = 3  # a class with so many times the labels of another is told
+MANY = 20  # classes that are numbers, from which it is told
+SHOWN = 5  # columns in a line
+PRECISION = 1000  # steps of float32 in a standard deviation, below which it is told
+
+
+def taken(data, likelihood):
+    """Returns lines that say what examples, columns and labels were taken for.
+
+    Args:
+      data: a `Dataset`.
+      likelihood: of the model's p(x|.).
+    """
+    return [f"x: {_shape(data.raw_shape)}; {_seen(data, likelihood)}", *data.notes]
+
+
+def _shape(shape):
+    if len(shape) == 1:
+        return f"{shape[0]} numbers"
+    sides = " x ".join(map(str, shape[:2]))
+    if len(shape) == 2:
+        return f"pictures of {sides} pixels"
+    return f"pictures of {sides} pixels, {shape[2]} channel{'s' * (shape[2] > 1)}" if len(shape) == 3 else f"arrays {shape}"
+
+
+def _seen(data, likelihood):
+    if likelihood == "gaussian" and data.standardised:
+        of = "counts: of log(1 + x), " if data.scale == "log1p" else ""
+        return f"{of}each standardised, p(x|.) Gaussian"
+    kind = "real numbers" if data.levels is None else "0 or 1" if data.levels == 2 else f"{data.levels} levels"
+    if likelihood == "bernoulli":
+        return f"{kind}, as intensities within [0, 1] drawn as 0 or 1 for every batch, p(x|.) Bernoulli"
+    constant = data.constant_channels if likelihood == "gaussian" else ()
+    left_out = "".join(f"; channel {c} (from 0) has one value in all examples and is left out" for c in constant)
+    return f"{kind}, p(x|.) {likelihood}{left_out}"
+
+
+def warnings(data, split, model):
+    """Returns lines about what may be a mistake, in the data and in the labels that are known.
+
+    Args:
+      data: a `Dataset`.
+      split: its `pipeline.Split`.
+      model: the model that is to be trained.
+    """
+    lines = list(data.warnings)
+    if model.likelihood == "gaussian" and data.standardised:
+        lines += _of_columns(data)
+    if model.learns_from_labels:
+        lines += _of_classes(data, split)
+    return lines
+
+
+def _of_columns(data):
+    found = data.columns
+    lines = [_far(data, column, *what) for column, what in list(found.far.items())[:SHOWN]]
+    if len(found.far) > SHOWN:
+        lines.append(f"{data.name}: {len(found.far) - SHOWN} more columns have values far out")
+    mean, std = found.mean.reshape(-1), found.std.reshape(-1)
+    constant = np.flatnonzero(std == 0)
+    if len(constant) and len(data.raw_shape) == 1:
+        lines.append(f"{data.name}: {_columns(data, constant)}: one value in all examples, which tells nothing")
+    coarse = np.flatnonzero((std > 0) & (std < PRECISION * np.finfo("float32").eps * np.abs(mean)))
+    if len(coarse):
+        lines.append(f"{data.name}: {_columns(data, coarse)}: numbers that float32 hardly tells apart; subtract a constant")
+    counting = _counting(data)
+    if len(counting):
+        lines.append(f"{data.name}: {_columns(data, counting)}: counts the rows; name it id if it is no feature")
+    return lines
+
+
+def _far(data, column, count, row, value):
+    value = np.expm1(value) if data.scale == "log1p" else value
+    values = "1 value is" if count == 1 else f"{count} values are"
+    return (
+        f"{data.name}: {_columns(data, [column])}: {values} far outside the others, {value:g} in example {row} (from 0); "
+        "left out of its scale, and cut to what the scale has room for"
+    )
+
+
+def _columns(data, columns):
+    names = [repr(data.feature_names[c]) if data.feature_names else f"{c} (from 0)" for c in columns[:SHOWN]]
+    more = f" and {len(columns) - SHOWN} more" if len(columns) > SHOWN else ""
+    return f"column{'s' * (len(columns) > 1)} {', '.join(names)}{more}"
+
+
+def _counting(data):
+    """Returns the columns of a table that grow by 1 from row to row."""
+    x = data.x_train
+    if x.ndim != 2 or len(x) < 3:
+        return np.zeros(0, "int64")
+    first = np.flatnonzero(x[1] - x[0] == 1)
+    return np.array([c for c in first if (np.diff(x[:, c].astype("float64")) == 1).all()], "int64")
+
+
+def _of_classes(data, split):
+    counts = np.bincount(data.y_train[split.labelled], minlength=data.num_classes)
+    known = np.flatnonzero(counts)
+    most, least = known[counts[known].argmax()], known[counts[known].argmin()]
+    lines = []
+    if counts[most] >= IMBALANCE * counts[least]:
+        lines.append(
+            f"{data.name}: class {data.class_names[most]} has {counts[most]} labels and {data.class_names[least]} "
+            f"{counts[least]}, but p(y) takes all classes for equally probable; rare ones will be answered too often"
+        )
+    if data.num_classes > MANY and all(name.lstrip("-").isdecimal() for name in data.class_names) and data.feature_names:
+        first, last = data.class_names[0], data.class_names[-1]
+        lines.append(f"{data.name}: each of {data.num_classes} numbers, {first} to {last}, is a class of its own")
+    return lines

@@ -1,0 +1,109 @@
+"""Numbers at use beside those of training: of the same kind, and in the same units."""
+
+import math
+
+import numpy as np
+
+from tfadgm.data.robust import chunks
+
+MOST_COLUMNS = 4096  # whose ranges are kept one by one
+OUTSIDE = 0.5  # share of a column's values outside what is usual, from which it is told
+LEVELS = 32  # pictures that reach it are not within [0, 1]
+
+
+def as_dtype(x, dtype, name="x"):
+    """Returns x [N, ...] as an array of `dtype`, or raises a ValueError that says what does not fit.
+
+    Nothing is scaled, rounded or clipped: whole numbers may come as floats and the other way round, and no more.
+    """
+    x, dtype = np.asarray(x), np.dtype(dtype)
+    if x.dtype.kind not in "uifb":
+        raise ValueError(f"{name} has dtype {x.dtype}; allowed: numbers")
+    if x.dtype.kind == "f":
+        _refuse(name, x, ~np.isfinite(x), "finite numbers")
+    if dtype.kind == "f":
+        low, high = -np.finfo(dtype).max, np.finfo(dtype).max
+    else:
+        low, high = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    kind = "numbers" if dtype.kind == "f" else "whole numbers"
+    wrong = (x < low) | (x > high)
+    if dtype.kind != "f" and x.dtype.kind == "f":
+        wrong |= x != np.rint(x)
+    _refuse(name, x, wrong, f"{kind} from {low:.6g} to {high:.6g}, as the model's {dtype} examples")
+    return x.astype(dtype)
+
+
+def _refuse(name, x, wrong, allowed):
+    if wrong.any():
+        at = tuple(int(i) for i in np.argwhere(wrong)[0])
+        raise ValueError(f"{name} holds {x[at]} in row {at[0]} (from 0; {wrong.sum()} such values); allowed: {allowed}")
+
+
+def of(data, likelihood=None):
+    """Returns the smallest and the largest value of training examples, dict(low, high, bounds) of JSON types.
+
+    One of each per column of a table (but for values far out, see `robust`), or one of each for all. bounds: the numbers
+    that p(x|.) knows, such as [0, 255]; None: all.
+
+    Args:
+      data: a `Dataset`.
+      likelihood: of p(x|.); None is the data set's.
+    """
+    likelihood = likelihood or data.likelihood
+    bounds = None if likelihood == "gaussian" else [0, 1 if data.levels is None else data.levels - 1]
+    if len(data.raw_shape) == 1 and data.raw_shape[0] <= MOST_COLUMNS and data.standardised:
+        found = data.columns
+        low, high = (np.expm1(v) if data.scale == "log1p" else v for v in (found.low, found.high))
+        return dict(low=low.tolist(), high=high.tolist(), bounds=bounds)
+    low, high = _span(data.x_train)
+    return dict(low=low, high=high, bounds=bounds)
+
+
+def compare(where, x, limits, names=None):
+    """Returns warnings, a list of lines, about examples that are in other units than those of training.
+
+    Args:
+      where: what lines call the examples, such as the file's name.
+      x: [N, ...].
+      limits: what `of` returned.
+      names: of the columns.
+
+    Raises:
+      ValueError: for numbers beyond the bounds, and for pictures on [0, 1] where those of training reach 255.
+    """
+    if not x.size:
+        return []
+    low, high = _span(x)
+    bounds = limits["bounds"]
+    if bounds and not bounds[0] <= low <= high <= bounds[1]:
+        raise ValueError(f"{where}: holds numbers from {low:g} to {high:g}; allowed: {bounds[0]} to {bounds[1]}")
+    if isinstance(limits["low"], list):
+        return _compare_columns(where, x, limits, names)
+    usual = f"{limits['low']:g} to {limits['high']:g}"
+    for a, b in (((low, high), (limits["low"], limits["high"])), ((limits["low"], limits["high"]), (low, high))):
+        if a[0] >= 0 and 0 < a[1] <= 1 and b[0] >= 0 and b[1] >= LEVELS:
+            raise ValueError(f"{where}: holds numbers from {low:g} to {high:g}; allowed: {usual}, as in training")
+    if low < limits["low"] or high > limits["high"]:
+        far = max(limits["low"] - low, high - limits["high"]) > limits["high"] - limits["low"]
+        return [f"{where}: holds numbers from {low:g} to {high:g}; in training {usual}"] if far else []
+    return []
+
+
+def _compare_columns(where, x, limits, names):
+    low, high = (np.asarray(limits[key], "float64") for key in ("low", "high"))
+    x = np.asarray(x, "float64")
+    with np.errstate(over="ignore"):
+        outside = ((x < 2 * low - high) | (x > 2 * high - low)).mean(0)
+    found = np.flatnonzero(outside > OUTSIDE)
+    if not len(found):
+        return []
+    one = found[0]
+    name = repr(names[one]) if names else f"{one} (from 0)"
+    more = f", and {len(found) - 1} other columns likewise" if len(found) > 1 else ""
+    values = f"{math.fsum(x[:, one]) / len(x):g} on average, in training {low[one]:g} to {high[one]:g}"
+    return [f"{where}: column {name} is {values}{more}; the same units are needed"]
+
+
+def _span(x):
+    parts = [(part.min(), part.max()) for part in chunks(x)]
+    return float(min(low for low, _ in parts)), float(max(high for _, high in parts))
