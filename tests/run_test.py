@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfadgm import callbacks, evaluation, machine, recipes, report, run, run_directory, training
+from tfadgm import callbacks, classification, evaluation, machine, recipes, report, run, run_directory, training
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 TINY = dict(hidden=(16,), dim_z=3, epochs=3, density_samples=4, density_examples=20, test_samples=5)
@@ -168,6 +168,58 @@ def test_a_density_without_classes(tmp_path):
     results = run.train(tiny("vae"), tmp_path / "run", quiet=True)
     assert "test_error" not in results and np.isfinite(results["elbo"])
     assert results["log_density"] > results["elbo"] - 1.0
+
+
+def write_wine(path, outlier=None):
+    """Writes scikit-learn's wine as a csv file with some unlabelled rows; returns its data frame."""
+    from sklearn.datasets import load_wine
+
+    frame = load_wine(as_frame=True).frame.sample(frac=1, random_state=0, ignore_index=True)
+    frame["label"] = frame.pop("target").map("class {}".format).where(frame.index % 3 > 0, "?")
+    if outlier is not None:
+        frame.loc[7, "ash"] = outlier
+    frame.to_csv(path)
+    return frame
+
+
+def test_a_table_is_told_trained_and_classified_by_the_names_of_its_columns(tmp_path, capsys):
+    frame = write_wine(tmp_path / "wine.csv", outlier=1e12)
+    settings = tiny("m2", f"csv:{tmp_path / 'wine.csv'}", labels=None, validation=30, density_examples=5)
+    results = run.train(settings, tmp_path / "run")
+    told = capsys.readouterr()
+    assert "x: 13 numbers; each standardised, p(x|.) Gaussian" in told.out and "'?' 60" in told.out
+    assert "column '' identifies the rows" in told.out and "column 'ash': 1 value is far outside" in told.err
+    assert all(np.isfinite(value) for value in results.values() if isinstance(value, float))
+    kept = [name for name in frame if name != "label"]
+    frame[kept].to_csv(tmp_path / "same.csv", index=False)
+    frame[kept[::-1]].to_csv(tmp_path / "turned.csv")
+    classifier = classification.Classifier(tmp_path / "run" / "export")
+    assert classifier.feature_names == kept
+    found = list(classification.records(classifier, [tmp_path / "same.csv", tmp_path / "turned.csv"]))
+    assert [r["probabilities"] for r in found[:178]] == [r["probabilities"] for r in found[178:]]
+    frame.rename(columns={"ash": "ashes"}).to_csv(tmp_path / "other.csv")
+    with pytest.raises(ValueError, match="other.csv: has no column 'ash'; allowed: the columns that the model"):
+        next(classification.records(classifier, [tmp_path / "other.csv"]))
+
+
+def test_a_run_of_before_names_and_stratified_hold_out_still_opens(tmp_path):
+    write_wine(tmp_path / "wine.csv")
+    settings = tiny("m2", f"csv:{tmp_path / 'wine.csv'}", labels=None, validation=30, epochs=1, density_examples=5)
+    run.train(settings, tmp_path / "run", quiet=True)
+    data, before = training.load_data(settings, stratified=False)
+    now = run_directory.Run.open(tmp_path / "run").data()[1]
+    assert not np.array_equal(before.validation, now.validation)
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    for name in ("hold_out", "feature_names", "ranges"):
+        del config[name]
+    for name in ("transform", "limit"):
+        del config["model_config"]["preprocess"][name]
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    np.savez(tmp_path / "run" / "split.npz", **dataclasses.asdict(before))
+    opened = run_directory.Run.open(tmp_path / "run")
+    assert np.array_equal(opened.data()[1].validation, before.validation)
+    classifier = classification.Classifier(opened.export(tmp_path / "export", model_name="old"))
+    assert classifier.feature_names is None and classifier.ranges is None
 
 
 def test_a_budget_in_minutes_has_a_row_for_each_epoch_also_for_one_that_it_cut(tmp_path):

@@ -90,7 +90,7 @@ def scatter(ax, points, y, class_names, legend=True):
         return
     for k in np.unique(y[y >= 0]):
         ax.scatter(*points[y == k].T, color=COLOURS[k % 10], marker="o^"[k // 10], label=plain(class_names[k]), **dots)
-    if legend:
+    if legend and (y >= 0).any():
         ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), markerscale=2)
 
 

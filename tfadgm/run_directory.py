@@ -166,7 +166,7 @@ def check_preprocess(directory, model):
     It is fitted to the data, and a version of this package may fit it otherwise than the one before.
     """
     path, now = directory / "config.json", model.preprocess
-    described = _of_config(path, read_json(path), "model_config").get("preprocess", {})
+    described = of_config(path, read_json(path), "model_config").get("preprocess", {})
     before = type(now)(**described) if described else now
     alike = (before.noise, before.transform) == (now.noise, now.transform)
     for name in ("scale", "shift", "columns", "limit"):

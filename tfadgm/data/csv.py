@@ -224,6 +224,6 @@ def load(argument=None, **_):
 
 
 def _notes(found):
-    left_out = [f"{name!r} identifies the rows and is no feature" for name in found.identifiers]
+    left_out = [f"column {name!r} identifies the rows and is no feature" for name in found.identifiers]
     told = [] if found.y is None else [labels.told(found.y, found.class_names, found.unlabelled)]
     return tuple(left_out + told)
