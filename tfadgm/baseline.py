@@ -36,7 +36,7 @@ def class_probabilities(model, x, y, x_test, steps=STEPS, batch=100, learning_ra
         variables = [v.value for v in classifier.trainable_variables]
         optimizer.apply_gradients(zip(tape.gradient(loss, variables), classifier.trainable_variables, strict=True))
         for layer, mean, variance in updates:
-            layer.update(mean, variance)
+            layer.update(mean, variance, optimizer.iterations)
 
     for i in range(steps):
         chosen = np.sort(generator.choice(len(y), size, replace=False))

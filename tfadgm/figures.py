@@ -120,10 +120,8 @@ def generate_classes(model, seed, batch, latents=None, sampled=False):
     results = []
     for one_hot in np.eye(model.num_classes, dtype="float32")[: plotting.MANY] if model.has_class else [None]:
         y = None if one_hot is None else tf.tile(one_hot[None], [batch, 1])
-        x, values = model.generate(tf.constant([seed, 3]), batch, y, latents)
-        if sampled and model.likelihood != "bernoulli":
-            x = model.p["x"].distribution(values).sample(seed=tf.constant([seed, 4]))
-        results.append(x)
+        means = not sampled or model.likelihood == "bernoulli"
+        results.append(model.generate(tf.constant([seed, 3]), batch, y, latents, means)[0])
     return np.stack(results)
 
 
@@ -141,7 +139,7 @@ def class_samples(model, class_names, path, per_class=10, seed=0):
     elif plotting.is_image(preprocess.raw_shape):
         x = generate_classes(model, seed, per_class if names else per_class**2)
         tiles = plotting.pixels(model, preprocess.picture(x.reshape(-1, per_class, x.shape[-1])))
-        plotting.picture_grid(path, tiles, f"Samples: E[x | {'y, z], same z in a column' if names else 'z]'}", names)
+        plotting.picture_grid(path, tiles, f"Means of samples: E[x | {'y, z], same z in a column' if names else 'z]'}", names)
     else:
         x = generate_classes(model, seed, 200)
         _table(path, *((x.mean(1), "class") if names else (x[0, : plotting.MANY], "sample")), names)
@@ -149,7 +147,7 @@ def class_samples(model, class_names, path, per_class=10, seed=0):
 
 def _table(path, rows, sort, names):
     """Draws rows of x, [rows, D], as a heatmap."""
-    scale, title = np.abs(rows).max(), f"Samples: E[x] of each {sort}, in the scale of the network's input"
+    scale, title = np.abs(rows).max(), f"Means: E[x] of each {sort}, in the scale of the network's input"
     with plotting.canvas(path, 7, 1.4 + 0.2 * len(rows), title=title, xlabel="feature", ylabel=sort) as ax:
         image = ax.imshow(rows, cmap="PuOr", vmin=-scale, vmax=scale, aspect="auto", interpolation="nearest")
         ax.figure.colorbar(image, label="E[x]")
@@ -162,7 +160,7 @@ def analogies(model, raw, path, classes):
     z, all latents behind x that do not depend on y in p, is the mean of q at the most probable class y; `classes` are the
     names.
     """
-    predicted = tf.one_hot(tf.argmax(model.log_class_probs(raw, tf.constant([0, 5]), 100), 1), model.num_classes)
+    predicted = tf.one_hot(tf.argmax(model.log_answer(raw), 1), model.num_classes)
     encoded = model.encode(raw, predicted)
     generated = generate_classes(model, 0, len(raw), {name: encoded[name] for name in model.style}).swapaxes(0, 1)
     tiles = np.concatenate([np.asarray(raw, "float32")[:, None], model.preprocess.picture(generated)], 1)
@@ -206,20 +204,21 @@ def latent_pca(model, raw, y, class_names, path):
 
 
 def reconstructions(model, raw, path):
-    """Draws pictures x [N, *raw_shape], their reconstructions E[x | latents], latents the means of q, and as many samples.
+    """Draws pictures x [N, *raw_shape], their reconstructions E[x | latents], latents the means of q, and E[x | latents] of as
+    many samples of the latents.
 
     (Maaloe et al. 2017, figure 4.) y is the most probable class.
     """
     values = model.encode(raw)
     y = None
     if model.has_class:
-        y = tf.one_hot(tf.argmax(model.log_class_probs(raw, tf.constant([0, 5]), 100), 1), model.num_classes)
+        y = tf.one_hot(tf.argmax(model.log_answer(raw), 1), model.num_classes)
         values = model.encode(raw, y)
     again, _ = model.generate(tf.constant([0, 6]), len(raw), y, {n: v for n, v in values.items() if n in model.p})
     drawn, _ = model.generate(tf.constant([0, 7]), len(raw))
     tiles = [np.asarray(raw, "float32"), *(model.preprocess.picture(x.numpy()) for x in (again, drawn))]
     rows = ["x", "reconstruction", "sample"]
-    plotting.picture_grid(path, plotting.pixels(model, np.stack(tiles)), "Reconstructions", rows)
+    plotting.picture_grid(path, plotting.pixels(model, np.stack(tiles)), "Reconstructions and samples: E[x | latents]", rows)
 
 
 def prediction_map(model, raw, y, labelled, class_names, path):

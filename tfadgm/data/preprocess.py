@@ -6,6 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfadgm.noise import uniform
+
 NOISES = ("none", "binarise", "dequantise")
 
 
@@ -49,18 +51,42 @@ class Preprocess(keras.layers.Layer):
         x = tf.cast(raw, tf.float32)
         if self.noise == "dequantise":
             x += 0.5 if seed is None else tf.random.stateless_uniform(tf.shape(x), seed)
-        x = (x - self.shift) * self.scale
-        x = tf.reshape(x, [-1, math.prod(self.raw_shape)])
-        if self.columns is not None:
-            x = tf.gather(x, self.columns, axis=1)
+        x = self._scaled(x)
         if self.noise == "binarise" and seed is not None:
             x = tf.cast(tf.random.stateless_uniform(tf.shape(x), seed) < x, tf.float32)
         return x
 
-    def observation(self, raw, seed=None):
-        """Returns the x that a density scores: as `call`, but binary data are rounded when there is no seed."""
-        x = self(raw, seed)
-        return tf.round(x) if self.noise == "binarise" and seed is None else x
+    def _scaled(self, raw):
+        """(raw - shift) * scale, flat, of the columns that are kept, [B, D]."""
+        x = tf.reshape((raw - self.shift) * self.scale, [-1, math.prod(self.raw_shape)])
+        return x if self.columns is None else tf.gather(x, self.columns, axis=1)
+
+    def observation(self, raw, seeds=None, samples=1):
+        """Returns the x that densities score, [S, B, D]: with the noise of training, each example's of its own seed.
+
+        Without seeds: binary data are rounded, levels are at their middle.
+
+        Args:
+          raw: [B, *raw_shape].
+          seeds: int32 [B, 2], see `noise.of_examples`, or None.
+          samples: S, how many draws of the noise of dequantising; without it S is 1, binary data being drawn once.
+        """
+        if seeds is None:
+            x = self(raw)[tf.newaxis]
+            return tf.round(x) if self.noise == "binarise" else x
+        if self.noise != "dequantise":
+            x = self(raw)[tf.newaxis]
+            return tf.cast(uniform([1, None, self.size], seeds) < x, tf.float32) if self.noise == "binarise" else x
+        flat = math.prod(self.raw_shape)
+        levels = tf.reshape(tf.cast(raw, tf.float32), [1, -1, flat]) + uniform([samples, None, flat], seeds)
+        x = self._scaled(tf.reshape(levels, [-1, *self.raw_shape]))
+        return tf.reshape(x, [tf.shape(levels)[0], -1, self.size])
+
+    @property
+    def log_scale(self):
+        """log |dx / d raw| of the kept columns: a density of x plus this is one of the raw example."""
+        scale = np.broadcast_to(self.scale.astype("float64"), self.raw_shape).reshape(-1)
+        return float(np.log(scale if self.columns is None else scale[self.columns]).sum())
 
     def picture(self, x):
         """Returns x, [..., D], as raw examples, float32 [..., *raw_shape]; dropped columns get the value 0."""

@@ -89,12 +89,12 @@ class CaGeM(DeepGenerativeModel):
         exact = CLASSIFIER_CLASSES if self.num_classes > CLASSIFIER_CLASSES + 1 else None
         return bounds.cascade_class(self.p, self.q, values, log_q_y, draws, exact)
 
-    def generate(self, seed, batch, y=None, latents=None):
+    def generate(self, seed, batch, y=None, latents=None, means=True):
         """As in the base class. For a given y, z2 is drawn from p(z2|y): out of 100 draws from p(z2), by their p(y|z2)."""
         latents = dict(latents or {})
         if y is not None and "z2" not in latents:
             latents["z2"] = self._draw_z2(y, batch, noise.fold(seed, "z2 given y"))
-        return super().generate(seed, batch, y, latents)
+        return super().generate(seed, batch, y, latents, means)
 
     def _draw_z2(self, y, batch, seed):
         shape = tf.stack([CANDIDATES, batch, self.dim_z[1]])

@@ -67,7 +67,7 @@ class Terms:
 
     def _draws(self, x, seed, samples=None):
         batch = x.shape[1] if x.shape[1] is not None else tf.shape(x)[1]
-        return noise.Draws(seed, batch, samples or self.objective.samples)
+        return noise.Draws(seed, batch, self.objective.samples if samples is None else samples)
 
     def _reduce_samples(self):
         return bounds.importance_bound if self.objective.importance_weighted else bounds.mean_bound
