@@ -107,15 +107,6 @@ class BatchNorm(keras.layers.Layer):
         for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(decay * moving + (1.0 - decay) * value)
 
-    def take(self, mean, variance):
-        """Makes moments over batches, mean and variance [batches, units], the layer's own: those of all their rows.
-
-        mean = E[mean_b],   variance = E[variance_b] + Var[mean_b],   b a batch, all of one size
-        """
-        centre = tf.reduce_mean(mean, 0)
-        self.moving_mean.assign(centre)
-        self.moving_variance.assign(tf.reduce_mean(variance + tf.math.squared_difference(mean, centre), 0))
-
 
 def normalise(h, gamma, beta, weights=None, epsilon=BatchNorm.epsilon):
     """Returns (gamma d / sqrt(variance + epsilon) + beta, mean, variance), d = h - mean, by the moments of `h`.

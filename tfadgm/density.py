@@ -22,16 +22,16 @@ SEED = (0, 2016)  # all noise of evaluation comes from this seed
 def elbo(model, raw):
     """Returns -U(x) <= log p(x) with one sample of every latent, in own units, [B]; raw [B, *raw_shape]."""
     seeds = noise.of_examples(raw, SEED)
-    return model.elbo(raw, noise.fold(seeds, "elbo"), observed(model.preprocess, raw, seeds, 1)) + model.log_scale
+    return model.elbo(raw, noise.fold(seeds, "elbo"), observed(model.preprocess, raw, seeds, 1)) + model.log_scale(raw)
 
 
 def log_density(model, raw, samples):
     """Returns log (1/S) sum_s w_s in own units, [B], for S `samples`, a number or int32 []; raw [B, *raw_shape]."""
-    return importance(model, raw, samples, model.log_weights)[0] + model.log_scale
+    return importance(model, raw, samples, model.log_weights)[0] + model.log_scale(raw)
 
 
 def importance(model, raw, samples, log_weights, classes=()):
-    """Returns (log (1/S) sum_s w_s of x as the model scales it, effective sample size), each [*classes, B].
+    """Returns (log (1/S) sum_s w_s, effective sample size), each [*classes, B]; w_s is of x as the model scales it.
 
     `noise.AT_ONCE` samples at a time, so that memory does not grow with S; sample s is the same whatever S is.
 
@@ -48,7 +48,9 @@ def importance(model, raw, samples, log_weights, classes=()):
         size, seed = tf.minimum(samples - start, noise.AT_ONCE), noise.fold(seeds, start)
         log_w = log_weights(raw, seed, size, observed(model.preprocess, raw, seeds, size, start))
         new = tf.reduce_logsumexp(log_w, -2), tf.reduce_logsumexp(2 * log_w, -2)
-        return start + noise.AT_ONCE, *(tf.reduce_logsumexp(tf.stack(two), 0) for two in zip((once, twice), new, strict=True))
+        return start + noise.AT_ONCE, *(
+            tf.reduce_logsumexp(tf.stack(two), 0) for two in zip((once, twice), new, strict=True)
+        )
 
     nothing = tf.fill([*classes, tf.shape(raw)[0]], -math.inf)
     _, once, twice = tf.while_loop(

@@ -14,10 +14,13 @@ import scipy.stats
 import tensorflow as tf
 
 from tfadgm import density, machine, noise
+from tfadgm.conditionals import SquashedGaussian
 from tfadgm.models.questions import CLASS_SAMPLES
 
 MEMORY_VALUES = 40_000_000  # values of the widest layer in one chunk, 160 MB in float32
 ELBO_EXAMPLES = 500  # at a time
+# With t the Gaussian before the sigmoid, of variance v, p / q is exp(t^2 / 2v - |t|) for large |t|: its square has no mean.
+INFINITE_VARIANCE = "no measure here: the weights of a Gaussian on a bounded z have an infinite variance, whatever q is"
 
 
 def class_probabilities(model, x, samples=CLASS_SAMPLES, chunk=500):
@@ -63,7 +66,12 @@ def importance(model, x, samples=100, progress=None):
       and S, [N]: near 1 the bound is one lucky draw.
     """
     bound, effective = _importance(model, x, samples, "density", progress)
-    return bound + np.float32(model.log_scale), effective
+    return bound + log_scale(model, x), effective
+
+
+def log_scale(model, x):
+    """Returns what the densities of examples in their own units have more than those of x as the model scales it, [N]."""
+    return _in_chunks(model.log_scale, ("scale",), model, x, ELBO_EXAMPLES)
 
 
 def bayes_class_probabilities(model, x, samples=100, progress=None):
@@ -184,30 +192,32 @@ def densities(model, x, samples=100, examples=1000, progress=None):
     """Returns the ELBO over all x, both bounds over the first `examples`, and standard errors over examples, a dict.
 
     elbo and log_density are of x as the model scales it, and of its kept columns alone, as they have always been here;
-    elbo_own_units and log_density_own_units are of the data: `log_scale` is the difference (see `Questions.log_scale`).
+    elbo_own_units and log_density_own_units are of the data. log_scale is the mean difference of the ELBOs.
     components: how many numbers of an example log p(x) is of; components_dropped: how many more it has. bits_per_dimension:
     -log2 of the probability of the levels, per component, of data that are levels and modelled as such.
     """
     bound, (weighted, effective) = elbo(model, x), importance(model, x[:examples], samples, progress)
-    bound, weighted = bound.astype("float64"), weighted.astype("float64")
-    scale, size = model.log_scale, model.preprocess.size
+    scale = log_scale(model, x).astype("float64")
+    scaled, scaled_weighted, size = bound - scale, weighted - scale[:examples], model.preprocess.size
     found = dict(
-        elbo=float(bound.mean() - scale),
-        elbo_stderr=_stderr(bound),
-        elbo_of_density_examples=float(bound[: len(weighted)].mean() - scale),
-        log_density=float(weighted.mean() - scale),
-        log_density_stderr=_stderr(weighted),
+        elbo=float(scaled.mean()),
+        elbo_stderr=_stderr(scaled),
+        elbo_of_density_examples=float(scaled[:examples].mean()),
+        log_density=float(scaled_weighted.mean()),
+        log_density_stderr=_stderr(scaled_weighted),
         log_density_samples=samples,
         log_density_examples=len(weighted),
         effective_samples=float(np.median(effective)),
-        log_scale=scale,
-        elbo_own_units=float(bound.mean()),
-        log_density_own_units=float(weighted.mean()),
+        log_scale=float(scale.mean()),
+        elbo_own_units=float(bound.mean(dtype="float64")),
+        log_density_own_units=float(weighted.mean(dtype="float64")),
         components=size,
         components_dropped=math.prod(model.preprocess.raw_shape) - size,
     )
+    if any(isinstance(factor, SquashedGaussian) for factor in model.q.values()):
+        found["effective_samples_note"] = INFINITE_VARIANCE
     if model.gives_levels:
-        found["bits_per_dimension"] = float(-weighted.mean() / math.log(2) / size)
+        found["bits_per_dimension"] = float(-weighted.mean(dtype="float64") / math.log(2) / size)
     return found
 
 

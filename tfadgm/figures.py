@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import tensorflow as tf
 
-from tfadgm import plotting
+from tfadgm import plotting, telling
 
 SHOWN = 2000  # examples in a scatter plot
 UNUSED = 1e-2  # standard deviation of the means of a latent's units, beside a prior of about 1
@@ -139,7 +139,9 @@ def class_samples(model, class_names, path, per_class=10, seed=0):
     elif plotting.is_image(preprocess.raw_shape):
         x = generate_classes(model, seed, per_class if names else per_class**2)
         tiles = plotting.pixels(model, preprocess.picture(x.reshape(-1, per_class, x.shape[-1])))
-        plotting.picture_grid(path, tiles, f"Means of samples: E[x | {'y, z], same z in a column' if names else 'z]'}", names)
+        plotting.picture_grid(
+            path, tiles, f"Means of samples: E[x | {'y, z], same z in a column' if names else 'z]'}", names
+        )
     else:
         x = generate_classes(model, seed, 200)
         _table(path, *((x.mean(1), "class") if names else (x[0, : plotting.MANY], "sample")), names)
@@ -249,7 +251,7 @@ def _examples(data, split):
 
 
 def all_figures(directory, model, data, split, rows, y=None, probabilities=None, y_names=None, warmup=0.0):
-    """Draws every figure that applies into `directory`, which is made if need be, and returns the names of the files.
+    """Draws every figure that can be into `directory`, which is made if need be, and returns the names of the files.
 
     `rows` are those of metrics.csv (see `training_curves`); y [N] and probabilities q(y|x) [N, K] are of the evaluated
     examples, None for models without classes; `y_names` are those of the values of the model's y, if they are not the data's
@@ -272,6 +274,14 @@ def all_figures(directory, model, data, split, rows, y=None, probabilities=None,
         jobs["analogies"] = partial(analogies, model, raw[:10], classes=y_names)
     if model.classifies and data.raw_shape == (2,):
         jobs["prediction_map"] = partial(prediction_map, model, raw, known, labelled, y_names)
-    for name, draw in jobs.items():
-        draw(path=pathlib.Path(directory, f"{name}.png"))
-    return [f"{name}.png" for name in jobs]
+    return [f"{name}.png" for name, draw in jobs.items() if _drawn(draw, pathlib.Path(directory, f"{name}.png"))]
+
+
+def _drawn(draw, path):
+    """Calls draw(path=path); a picture that cannot be drawn, of numbers that are not finite, is told and does not end the run."""
+    try:
+        draw(path=path)
+        return True
+    except (ArithmeticError, ValueError, np.linalg.LinAlgError) as error:
+        telling.warn(f"{path}: not drawn: {str(error).splitlines()[0]}")
+        return False

@@ -29,6 +29,8 @@ DATASETS = {
     "images": "tfadgm.data.images:load",
 }
 
+OWN = ("npz", "csv", "images")  # the user's own data
+
 
 def lookup(table, kind, name):
     """Returns what `name` stands for in `table`; an unknown name raises a ValueError that lists the known ones."""

@@ -27,6 +27,7 @@ def train(settings, directory, quiet=False):
       OSError: if it cannot be written, or the disk has too little room.
     """
     directory = pathlib.Path(directory)
+    settings = run_directory.as_held_out(settings, directory)
     done = run_directory.existing_results(settings, directory)
     if done is not None:
         return done
@@ -49,6 +50,8 @@ def train(settings, directory, quiet=False):
     model = model.with_precision("float32")
     with progress_bar("example", quiet) as progress:
         results, y, probabilities = report.evaluate(model, settings, data, split, progress)
+    epoch = state.best_epoch if results.get("weights_chosen_by_validation") else state.epoch
+    results.update(report.labelled_accuracy(model, settings, data, split, rows, epoch))
     results.update(_costs(state, split, settings, before))
     if not (directory / "export" / "1").exists():
         exported = Run(directory, run_directory.read_json(directory / "config.json"), settings, model, names)

@@ -118,6 +118,15 @@ def existing_results(settings, directory):
     return read_json(finished) if finished.exists() else None
 
 
+def as_held_out(settings, directory):
+    """Returns the settings, with nothing held out in a run that was begun when that was the default."""
+    path = directory / "config.json"
+    if settings.validation is None and path.exists():
+        before = _of_config(path, read_json(path), "settings").get("validation", 0)
+        return settings if before is None else dataclasses.replace(settings, validation=before)
+    return settings
+
+
 def check_split(directory, split):
     """Raises a ValueError if the run in `directory` was begun with another split than `split`."""
     path = directory / "split.npz"

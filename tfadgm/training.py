@@ -7,7 +7,7 @@ import inspect
 import tensorflow as tf
 
 from tfadgm import callbacks, machine, optimizers, progress, registry
-from tfadgm.data import pipeline
+from tfadgm.data import holdout, pipeline
 from tfadgm.models.objective import Objective
 from tfadgm.networks import Network
 
@@ -39,13 +39,19 @@ def load_data(settings):
         data.y_train,
         data.num_classes,
         labels=settings.labels,
-        validation=settings.validation,
+        validation=_held_out(settings, data),
         seed=settings.seed,
         labelled_in_unlabelled=settings.labelled_in_unlabelled,
         given_labels=_given_labels(settings, data),
         classes=data.labelled_classes,
     )
     return data, drawn
+
+
+def _held_out(settings, data):
+    if settings.validation is None and settings.dataset.partition(":")[0] in registry.OWN:
+        return holdout.automatic(data, settings.labels)
+    return settings.validation or 0
 
 
 def _given_labels(settings, data):
@@ -186,7 +192,8 @@ def _fit(model, stream, settings, data, split, parts, quiet):
     around = [clock, callbacks.StopOnNaN()]
     if split.validation.size and model.learns_from_labels:
         held_out = (data.x_train[split.validation], data.y_train[split.validation])
-        around.append(callbacks.Validate(*held_out, state, best, patience=settings.patience))
+        chosen_by = best if settings.validation else None
+        around.append(callbacks.Validate(*held_out, state, chosen_by, patience=settings.patience))
     around += [log, checkpoint] + ([] if quiet else [progress.Progress(clock, steps)])
     most = settings.epochs or 1_000_000_000  # with minutes, the clock stops the run
     model.fit(

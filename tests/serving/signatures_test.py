@@ -105,7 +105,7 @@ def own_log_density(model, raw, samples):
         seeds = noise.of_examples(row, density.SEED)
         x = density.observed(model.preprocess, row, seeds)
         log_w = model.log_weights(row, noise.fold(seeds, tf.constant(0)), samples, x)
-        rows.append(bounds.importance_bound(log_w) + model.log_scale)
+        rows.append(bounds.importance_bound(log_w) + model.log_scale(row))
     return tf.concat(rows, 0)
 
 

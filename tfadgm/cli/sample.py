@@ -3,7 +3,10 @@
   bin/sample --run=DIR
   bin/sample --run=DIR --classes=0,3 --n=16 --seed=0 --out=PREFIX --overwrite
 
-x is E[x | y, latents], as the exported signature `generate` returns it for the same y and seed.
+  bin/sample --run=DIR --means
+
+x is drawn from p(x | y), as the exported signature `generate` returns it for the same y and seed; with --means it is E[x | y,
+latents], as `generate_mean` has it: smooth pictures, but rows of a table with less spread than the data.
 """
 
 import math
@@ -21,6 +24,7 @@ def define_flags():
     flags.DEFINE_integer("n", 16, "Examples of each class (in all, for models without classes).", lower_bound=1)
     flags.DEFINE_integer("seed", 0, "Seed of the draws.", lower_bound=0, upper_bound=2**31 - 1)
     flags.DEFINE_string("out", None, "PREFIX, the path of the files without .png and .npz; default: RUN/samples.")
+    flags.DEFINE_bool("means", False, "Whether x is its mean given the latents, in place of a draw.")
     flags.DEFINE_bool("overwrite", False, "Whether existing files are replaced.")
 
 
@@ -37,7 +41,7 @@ def main(argv):
     out = values.out or str(opened.path / "samples")
     check_out(out, values.overwrite)
     classes = class_numbers(values.classes, opened.class_names, opened.model.has_class)
-    for path in write(opened.model, *draw(opened.model, classes, values.n, values.seed), out):
+    for path in write(opened.model, *draw(opened.model, classes, values.n, values.seed, values.means), out):
         print(path)
 
 
@@ -67,17 +71,20 @@ def class_numbers(wanted, class_names, has_classes=True):
     return list(dict.fromkeys(names.index(c) if c in names else numbers.index(c) for c in wanted or names))
 
 
-def draw(model, classes, n, seed):
-    """Returns (x float32 [N, *raw_shape], y int64 [N]), `n` examples per class in order; y is None if `classes` is."""
+def draw(model, classes, n, seed, means=False):
+    """Returns (x float32 [N, *raw_shape], y int64 [N]), `n` examples per class in order; y is None if `classes` is.
+
+    See `signatures.generate` for `means`.
+    """
     import numpy as np
     import tensorflow as tf
 
     from tfadgm.serving import signatures
 
     if classes is None:
-        return signatures.generate(model, tf.constant(seed), n=tf.constant(n)).numpy(), None
+        return signatures.generate(model, tf.constant(seed), n=tf.constant(n), means=means).numpy(), None
     y = np.repeat(np.asarray(classes, "int64"), n)
-    return signatures.generate(model, tf.constant(seed), y=tf.constant(y)).numpy(), y
+    return signatures.generate(model, tf.constant(seed), y=tf.constant(y), means=means).numpy(), y
 
 
 def write(model, x, y, out):

@@ -82,11 +82,14 @@ class Preprocess(keras.layers.Layer):
         x = self._scaled(tf.reshape(levels, [-1, *self.raw_shape]))
         return tf.reshape(x, [tf.shape(levels)[0], -1, self.size])
 
-    @property
-    def log_scale(self):
-        """log |dx / d raw| of the kept columns: a density of x plus this is one of the raw example."""
-        scale = np.broadcast_to(self.scale.astype("float64"), self.raw_shape).reshape(-1)
-        return float(np.log(scale if self.columns is None else scale[self.columns]).sum())
+    def log_jacobian(self, raw):
+        """log |dx / d raw| over the kept columns, float32 [B]: a density of x plus this is one of the raw examples."""
+        slope = tf.math.log(tf.broadcast_to(self.scale, self.raw_shape))
+        slope = tf.zeros_like(tf.cast(raw, tf.float32)) + slope
+        if getattr(self, "transform", "none") == "log1p":
+            slope -= tf.math.log1p(tf.maximum(tf.cast(raw, tf.float32), 0.0))
+        slope = tf.reshape(slope, [-1, math.prod(self.raw_shape)])
+        return tf.reduce_sum(slope if self.columns is None else tf.gather(slope, self.columns, axis=1), -1)
 
     def picture(self, x):
         """Returns x, [..., D], as raw examples, float32 [..., *raw_shape]; dropped columns get the value 0."""

@@ -28,12 +28,6 @@ def _dtype_policy(precision):
         keras.config.set_dtype_policy(before)
 
 
-def _last(updates):
-    """Returns (layers, their (mean, variance)) of the last update of each layer: that of the unlabelled pass."""
-    last = {id(layer): (layer, (mean, variance)) for layer, mean, variance in updates}
-    return [layer for layer, _ in last.values()], [moments for _, moments in last.values()]
-
-
 class DeepGenerativeModel(Terms, Questions, keras.Model):
     """A deep generative model: two ordered dicts of conditionals, `p` and `q`, and the bound between them.
 
@@ -168,8 +162,9 @@ class DeepGenerativeModel(Terms, Questions, keras.Model):
             loss = -terms["objective"] / replicas
         variables = [v.value for v in self.trainable_variables]
         gradients = tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        self._normalised, moments = _last(updates)
-        return terms, gradients, moments
+        last = {id(layer): (layer, mean, variance) for layer, mean, variance in updates}  # the unlabelled pass
+        self._normalised = [layer for layer, _, _ in last.values()]
+        return terms, gradients, [(mean, variance) for _, mean, variance in last.values()]
 
     def _track(self, terms):
         for name, value in terms.items():
@@ -179,34 +174,6 @@ class DeepGenerativeModel(Terms, Questions, keras.Model):
     @property
     def metrics(self):
         return list(self._trackers.values())
-
-    def take_moments(self, batches, seed):
-        """Gives batch norm the moments of the present weights over `batches`, in place of the moving averages.
-
-        Moments are those of the unlabelled pass of training, its noise and class weights included, pooled over batches; so
-        the function that is evaluated is the one that was trained, however few steps there were, and though the weights
-        are an average of those that were trained. A `fixed` layer keeps its own; without batch norm nothing happens.
-
-        Args:
-          batches: an iterable of raw unlabelled examples [B, ...], all of one size.
-          seed: of the noise.
-        """
-        if not self.network.batch_norm:
-            return
-        layers, found = [], []
-
-        @tf.function(autograph=False)
-        def moments(raw, seed):
-            updates = []
-            with batch_norm.batch_moments(updates):
-                self._terms({"unlabelled": raw}, seed, 1.0)
-            layers[:], values = _last(updates)
-            return values
-
-        for step, raw in enumerate(batches):
-            found.append(moments(raw, tf.constant([seed, step])))
-        for layer, of_layer in zip(layers, zip(*found, strict=True), strict=True):
-            layer.take(*(tf.stack(part) for part in zip(*of_layer, strict=True)))
 
     # --------------------------------------------------------------------------------------------------------- config
 

@@ -22,6 +22,7 @@ from tfadgm.conditionals import Categorical, Gaussian, StandardNormal
 from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.models.latents import sizes
 from tfadgm.models.objective import Objective
+from tfadgm.models.terms import accuracy
 
 CLASSIFIERS = ("cascade", "q")
 CLASSIFIER_CLASSES = 2  # y' of the cascade that are visited for each draw of z1, and one more that is drawn
@@ -75,6 +76,8 @@ class CaGeM(DeepGenerativeModel):
     def _labelled_terms(self, y, inferred, log_q_y, draws, temperature):
         terms = super()._labelled_terms(y, inferred, log_q_y, draws, temperature)
         log_p_y = class_weights.average_class(bounds.cascade_class(self.p, self.q, inferred[0], log_q_y, draws))[0]
+        if self.classifier == "cascade":  # of the classifier that answers
+            terms["labelled_accuracy"] = accuracy(log_p_y, y)
         return {**terms, "cascade_bound": tf.reduce_mean(tf.reduce_sum(log_p_y * y, -1))}
 
     @property

@@ -8,6 +8,7 @@ from tfadgm.models import factorisation
 CLASS_SEED = 1  # first half of the seed of the classifier's draws; the second is 0
 CLASS_SAMPLES = 100
 
+
 class Questions:
     """The part of a `DeepGenerativeModel` that answers questions about raw examples."""
 
@@ -51,10 +52,9 @@ class Questions:
     def _observed(self, raw, observed):
         return self.preprocess.observation(raw) if observed is None else observed
 
-    @property
-    def log_scale(self):
-        """What makes of log p(x) one of the example as it was given: log |dx / d raw|, but 0 where p(x) is a probability."""
-        return self.preprocess.log_scale if self.likelihood == "gaussian" else 0.0
+    def log_scale(self, raw):
+        """What makes of log p(x) one of the examples as given, [B]: log |dx / d raw|, but 0 where p(x) is a probability."""
+        return self.preprocess.log_jacobian(raw) if self.likelihood == "gaussian" else tf.zeros(tf.shape(raw)[:1])
 
     @property
     def gives_levels(self):
