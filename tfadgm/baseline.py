@@ -54,7 +54,7 @@ def class_probabilities(
 
 
 def svm_classes(model, x, y, x_test):
-    """Returns the classes [N] that an SVM says, RBF kernel of scikit-learn's width and C = 10, of x as the classifier reads it.
+    """Returns the classes [N] that an SVM says of x as the classifier reads it: RBF kernel of scikit-learn's width, C = 10.
 
     None for more than `SVM_EXAMPLES` labels. Arguments as those of `class_probabilities`.
     """

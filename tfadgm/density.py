@@ -5,8 +5,8 @@ dequantising. Evaluation and the exported signatures call the same functions, an
 
     w_s = p(x_s, latents_s) / q(latents_s | x_s),    log mean_s w_s <= log p(x) in expectation    (Burda et al. 2015, eq. 8)
 
-x_s = x, but for dequantised data x_s = levels + u_s, u_s ~ U(0, 1)^D afresh for every sample: E w_s is then the probability of
-the levels, the integral of p over their cube (Uria et al. 2013; in the average, as in Hoogeboom et al. 2020). A binarised
+x_s = x, but for dequantised data x_s = levels + u_s, u_s ~ U(0, 1)^D afresh for every sample: E w_s is then the probability
+of the levels, the integral of p over their cube (Uria et al. 2013; in the average, as in Hoogeboom et al. 2020). A binarised
 example is binarised once.
 """
 
@@ -47,16 +47,19 @@ def importance(model, raw, samples, log_weights, classes=()):
     def add(start, once, twice):
         size, seed = tf.minimum(samples - start, noise.AT_ONCE), noise.fold(seeds, start)
         log_w = log_weights(raw, seed, size, observed(model.preprocess, raw, seeds, size, start))
-        new = tf.reduce_logsumexp(log_w, -2), tf.reduce_logsumexp(2 * log_w, -2)
-        return start + noise.AT_ONCE, *(
-            tf.reduce_logsumexp(tf.stack(two), 0) for two in zip((once, twice), new, strict=True)
-        )
+        once, twice = (_add(total, tf.reduce_logsumexp(k * log_w, -2)) for k, total in ((1, once), (2, twice)))
+        return start + noise.AT_ONCE, once, twice
 
     nothing = tf.fill([*classes, tf.shape(raw)[0]], -math.inf)
     _, once, twice = tf.while_loop(
         lambda start, *_: start < samples, add, (tf.constant(0), nothing, nothing), parallel_iterations=1
     )
     return once - tf.math.log(tf.cast(samples, tf.float32)), tf.exp(2 * once - twice)
+
+
+def _add(a, b):
+    """log (exp a + exp b), of -inf too."""
+    return tf.reduce_logsumexp(tf.stack([a, b]), 0)
 
 
 def observed(preprocess, raw, seeds, samples=1, start=0):

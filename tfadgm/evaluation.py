@@ -150,10 +150,11 @@ def expected_calibration_error(probabilities, y, bins=15):
 def classification(probabilities, y):
     """Returns what predictions [N, K] of the classes y [N] are worth, a dict.
 
-    error: the share of examples whose most probable class is another (or whose probabilities are not finite). error_interval:
-    its 95% interval of Clopper and Pearson, which is right at 0 errors too. error_stderr: half of Wilson's interval of one
-    standard deviation, sqrt(e (1 - e) / n + 1 / (4 n^2)) / (1 + 1 / n): not 0 without errors. examples: n. ece: expected
-    calibration error. nll: mean negative log-likelihood in nats, infinite if a true class has probability 0.
+    error: the share of examples whose most probable class is another (or whose probabilities are not finite).
+    error_interval: its 95% interval of Clopper and Pearson, which is right at 0 errors too.
+    error_stderr: half of Wilson's interval of one deviation, sqrt(e (1 - e) / n + 1 / (4 n^2)) / (1 + 1 / n): never 0.
+    examples: n. ece: expected calibration error.
+    nll: mean negative log-likelihood in nats, infinite if a true class has probability 0.
     """
     finite = np.isfinite(probabilities).all(1)
     wrong, n = (probabilities.argmax(1) != y) | ~finite, len(y)

@@ -206,8 +206,9 @@ def latent_pca(model, raw, y, class_names, path):
 
 
 def reconstructions(model, raw, path):
-    """Draws pictures x [N, *raw_shape], their reconstructions E[x | latents], latents the means of q, and E[x | latents] of as
-    many samples of the latents.
+    """Draws pictures x [N, *raw_shape], their reconstructions E[x | latents], latents the means of q, and as many samples.
+
+    Of samples too E[x | latents] is drawn.
 
     (Maaloe et al. 2017, figure 4.) y is the most probable class.
     """
@@ -278,7 +279,7 @@ def all_figures(directory, model, data, split, rows, y=None, probabilities=None,
 
 
 def _drawn(draw, path):
-    """Calls draw(path=path); a picture that cannot be drawn, of numbers that are not finite, is told and does not end the run."""
+    """Calls draw(path=path); what cannot be drawn, as numbers that are not finite, is told and does not end a run."""
     try:
         draw(path=path)
         return True

@@ -4,8 +4,8 @@ Every random number is a pure function of (base seed, step, replica, name of the
 same noise, n replicas draw n different streams, and nothing has to be saved but the step. (`keras.random` with a
 `SeedGenerator` repeats its noise in every replica and is not saved in checkpoints.)
 
-A seed is int32 [2]. In evaluation it may be [B, 2], one per example, from `of_examples`: an example's noise is then a function
-of the example alone, so that its value depends on no other row, and that of no two examples is shared.
+A seed is int32 [2]. In evaluation it may be [B, 2], one per example, from `of_examples`: an example's noise is then a
+function of the example alone, so that its value depends on no other row, and that of no two examples is shared.
 """
 
 import math

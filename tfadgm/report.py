@@ -64,7 +64,7 @@ def evaluate(model, settings, data, split, progress=None, measured=None):
 
 
 def _probabilities(model, settings, data, split, x):
-    """Returns class probabilities [N, K], of clusters by the classes that they stand for; None if no label can name these."""
+    """Returns class probabilities [N, K], of clusters by the classes they stand for; None if no label can name these."""
     if split.labelled.size:
         return evaluation.class_probabilities(model, x, settings.test_samples)
     known = split.unlabelled[data.y_train[split.unlabelled] >= 0][:MATCHED_EXAMPLES]

@@ -5,8 +5,8 @@
 
   bin/sample --run=DIR --means
 
-x is drawn from p(x | y), as the exported signature `generate` returns it for the same y and seed; with --means it is E[x | y,
-latents], as `generate_mean` has it: smooth pictures, but rows of a table with less spread than the data.
+x is drawn from p(x | y), as the exported signature `generate` returns it for the same y and seed; with --means it is
+E[x | y, latents], as `generate_mean` has it: smooth pictures, but rows of a table with less spread than the data.
 """
 
 import math

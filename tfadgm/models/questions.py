@@ -97,7 +97,7 @@ class Questions:
         return {name: tf.broadcast_to(value, [1, tf.shape(raw)[0], value.shape[-1]])[0] for name, value in means.items()}
 
     def generate(self, seed, batch, y=None, latents=None, means=True):
-        """Ancestral sampling from p: returns (E[x | latents], or a draw of x, and all values), [B, D] and a dict of [B, units].
+        """Ancestral sampling from p: returns (E[x | latents] or a draw of x, all values), [B, D] and a dict of [B, units].
 
         Args:
           seed: int32 [2].

@@ -23,9 +23,9 @@ uncertainty. `classify` is for TF Serving's Classify call, `regress` for Regress
 `generate_mean` and `log_density` have a scalar input: over REST they take the column format ("inputs": {...}), and a server
 that batches requests cannot serve these three.
 
-An answer is a function of its row alone, so that a server may batch and pad. The noise of the classifier is common to all rows
-and stored in the graph; that of `log_density` is made from the row, that of `generate` from a seed. (Float32 rounding still
-depends on the batch's size: about 1e-6, relative.)
+An answer is a function of its row alone, so that a server may batch and pad. The noise of the classifier is common to all
+rows and stored in the graph; that of `log_density` is made from the row, that of `generate` from a seed. (Float32 rounding
+still depends on the batch's size: about 1e-6, relative.)
 """
 
 import math
@@ -84,8 +84,8 @@ def generate(model, seed, y=None, n=None, means=False):
       seed: int32 [].
       y: class numbers, int64 [N], for a model with a class.
       n: N, int32 [], for a model without.
-      means: E[x | latents] of the same draws of the latents in place of draws of x: smooth pictures, but rows of a table with
-        less spread than the data, and more correlation.
+      means: E[x | latents] of the same draws of the latents in place of draws of x: smooth pictures, but rows of a table
+        with less spread than the data, and more correlation.
     """
     seed = tf.stack([GENERATE_SEED, tf.cast(seed, tf.int32)])
     if not model.has_class:
