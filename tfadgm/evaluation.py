@@ -196,6 +196,7 @@ def densities(model, x, samples=100, examples=1000, progress=None):
     elbo_own_units and log_density_own_units are of the data. log_scale is the mean difference of the ELBOs.
     components: how many numbers of an example log p(x) is of; components_dropped: how many more it has. bits_per_dimension:
     -log2 of the probability of the levels, per component, of data that are levels and modelled as such.
+    examples_without_density: how many have an ELBO that is not finite, if any.
     """
     bound, (weighted, effective) = elbo(model, x), importance(model, x[:examples], samples, progress)
     scale = log_scale(model, x).astype("float64")
@@ -215,6 +216,8 @@ def densities(model, x, samples=100, examples=1000, progress=None):
         components=size,
         components_dropped=math.prod(model.preprocess.raw_shape) - size,
     )
+    if not np.isfinite(bound).all():
+        found["examples_without_density"] = int((~np.isfinite(bound)).sum())
     if any(isinstance(factor, SquashedGaussian) for factor in model.q.values()):
         found["effective_samples_note"] = INFINITE_VARIANCE
     if model.gives_levels:

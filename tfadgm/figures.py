@@ -172,9 +172,9 @@ def analogies(model, raw, path, classes):
 
 def pca(points):
     """Returns points [N, D] in their first two principal components, [N, 2], and the shares of the variance of these."""
-    centred = np.pad(points - np.mean(points, 0, "float64"), [(0, 0), (0, 1)])  # one latent has no second component
+    centred = np.pad(points - np.mean(points, 0, "float64"), [(0, 1), (0, 1)])  # one latent has no second, one point none
     u, s, _ = np.linalg.svd(centred, full_matrices=False)
-    return (u * s)[:, :2], s[:2] ** 2 / max(np.sum(s**2), 1e-300)
+    return (u * s)[: len(points), :2], s[:2] ** 2 / max(np.sum(s**2), 1e-300)
 
 
 def latent_pca(model, raw, y, class_names, path):
@@ -267,6 +267,8 @@ def all_figures(directory, model, data, split, rows, y=None, probabilities=None,
     if rows:
         jobs["training_curves"] = partial(training_curves, rows, warmup=warmup)
     if y is not None:
+        finite = np.isfinite(probabilities).all(1)
+        y, probabilities = y[finite], probabilities[finite]
         jobs["confusion_matrix"] = partial(confusion_matrix, y, probabilities.argmax(1), names)
         jobs["reliability_diagram"] = partial(reliability_diagram, y, probabilities)
     if plotting.is_image(data.raw_shape):
@@ -283,6 +285,6 @@ def _drawn(draw, path):
     try:
         draw(path=path)
         return True
-    except (ArithmeticError, ValueError, np.linalg.LinAlgError) as error:
-        telling.warn(f"{path}: not drawn: {str(error).splitlines()[0]}")
+    except Exception as error:  # of many kinds, and no picture is worth a run
+        telling.warn(f"{path}: not drawn: {(str(error) or type(error).__name__).splitlines()[0]}")
         return False

@@ -4,6 +4,7 @@ import math
 import time
 
 import numpy as np
+import scipy.stats
 
 from tfadgm import baseline, diagnostics, evaluation, telling
 
@@ -56,7 +57,7 @@ def evaluate(model, settings, data, split, progress=None, measured=None):
         named = evaluation.classification(probabilities, y)
         results.update({(f"{part}_{k}" if k.startswith("error") or k == "examples" else k): v for k, v in named.items()})
         if split.labelled.size:
-            results.update(_of_labels_alone(model, settings, data, split, x_known, y))
+            results.update(_of_labels_alone(model, settings, data, split, x_known, y, probabilities.argmax(1)))
     if part == "validation" and settings.validation and model.learns_from_labels:
         results["weights_chosen_by_validation"] = True
     results.update(evaluation.densities(model, x, settings.density_samples, settings.density_examples, progress))
@@ -73,18 +74,26 @@ def _probabilities(model, settings, data, split, x):
     return evaluation.class_probabilities(model, x, settings.test_samples) @ _match(model, settings, data, known)
 
 
-def _of_labels_alone(model, settings, data, split, x, y):
-    """Returns the errors of what the labels alone give, on examples (x, y)."""
+def _of_labels_alone(model, settings, data, split, x, y, answers):
+    """Returns the errors of what the labels alone give on examples (x, y), where the model gives the classes `answers`.
+
+    If the better of network and SVM is better than the model, `labels_alone_p_value` is the probability of as many more
+    right answers, or more, if both were equally good: a sign test on the examples on which they differ (McNemar's, exact).
+    """
     labelled = (data.x_train[split.labelled], data.y_train[split.labelled])
     chosen_by = None
     if settings.validation and split.validation.size:
         chosen_by = (data.x_train[split.validation], data.y_train[split.validation])
     options = dict(seed=settings.seed, average=settings.average, held_out=chosen_by)
-    supervised = baseline.class_probabilities(model, *labelled, x, **options)
-    results = dict(supervised_baseline_error=evaluation.classification(supervised, y)["error"])
+    right = {"supervised_baseline": baseline.class_probabilities(model, *labelled, x, **options).argmax(1) == y}
     classes = baseline.svm_classes(model, *labelled, x)
     if classes is not None:
-        results["supervised_svm_error"] = float(np.mean(classes != y))
+        right["supervised_svm"] = classes == y
+    results = {f"{name}_error": float(1 - np.mean(each)) for name, each in right.items()}
+    best, own = max(right.values(), key=np.sum), answers == y
+    gained, lost = int(np.sum(best & ~own)), int(np.sum(own & ~best))
+    if gained > lost:
+        results["labels_alone_p_value"] = float(scipy.stats.binomtest(gained, gained + lost, alternative="greater").pvalue)
     return results
 
 
@@ -126,12 +135,12 @@ def finite(results):
     wrong = {name: v for name, v in results.items() if isinstance(v, float) and not math.isfinite(v)}
     if not wrong:
         return results
-    told = {**results.get("not_finite", {}), **{name: _why(name, v) for name, v in wrong.items()}}
+    told = {**results.get("not_finite", {}), **{name: _why(name, v, wrong) for name, v in wrong.items()}}
     return {**results, **dict.fromkeys(wrong), "not_finite": told}
 
 
-def _why(name, value):
-    if name.endswith("_stderr"):
+def _why(name, value, wrong):
+    if name.endswith("_stderr") and name.removesuffix("_stderr") not in wrong:
         return "of one example"
     if name.endswith("nll") and value == math.inf:
         return "infinite: a class has the probability 0, as one that no cluster stands for"

@@ -12,6 +12,7 @@ def rows(results, warmup_epochs=0.0):
     found = [
         ("model", results["model"]),
         ("data", f"{results['dataset']}, {results['labels']} labels, seed {results['seed']}"),
+        *([("measured on", results["data"])] if "data" in results else []),
         *_errors(results),
         *_bayes(results),
         *_densities(results),
@@ -39,22 +40,20 @@ def _errors(results):
             spread = f" ({100 * interval[0]:.2f} to {100 * interval[1]:.2f}%, 95% interval)"
         chosen = ", which chose the weights: too low" if results.get("weights_chosen_by_validation") else ""
         yield f"{part} error", f"{100 * error:.2f}%{spread}, {examples} examples{chosen}"
-        yield from _of_labels_alone(results, error, interval)
+        yield from _of_labels_alone(results)
         yield "calibration", f"ECE {_number(results, 'ece', '.2f', '%', 100)}, NLL {_number(results, 'nll', '.4f', ' nats')}"
     if "labelled_accuracy_warning" in results:
         yield "warning", results["labelled_accuracy_warning"]
 
 
-def _of_labels_alone(results, error, interval):
+def _of_labels_alone(results):
     names = {"supervised_baseline_error": "network", "supervised_svm_error": "SVM"}
-    found = {name: results[key] for key, name in names.items() if key in results}
-    if not found:
-        return
-    text = ", ".join(f"{100 * value:.2f}% ({name})" for name, value in found.items())
-    if min(found.values()) < error:
-        noise = interval is not None and min(found.values()) >= interval[0]
-        text += f"; better than the model{', within its interval' if noise else ': do not use it to classify'}"
-    yield "the labels alone", text
+    found = [f"{100 * results[key]:.2f}% ({name})" for key, name in names.items() if key in results]
+    better = ""
+    if "labels_alone_p_value" in results:
+        better = f"; better than the model, p = {results['labels_alone_p_value']:.2g}"
+    if found:
+        yield "the labels alone", ", ".join(found) + better
 
 
 def _bayes(results):
@@ -80,6 +79,11 @@ def _densities(results):
     counts = f"{results['log_density_samples']} samples, {effective}"
     yield "log p(x) >=", f"{_with_error(results, 'log_density', own)} ({counts}, {results['log_density_examples']} examples)"
     yield "densities are", _of_what(results, own)
+    if "examples_without_density" in results:
+        yield (
+            "not finite",
+            f"the density of {results['examples_without_density']} examples: values unlike those of training?",
+        )
 
 
 def _with_error(results, name, own):
