@@ -297,7 +297,7 @@ def test_reconstructions_lie_under_their_examples_and_over_samples(drawn, tmp_pa
     whole = drawn[0].axes[0].images[0].get_array()
     assert whole.shape == (3 * 9 - 1, 4 * 9 - 1)
     np.testing.assert_allclose(whole[:8, 9:17], data.x_train[1, ..., 0] / 255, rtol=1e-5)
-    y = tf.one_hot(tf.argmax(model.log_class_probs(data.x_train[:4], tf.constant([0, 5]), 100), 1), 3)
+    y = tf.one_hot(tf.argmax(model.log_answer(data.x_train[:4]), 1), 3)
     z = model.encode(data.x_train[:4], y)["z"]
     expected = model.preprocess.picture(model.generate(tf.constant([0, 0]), 4, y, {"z": z})[0].numpy())
     np.testing.assert_allclose(whole[9:17, 9:17], expected[1, ..., 0] / 255, atol=1e-3)

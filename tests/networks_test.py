@@ -414,3 +414,18 @@ def test_an_impossible_network_names_what_was_got_and_what_is_allowed(options, m
 def test_a_network_accepts_lists_as_they_come_from_json():
     network = networks.Network(hidden=[5, 6], filters=[7], image_shape=[4, 4, 1])
     assert (network.hidden, network.filters, network.image_shape) == ((5, 6), (7,), (4, 4, 1))
+
+
+def test_the_moving_averages_of_a_short_run_have_nothing_of_their_start():
+    norm = batch_norm.BatchNorm()
+    norm.build((None, 1))
+    mean, variance = np.random.default_rng(0).normal(5, 1, (2, 2000, 1)) ** 2
+    expected = np.zeros(1)
+    for t in range(1, 2001):
+        norm.update(tf.constant(mean[t - 1], tf.float32), tf.constant(variance[t - 1], tf.float32), tf.constant(t))
+        decay = min(0.99, (t - 1) / (t + 8))
+        expected = decay * expected + (1 - decay) * mean[t - 1]
+        if t == 1:
+            np.testing.assert_allclose(norm.moving_mean, mean[0], rtol=1e-6)
+            np.testing.assert_allclose(norm.moving_variance, variance[0], rtol=1e-6)
+    np.testing.assert_allclose(norm.moving_mean, expected, rtol=1e-5)

@@ -111,3 +111,39 @@ def test_draws_in_a_compiled_function_have_static_shapes(jit_compile):
         return value
 
     assert np.isfinite(draw(tf.constant([0, 1]))).all()
+
+
+def _examples(count, size=9):
+    return np.arange(count * size, dtype="float32").reshape(count, size) / 7
+
+
+def test_an_examples_seed_depends_on_its_values_and_on_nothing_else():
+    raw = _examples(50)
+    seeds = noise.of_examples(raw, (0, 1)).numpy()
+    assert seeds.shape == (50, 2) and len({tuple(seed) for seed in seeds}) == 50
+    np.testing.assert_array_equal(noise.of_examples(raw[::-1], (0, 1))[::-1], seeds)
+    np.testing.assert_array_equal(tf.function(noise.of_examples)(raw.reshape(50, 3, 3), (0, 1)), seeds)
+    assert np.all(noise.of_examples(raw, (0, 2)).numpy() != seeds)
+    changed = raw.copy()
+    changed[:, 4] = np.nextafter(changed[:, 4], 1e9)  # by the last bit
+    assert not np.any(np.all(noise.of_examples(changed, (0, 1)) == seeds, -1))
+    zeros = np.array([[0.0, -0.0]], "float32")
+    np.testing.assert_array_equal(noise.of_examples(zeros, (0, 1)), noise.of_examples(-zeros, (0, 1)))
+
+
+def test_the_noise_of_examples_is_independent_of_that_of_others_and_of_other_names():
+    seeds = noise.of_examples(_examples(3000), (0, 1))
+    z, a = (noise.normal([2, 3000, 3], noise.fold(seeds, name)).numpy().astype("float64") for name in "za")
+    assert z.shape == (2, 3000, 3)
+    columns = np.concatenate([z[0], z[1], a[0], np.roll(z[0], 1, 0)], 1)
+    np.testing.assert_allclose(columns.mean(0), 0, atol=0.08)
+    np.testing.assert_allclose(np.cov(columns.T), np.eye(12), atol=0.1)  # 5 standard errors
+    uniform = noise.uniform([1, 3000, 3], noise.fold(seeds, "x")).numpy()
+    assert uniform.min() >= 0 and uniform.max() < 1 and abs(uniform.mean() - 0.5) < 0.02
+
+
+def test_a_sample_of_an_example_is_the_same_however_many_there_are():
+    seeds = noise.of_examples(_examples(4), (0, 1))
+    many = noise.normal([tf.constant(7), 4, 3], seeds)
+    np.testing.assert_array_equal(noise.normal([2, 4, 3], seeds), many[:2])
+    np.testing.assert_array_equal(noise.normal([7, 1, 3], seeds[2:3])[:, 0], many[:, 2])

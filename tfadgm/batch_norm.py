@@ -111,10 +111,18 @@ class BatchNorm(keras.layers.Layer):
             scope.updates.append((self, mean, variance))
         return restore_leading(out, h)
 
-    def update(self, mean, variance):
-        """Moves the moving averages towards `mean` and `variance`."""
+    def update(self, mean, variance, step=None):
+        """Moves the moving averages towards `mean` and `variance`: m <- d m + (1 - d) mean.
+
+        d = min(momentum, (t - 1) / (t + 8)) at step t = 1, 2, ...: the first moments replace the start at 0 and 1, of which
+        nothing is left, and the averages of a short run are over its last tenth. Without a step, d is the momentum.
+        """
+        decay = self.momentum
+        if step is not None:
+            step = tf.cast(step, tf.float32)
+            decay = tf.minimum(decay, (step - 1.0) / (step + 8.0))
         for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            moving.assign(self.momentum * moving + (1 - self.momentum) * value)
+            moving.assign(decay * moving + (1.0 - decay) * value)
 
 
 def normalise(h, gamma, beta, weights=None, epsilon=BatchNorm.epsilon):

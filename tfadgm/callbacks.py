@@ -1,6 +1,5 @@
 """What happens around the steps: learning rate, validation, logs, checkpoints, stopping. All state is in `State`."""
 
-import contextlib
 import csv
 import dataclasses
 import json
@@ -12,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfadgm import checkpoints, evaluation
+from tfadgm import checkpoints, evaluation, optimizers
 from tfadgm.telling import warn
 
 
@@ -57,21 +56,9 @@ class _PythonState(tf.train.experimental.PythonState):
         self.state.deserialize(string_value)
 
 
-@contextlib.contextmanager
 def averaged_weights(model):
-    """Within this scope the model has the moving average of its weights, if its optimizer keeps one."""
-    averages = getattr(model.optimizer, "_model_variables_moving_average", None)
-    if not averages or not model.optimizer.use_ema:
-        yield
-        return
-    current = [variable.numpy() for variable in model.trainable_variables]
-    try:
-        for variable, average in zip(model.trainable_variables, averages, strict=True):
-            variable.assign(average)
-        yield
-    finally:
-        for variable, value in zip(model.trainable_variables, current, strict=True):
-            variable.assign(value)
+    """A scope within which the model has the moving average of its weights, if its optimizer keeps one."""
+    return optimizers.averaged(model.optimizer, model.trainable_variables)
 
 
 class Clock(keras.callbacks.Callback):
@@ -167,7 +154,7 @@ class StopOnNaN(keras.callbacks.Callback):
 class Validate(keras.callbacks.Callback):
     """Measures the validation error with the averaged weights, keeps the best weights, stops when it stays worse.
 
-    Without `best_path` no weights are kept.
+    Without a `best_path` it only measures: then the error of the last weights is that of examples that chose nothing.
     """
 
     def __init__(self, x, y, state, best_path=None, samples=20, patience=None):

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from tfadgm import bounds, class_weights, evaluation, noise
+from tfadgm import bounds, class_weights, density, noise
 from tfadgm.conditionals import DiagonalNormal
 
 ACTIVE = 0.01  # variance of a unit's mean over the data above which it is active (Burda et al. 2016, section 5.1)
@@ -12,14 +12,15 @@ ACTIVE = 0.01  # variance of a unit's mean over the data above which it is activ
 def terms(model, x, chunk=200):
     """Returns the mean over examples of each factor's part in the bound, a dict of name to nats per example (a float).
 
-    "log p(x|y,z)", "-log q(z|a,x,y)", ...: their sum is the ELBO with one sample of every latent, y being enumerated.
+    "log p(x|y,z)", "-log q(z|a,x,y)", ...: their sum is the ELBO with one sample of every latent, y being enumerated. All is
+    of x as the model scales it; the ELBO in the data's own units has the model's `log_scale` more.
 
     Args:
       model: a `DeepGenerativeModel`.
       x: raw examples.
       chunk: examples at a time.
     """
-    parts = _mean_over_chunks(lambda raw, seed: _terms(model, raw, seed)[0], model, x, chunk)
+    parts = _mean_over_chunks(lambda raw: _terms(model, raw)[0], x, chunk)
     return {name: float(value) for name, value in parts.items()}
 
 
@@ -29,7 +30,7 @@ def kl_per_unit(model, x, chunk=200):
     Latents whose density is no product over units, in q or in p, are left out (see `not_by_unit`): one behind flows, or the
     a of a linear AVAE. The KL of the others is then that given these.
     """
-    return _mean_over_chunks(lambda raw, seed: _terms(model, raw, seed)[1], model, x, chunk)
+    return _mean_over_chunks(lambda raw: _terms(model, raw)[1], x, chunk)
 
 
 def not_by_unit(model, units):
@@ -81,20 +82,21 @@ def _posterior_means(model, raw, seed, samples):
     return means
 
 
-def _mean_over_chunks(function, model, x, chunk):
+def _mean_over_chunks(function, x, chunk):
     total = {}
     compiled = tf.function(function, autograph=False, reduce_retracing=True)
-    for number, start in enumerate(range(0, len(x), chunk)):
+    for start in range(0, len(x), chunk):
         raw = np.ascontiguousarray(x[start : start + chunk])
-        for name, value in compiled(raw, tf.constant([evaluation.SEED[0] + number, evaluation.SEED[1]])).items():
+        for name, value in compiled(raw).items():
             total[name] = total.get(name, 0.0) + value.numpy().astype("float64") * len(raw) / len(x)
     return total
 
 
-def _terms(model, raw, seed):
-    """Returns (parts of the bound, KL per unit), two dicts of means over the batch."""
-    x = model.preprocess.observation(raw, noise.fold(seed, "observation"))[tf.newaxis]
-    draws = noise.Draws(seed, tf.shape(raw)[0])
+def _terms(model, raw):
+    """Returns (parts of the bound, KL per unit), two dicts of means over the batch, of the draws of `density.elbo`."""
+    seeds = noise.of_examples(raw, density.SEED)
+    x = density.observed(model.preprocess, raw, seeds)
+    draws = noise.Draws(noise.fold(seeds, "elbo"), tf.shape(raw)[0])
     values, weights, parts = _follow(model, x, draws)
 
     def mean(term):  # over samples and examples, the class weighted by q(y|.)

@@ -1,4 +1,8 @@
-"""What a model is worth on held-out examples: error, calibration and densities."""
+"""What a model is worth on held-out examples: error, calibration and densities.
+
+Densities are in nats per example, in the data's own units unless it is said otherwise (see `density`); an example's value
+depends on that example alone.
+"""
 
 import collections
 import concurrent.futures
@@ -6,30 +10,28 @@ import math
 
 import numpy as np
 import scipy.optimize
+import scipy.stats
 import tensorflow as tf
 
-from tfadgm import machine, noise
-from tfadgm.serving import signatures
+from tfadgm import density, machine, noise
+from tfadgm.conditionals import SquashedGaussian
+from tfadgm.models.questions import CLASS_SAMPLES
 
-# All evaluation noise comes from this seed: results depend on the model alone.
-SEED = (0, 2016)
-OBSERVED_AT_ONCE = 500  # examples that are binarised (or dequantised) from one seed
 MEMORY_VALUES = 40_000_000  # values of the widest layer in one chunk, 160 MB in float32
+ELBO_EXAMPLES = 500  # at a time
+# With t the Gaussian before the sigmoid, of variance v, p / q is exp(t^2 / 2v - |t|) for large |t|: its square has no mean.
+INFINITE_VARIANCE = "no measure here: the weights of a Gaussian on a bounded z have an infinite variance, whatever q is"
 
 
-def class_probabilities(model, x, samples=100, chunk=500):
+def class_probabilities(model, x, samples=CLASS_SAMPLES, chunk=500):
     """Returns q(y|x) = mean over `samples` draws of a of q(y|a, x), float64 [N, K], for raw examples x.
 
     It is the classifier that is served, its noise included: a service makes the errors that are reported.
     """
-
     _, rows = _rows(model)
     chunk = max(1, min(chunk, rows // (samples * model.classifier_rows)))
-
-    def log_probs(raw, observed, seed):
-        return signatures.log_class_probs(model, raw, samples)
-
-    probabilities = np.exp(_in_chunks(log_probs, ("class", samples), model, x, chunk).astype("float64"))
+    log_probs = _in_chunks(lambda raw: model.log_answer(raw, samples), ("class", samples), model, x, chunk)
+    probabilities = np.exp(log_probs.astype("float64"))
     return probabilities / probabilities.sum(1, keepdims=True)
 
 
@@ -44,25 +46,21 @@ def _rows(model):
 def elbo(model, x):
     """Returns -U(x) <= log p(x) in nats, [N]; binary data are binarised once, the same for every model and bound."""
     classes, rows = _rows(model)
-    chunk = max(1, min(OBSERVED_AT_ONCE, rows // classes))
-
-    def bound(raw, observed, seed):
-        return model.elbo(raw, seed, observed)
-
-    return _in_chunks(bound, ("elbo",), model, x, chunk)
+    chunk = max(1, min(ELBO_EXAMPLES, rows // classes))
+    return _in_chunks(lambda raw: density.elbo(model, raw), ("elbo",), model, x, chunk)
 
 
 def trained_elbo(model, x):
     """Returns the bound that training maximises, [N], of a model whose `elbo` is of another p(x): see `Questions`."""
-
-    def bound(raw, observed, seed):
-        return model.trained_elbo(raw, seed, observed)
-
-    return _in_chunks(bound, ("trained_elbo",), model, x, min(OBSERVED_AT_ONCE, _rows(model)[1]))
+    chunk = max(1, min(ELBO_EXAMPLES, _rows(model)[1]))
+    return _in_chunks(lambda raw: density.trained_elbo(model, raw), ("trained_elbo",), model, x, chunk)
 
 
 def log_density(model, x, samples=100, progress=None):
-    """Returns the importance-weighted bound of log p(x) with `samples` samples in nats, [N] (Burda et al. 2015, eq. 8)."""
+    """Returns the importance-weighted bound of log p(x) with `samples` samples in nats, [N] (Burda et al. 2015, eq. 8).
+
+    It is what the exported signature `log_density` answers.
+    """
     return importance(model, x, samples, progress)[0]
 
 
@@ -73,7 +71,13 @@ def importance(model, x, samples=100, progress=None):
       (bound, effective): log (1/S) sum_s w_s in nats, [N], and the effective sample size (sum w)^2 / sum w^2, between 1
       and S, [N]: near 1 the bound is one lucky draw.
     """
-    return _importance(model, x, samples, model.log_weights, "density", progress)
+    bound, effective = _importance(model, x, samples, "density", progress)
+    return bound + log_scale(model, x), effective
+
+
+def log_scale(model, x):
+    """Returns what the densities of examples in their own units have more than those of x as the model scales it, [N]."""
+    return _in_chunks(model.log_scale, ("scale",), model, x, ELBO_EXAMPLES)
 
 
 def bayes_class_probabilities(model, x, samples=100, progress=None):
@@ -82,60 +86,34 @@ def bayes_class_probabilities(model, x, samples=100, progress=None):
     The generative classifier that Maaloe et al. 2016 propose in their discussion, beside q(y|x). The estimates of the
     classes share their noise.
     """
-    log_p, _ = _importance(model, x, samples, model.class_log_weights, "bayes", progress)
+    log_p, _ = _importance(model, x, samples, "bayes", progress)
     log_p = log_p.astype("float64") - log_p.max(1, keepdims=True)
     return np.exp(log_p) / np.exp(log_p).sum(1, keepdims=True)
 
 
-def _importance(model, x, samples, log_weights, key, progress):
-    """Returns log mean w and effective sample sizes, [N, ...], of log_weights(raw, seed, samples, observed), [..., S, B].
-
-    Samples and examples are cut into chunks of at most `MEMORY_VALUES` values.
-    """
+def _importance(model, x, samples, of, progress):
+    """Returns log mean w and effective sample sizes, [N] of p(x) ("density"), or [N, K] of p(x, y) for each y ("bayes")."""
     classes, rows = _rows(model)
-    at_once = max(1, min(samples, rows // (20 * classes)))
-    chunk = max(1, min(len(x), rows // (at_once * classes)))
+    chunk = max(1, min(len(x), rows // (min(samples, noise.AT_ONCE) * classes)))
+    weights, shape = (model.log_weights, ()) if of == "density" else (model.class_log_weights, (classes,))
 
-    def sums(raw, observed, seed):
-        once, twice = None, None
-        for part, start in enumerate(range(0, samples, at_once)):
-            size = min(at_once, samples - start)
-            before = [] if once is None else [once, twice]
-            with tf.control_dependencies(before):  # one part after the other, so that memory is one part's
-                log_w = log_weights(raw, tf.identity(noise.fold(seed, part)), size, observed)
-            new = tf.reduce_logsumexp(log_w, -2), tf.reduce_logsumexp(2 * log_w, -2)
-            once, twice = new if once is None else map(_logaddexp, (once, twice), new)
-        return tf.stack([tf.transpose(once), tf.transpose(twice)], 1)
+    def both(raw):
+        return tf.stack([tf.transpose(part) for part in density.importance(model, raw, samples, weights, shape)], 1)
 
-    once, twice = np.moveaxis(_in_chunks(sums, (key, samples, at_once), model, x, chunk, progress), 1, 0)
-    return once - math.log(samples), np.exp(2 * once - twice)
-
-
-def _logaddexp(a, b):
-    return tf.reduce_logsumexp(tf.stack([a, b]), 0)
+    return np.moveaxis(_in_chunks(both, (of, samples), model, x, chunk, progress), 1, 0)
 
 
 def _in_chunks(function, key, model, x, chunk, progress=None):
-    """Concatenates function(raw, observed, seed) over chunks of x; compiled once per model and `key`.
-
-    `observed` is the x whose density is asked for, [B, D]: its noise depends on the row alone, not on the chunks.
-    """
-    preprocess = model.preprocess
-    shapes = [([None, *preprocess.raw_shape], preprocess.raw_dtype), ([None, preprocess.size], tf.float32), ([2], tf.int32)]
-    spec = [tf.TensorSpec(*shape) for shape in shapes]
+    """Concatenates function(raw) over chunks of x; compiled once per model and `key`."""
+    spec = tf.TensorSpec([None, *model.preprocess.raw_shape], model.preprocess.raw_dtype)
     compiled = vars(model).setdefault("_evaluators", {})
     if key not in compiled:
-        compiled[key] = tf.function(function, input_signature=spec, autograph=False).get_concrete_function()
+        compiled[key] = tf.function(function, input_signature=[spec], autograph=False).get_concrete_function()
 
     def calls():  # (last example, arguments)
-        number = 0
-        for block in range(0, len(x), OBSERVED_AT_ONCE):
-            raw = np.ascontiguousarray(x[block : block + OBSERVED_AT_ONCE])
-            observed = preprocess.observation(raw, noise.fold(tf.constant([SEED[0] + block, SEED[1]]), "observation"))
-            for start in range(0, len(raw), chunk):
-                part, seed = slice(start, start + chunk), tf.constant([SEED[0] + number, SEED[1]])
-                yield min(block + start + chunk, len(x)), (raw[part], observed[part], seed)
-                number += 1
+        for start in range(0, len(x), chunk):
+            raw = np.ascontiguousarray(x[start : start + chunk])
+            yield min(start + chunk, len(x)), (tf.constant(raw),)
 
     results = []
     for done, result in _side_by_side(compiled[key], calls()):
@@ -176,16 +154,27 @@ def expected_calibration_error(probabilities, y, bins=15):
 
 
 def classification(probabilities, y):
-    """Returns error, its standard error, expected calibration error and negative log-likelihood (nats) of predictions."""
-    wrong = probabilities.argmax(1) != y
+    """Returns what predictions [N, K] of the classes y [N] are worth, a dict.
+
+    error: the share of examples whose most probable class is another (or whose probabilities are not finite).
+    error_interval: its 95% interval of Clopper and Pearson, which is right at 0 errors too.
+    error_stderr: half of Wilson's interval of one deviation, sqrt(e (1 - e) / n + 1 / (4 n^2)) / (1 + 1 / n): never 0.
+    examples: n. ece: expected calibration error.
+    nll: mean negative log-likelihood in nats, infinite if a true class has probability 0.
+    """
+    finite = np.isfinite(probabilities).all(1)
+    wrong, n = (probabilities.argmax(1) != y) | ~finite, len(y)
     error = float(wrong.mean())
-    likelihood = np.maximum(probabilities[np.arange(len(y)), y], np.finfo("float64").tiny)
+    interval = scipy.stats.binomtest(int(wrong.sum()), n).proportion_ci(0.95, "exact")
+    with np.errstate(divide="ignore"):
+        nll = float(-np.log(probabilities[np.arange(n), y]).mean())
     return dict(
         error=error,
-        error_stderr=math.sqrt(error * (1 - error) / len(y)),
-        examples=len(y),
-        ece=expected_calibration_error(probabilities, y),
-        nll=float(-np.log(likelihood).mean()),
+        error_stderr=math.sqrt(error * (1 - error) / n + 0.25 / n**2) / (1 + 1 / n),
+        error_interval=[float(interval.low), float(interval.high)],
+        examples=n,
+        ece=expected_calibration_error(probabilities[finite], y[finite]) if finite.any() else math.nan,
+        nll=nll,
     )
 
 
@@ -207,18 +196,43 @@ def match_clusters(clusters, y, num_clusters, num_classes):
 
 
 def densities(model, x, samples=100, examples=1000, progress=None):
-    """Returns the ELBO over all x, both bounds over the first `examples`, and standard errors over examples."""
+    """Returns the ELBO over all x, both bounds over the first `examples`, and standard errors over examples, a dict.
+
+    elbo and log_density are of x as the model scales it, and of its kept columns alone, as they have always been here;
+    elbo_own_units and log_density_own_units are of the data. log_scale is the mean difference of the ELBOs.
+    components: how many numbers of an example log p(x) is of; components_dropped: how many more it has. bits_per_dimension:
+    -log2 of the probability of the levels, per component, of data that are levels and modelled as such.
+    examples_without_density: how many have an ELBO that is not finite, if any.
+    """
     bound, (weighted, effective) = elbo(model, x), importance(model, x[:examples], samples, progress)
-    results = dict(
-        elbo=float(bound.mean()),
-        elbo_stderr=float(bound.std() / math.sqrt(len(bound))),
-        elbo_of_density_examples=float(bound[: len(weighted)].mean()),
-        log_density=float(weighted.mean()),
-        log_density_stderr=float(weighted.std() / math.sqrt(len(weighted))),
+    scale = log_scale(model, x).astype("float64")
+    scaled, scaled_weighted, size = bound - scale, weighted - scale[:examples], model.preprocess.size
+    found = dict(
+        elbo=float(scaled.mean()),
+        elbo_stderr=_stderr(scaled),
+        elbo_of_density_examples=float(scaled[:examples].mean()),
+        log_density=float(scaled_weighted.mean()),
+        log_density_stderr=_stderr(scaled_weighted),
         log_density_samples=samples,
         log_density_examples=len(weighted),
         effective_samples=float(np.median(effective)),
+        log_scale=float(scale.mean()),
+        elbo_own_units=float(bound.mean(dtype="float64")),
+        log_density_own_units=float(weighted.mean(dtype="float64")),
+        components=size,
+        components_dropped=math.prod(model.preprocess.raw_shape) - size,
     )
     if model.trained_otherwise:
-        results |= dict(trained_elbo=float(trained_elbo(model, x).mean()), trained_elbo_of=model.trained_otherwise)
-    return results
+        found |= dict(trained_elbo=float((trained_elbo(model, x) - scale).mean()), trained_elbo_of=model.trained_otherwise)
+    if not np.isfinite(bound).all():
+        found["examples_without_density"] = int((~np.isfinite(bound)).sum())
+    if any(isinstance(factor, SquashedGaussian) for factor in model.q.values()):
+        found["effective_samples_note"] = INFINITE_VARIANCE
+    if model.gives_levels:
+        found["bits_per_dimension"] = float(-weighted.mean(dtype="float64") / math.log(2) / size)
+    return found
+
+
+def _stderr(values):
+    """The standard error of a mean over examples; NaN for one example, of which nothing follows."""
+    return float(values.std() / math.sqrt(len(values))) if len(values) > 1 else math.nan

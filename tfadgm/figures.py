@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import tensorflow as tf
 
-from tfadgm import plotting
+from tfadgm import plotting, telling
 
 SHOWN = 2000  # examples in a scatter plot
 UNUSED = 1e-2  # standard deviation of the means of a latent's units, beside a prior of about 1
@@ -120,10 +120,8 @@ def generate_classes(model, seed, batch, latents=None, sampled=False):
     results = []
     for one_hot in np.eye(model.num_classes, dtype="float32")[: plotting.MANY] if model.has_class else [None]:
         y = None if one_hot is None else tf.tile(one_hot[None], [batch, 1])
-        x, values = model.generate(tf.constant([seed, 3]), batch, y, latents)
-        if sampled and model.likelihood != "bernoulli":
-            x = model.p["x"].distribution(values).sample(seed=tf.constant([seed, 4]))
-        results.append(x)
+        means = not sampled or model.likelihood == "bernoulli"
+        results.append(model.generate(tf.constant([seed, 3]), batch, y, latents, means)[0])
     return np.stack(results)
 
 
@@ -141,7 +139,9 @@ def class_samples(model, class_names, path, per_class=10, seed=0):
     elif plotting.is_image(preprocess.raw_shape):
         x = generate_classes(model, seed, per_class if names else per_class**2)
         tiles = plotting.pixels(model, preprocess.picture(x.reshape(-1, per_class, x.shape[-1])))
-        plotting.picture_grid(path, tiles, f"Samples: E[x | {'y, z], same z in a column' if names else 'z]'}", names)
+        plotting.picture_grid(
+            path, tiles, f"Means of samples: E[x | {'y, z], same z in a column' if names else 'z]'}", names
+        )
     else:
         x = generate_classes(model, seed, 200)
         _table(path, *((x.mean(1), "class") if names else (x[0, : plotting.MANY], "sample")), names)
@@ -149,7 +149,7 @@ def class_samples(model, class_names, path, per_class=10, seed=0):
 
 def _table(path, rows, sort, names):
     """Draws rows of x, [rows, D], as a heatmap."""
-    scale, title = np.abs(rows).max(), f"Samples: E[x] of each {sort}, in the scale of the network's input"
+    scale, title = np.abs(rows).max(), f"Means: E[x] of each {sort}, in the scale of the network's input"
     with plotting.canvas(path, 7, 1.4 + 0.2 * len(rows), title=title, xlabel="feature", ylabel=sort) as ax:
         image = ax.imshow(rows, cmap="PuOr", vmin=-scale, vmax=scale, aspect="auto", interpolation="nearest")
         ax.figure.colorbar(image, label="E[x]")
@@ -162,7 +162,7 @@ def analogies(model, raw, path, classes):
     z, all latents behind x that do not depend on y in p, is the mean of q at the most probable class y; `classes` are the
     names.
     """
-    predicted = tf.one_hot(tf.argmax(model.log_class_probs(raw, tf.constant([0, 5]), 100), 1), model.num_classes)
+    predicted = tf.one_hot(tf.argmax(model.log_answer(raw), 1), model.num_classes)
     encoded = model.encode(raw, predicted)
     generated = generate_classes(model, 0, len(raw), {name: encoded[name] for name in model.style}).swapaxes(0, 1)
     tiles = np.concatenate([np.asarray(raw, "float32")[:, None], model.preprocess.picture(generated)], 1)
@@ -172,9 +172,9 @@ def analogies(model, raw, path, classes):
 
 def pca(points):
     """Returns points [N, D] in their first two principal components, [N, 2], and the shares of the variance of these."""
-    centred = np.pad(points - np.mean(points, 0, "float64"), [(0, 0), (0, 1)])  # one latent has no second component
+    centred = np.pad(points - np.mean(points, 0, "float64"), [(0, 1), (0, 1)])  # one latent has no second, one point none
     u, s, _ = np.linalg.svd(centred, full_matrices=False)
-    return (u * s)[:, :2], s[:2] ** 2 / max(np.sum(s**2), 1e-300)
+    return (u * s)[: len(points), :2], s[:2] ** 2 / max(np.sum(s**2), 1e-300)
 
 
 def latent_pca(model, raw, y, class_names, path):
@@ -208,18 +208,20 @@ def latent_pca(model, raw, y, class_names, path):
 def reconstructions(model, raw, path):
     """Draws pictures x [N, *raw_shape], their reconstructions E[x | latents], latents the means of q, and as many samples.
 
+    Of samples too E[x | latents] is drawn.
+
     (Maaloe et al. 2017, figure 4.) y is the most probable class.
     """
     values = model.encode(raw)
     y = None
     if model.has_class:
-        y = tf.one_hot(tf.argmax(model.log_class_probs(raw, tf.constant([0, 5]), 100), 1), model.num_classes)
+        y = tf.one_hot(tf.argmax(model.log_answer(raw), 1), model.num_classes)
         values = model.encode(raw, y)
     again, _ = model.generate(tf.constant([0, 6]), len(raw), y, {n: v for n, v in values.items() if n in model.p})
     drawn, _ = model.generate(tf.constant([0, 7]), len(raw))
     tiles = [np.asarray(raw, "float32"), *(model.preprocess.picture(x.numpy()) for x in (again, drawn))]
     rows = ["x", "reconstruction", "sample"]
-    plotting.picture_grid(path, plotting.pixels(model, np.stack(tiles)), "Reconstructions", rows)
+    plotting.picture_grid(path, plotting.pixels(model, np.stack(tiles)), "Reconstructions and samples: E[x | latents]", rows)
 
 
 def prediction_map(model, raw, y, labelled, class_names, path):
@@ -250,7 +252,7 @@ def _examples(data, split):
 
 
 def all_figures(directory, model, data, split, rows, y=None, probabilities=None, y_names=None, warmup=0.0):
-    """Draws every figure that applies into `directory`, which is made if need be, and returns the names of the files.
+    """Draws every figure that can be into `directory`, which is made if need be, and returns the names of the files.
 
     `rows` are those of metrics.csv (see `training_curves`); y [N] and probabilities q(y|x) [N, K] are of the evaluated
     examples, None for models without classes; `y_names` are those of the values of the model's y, if they are not the data's
@@ -265,6 +267,8 @@ def all_figures(directory, model, data, split, rows, y=None, probabilities=None,
     if rows:
         jobs["training_curves"] = partial(training_curves, rows, warmup=warmup)
     if y is not None:
+        finite = np.isfinite(probabilities).all(1)
+        y, probabilities = y[finite], probabilities[finite]
         jobs["confusion_matrix"] = partial(confusion_matrix, y, probabilities.argmax(1), names)
         jobs["reliability_diagram"] = partial(reliability_diagram, y, probabilities)
     if plotting.is_image(data.raw_shape):
@@ -273,6 +277,14 @@ def all_figures(directory, model, data, split, rows, y=None, probabilities=None,
         jobs["analogies"] = partial(analogies, model, raw[:10], classes=y_names)
     if model.classifies and data.raw_shape == (2,):
         jobs["prediction_map"] = partial(prediction_map, model, raw, known, labelled, y_names)
-    for name, draw in jobs.items():
-        draw(path=pathlib.Path(directory, f"{name}.png"))
-    return [f"{name}.png" for name in jobs]
+    return [f"{name}.png" for name, draw in jobs.items() if _drawn(draw, pathlib.Path(directory, f"{name}.png"))]
+
+
+def _drawn(draw, path):
+    """Calls draw(path=path); what cannot be drawn, as numbers that are not finite, is told and does not end a run."""
+    try:
+        draw(path=path)
+        return True
+    except Exception as error:  # of many kinds, and no picture is worth a run
+        telling.warn(f"{path}: not drawn: {(str(error) or type(error).__name__).splitlines()[0]}")
+        return False

@@ -3,12 +3,18 @@
 Every random number is a pure function of (base seed, step, replica, name of the variable): a resumed run continues the
 same noise, n replicas draw n different streams, and nothing has to be saved but the step. (`keras.random` with a
 `SeedGenerator` repeats its noise in every replica and is not saved in checkpoints.)
+
+A seed is int32 [2]. In evaluation it may be [B, 2], one per example, from `of_examples`: an example's noise is then a
+function of the example alone, so that its value depends on no other row, and that of no two examples is shared.
 """
 
+import math
 import zlib
 
 import numpy as np
 import tensorflow as tf
+
+AT_ONCE = 20  # samples that one seed of an example is good for: the noise of fewer is the first of these
 
 
 def step_seed(base_seed, step):
@@ -19,21 +25,48 @@ def step_seed(base_seed, step):
     return tf.stack([tf.cast(base_seed, tf.int32), tf.cast(step, tf.int32) * replicas + replica])
 
 
+def of_examples(raw, seed):
+    """Returns seeds [B, 2], each a function of `seed` and of the values of one raw example of [B, ...], as float32.
+
+    The sum of the values' bits, each times an odd number of its own, modulo 2^64: exact, in whatever order it is made.
+    """
+    flat = tf.reshape(tf.cast(raw, tf.float32), [-1, math.prod(raw.shape[1:])]) + 0.0  # -0 is 0
+    odd = np.random.default_rng(list(seed)).integers(-(2**62), 2**62, flat.shape[-1]) * 2 + 1
+    bits = tf.cast(tf.bitcast(flat, tf.int32), tf.int64)
+    return tf.bitcast(tf.reduce_sum(bits * odd, -1), tf.int32)
+
+
 def fold(seed, name):
-    """Returns a seed of its own for `name` (a string or an integer), derived from `seed`."""
+    """Returns a seed (or seeds) of its own for `name` (a string or an integer), derived from `seed`."""
     salt = zlib.crc32(name.encode()) if isinstance(name, str) else name
     salt = tf.cast(salt, tf.int32) if tf.is_tensor(salt) else tf.constant(np.uint32(salt).view(np.int32))
+    if _of_examples(seed):
+        # Of [B, 2]: what is folded in is mixed by itself; a generator of random bits mixes the rest.
+        return tf.bitwise.bitwise_xor(seed, fold(tf.constant([0, 0]), salt))
     return _once(tf.random.experimental.stateless_fold_in, seed, salt)
 
 
 def normal(shape, seed):
-    """Returns numbers from N(0, 1), float32 of `shape`."""
-    return _once(tf.random.stateless_normal, tf.stack(shape), seed)
+    """Returns numbers from N(0, 1), float32 of `shape`; with a seed per example, of [samples, B, units]."""
+    return _draw(tf.random.stateless_normal, shape, seed)
 
 
 def uniform(shape, seed, low=0.0, high=1.0):
-    """Returns numbers from U(low, high), float32 of `shape`."""
-    return _once(lambda shape, seed: tf.random.stateless_uniform(shape, seed, low, high), tf.stack(shape), seed)
+    """Returns numbers from U(low, high), float32 of `shape`; with a seed per example, of [samples, B, units]."""
+    return _draw(lambda shape, seed: tf.random.stateless_uniform(shape, seed, low, high), shape, seed)
+
+
+def _of_examples(seed):
+    return tf.is_tensor(seed) and seed.shape.rank == 2
+
+
+def _draw(draw, shape, seed):
+    """draw(shape, seed); with seeds [B, 2], the first samples of `AT_ONCE` of each example."""
+    if not _of_examples(seed):
+        return _once(draw, tf.stack(shape), seed)
+    samples, _, units = shape
+    drawn = tf.map_fn(lambda own: draw([AT_ONCE, units], own), seed, fn_output_signature=tf.float32)
+    return tf.transpose(drawn, [1, 0, 2])[:samples]
 
 
 def _once(draw, *arguments):
@@ -54,7 +87,7 @@ class Draws:
     """How the variables that are not given get their values.
 
     Attributes:
-      seed: int32 [2], the stateless seed from which each variable's own seed is derived by its name.
+      seed: int32 [2], the stateless seed from which each variable's own seed is derived by its name; or [B, 2].
       samples: S, how many samples are drawn on the sample axis.
       batch: B, the number of examples (a Python integer or a scalar tensor).
       pinned: a dict of name to value: these variables take the given value instead of a draw. Exactness tests use it:

@@ -1,7 +1,26 @@
 """Adam as one pass over memory per weight, with both of the papers' gradient clippings."""
 
+import contextlib
+
 import keras
 import tensorflow as tf
+
+
+@contextlib.contextmanager
+def averaged(optimizer, variables):
+    """Within this scope `variables` have the moving average that the optimizer keeps of them, if it keeps one."""
+    averages = getattr(optimizer, "_model_variables_moving_average", None)
+    if not averages or not optimizer.use_ema:
+        yield
+        return
+    current = [variable.numpy() for variable in variables]
+    try:
+        for variable, average in zip(variables, averages, strict=True):
+            variable.assign(average)
+        yield
+    finally:
+        for variable, value in zip(variables, current, strict=True):
+            variable.assign(value)
 
 
 @keras.saving.register_keras_serializable("tfadgm")

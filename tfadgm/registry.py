@@ -29,9 +29,8 @@ DATASETS = {
     "images": "tfadgm.data.images:load",
 }
 
-
-# Data sets of the user's own files, as NAME:PATH.
-OF_FILES = ("freyface", "npz", "csv", "images")
+OWN = ("npz", "csv", "images")  # the user's own data
+OF_FILES = ("freyface", *OWN)  # those that are in files, as NAME:PATH
 
 
 def lookup(table, kind, name):

@@ -52,12 +52,18 @@ def finished_results(directory):
 
 
 def as_begun(settings, directory):
-    """Returns the settings, with all classes visited in a run that was begun when "auto" was not there to choose."""
+    """Returns the settings as a run that was begun before one of their defaults was there to choose has them.
+
+    Then all classes were visited, and nothing was held out.
+    """
     path = directory / "config.json"
-    if settings.exact_classes == "auto" and path.exists():
-        before = run_directory.of_config(path, run_directory.read_json(path), "settings")
-        if before.get("exact_classes") is None:
-            return dataclasses.replace(settings, exact_classes=None)
+    if not path.exists():
+        return settings
+    before = run_directory.of_config(path, run_directory.read_json(path), "settings")
+    if settings.exact_classes == "auto" and before.get("exact_classes") is None:
+        settings = dataclasses.replace(settings, exact_classes=None)
+    if settings.validation is None and before.get("validation", 0) is not None:
+        settings = dataclasses.replace(settings, validation=before.get("validation", 0))
     return settings
 
 

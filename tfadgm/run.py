@@ -65,6 +65,8 @@ def train(settings, directory, quiet=False):
     model = model.with_precision("float32")
     with progress_bar("example", quiet) as progress:
         results, y, probabilities = report.evaluate(model, settings, data, split, progress)
+    epoch = state.best_epoch if results.get("weights_chosen_by_validation") else state.epoch
+    results.update(report.labelled_accuracy(model, settings, data, split, rows, epoch))
     results.update(_costs(state, settings, before))
     if not _exported(directory / "export", results):
         exported = Run(directory, run_directory.read_json(directory / "config.json"), settings, model, names)

@@ -71,7 +71,12 @@ class Settings:
         None, "Run of the model that is trained first (m1m2: an m1); 'none' trains it, with half of the budget.", kind="path"
     )
     seed: int = _setting(0, "Seed of the label draw, the initial weights and all noise.")
-    validation: int = _setting(0, "Number of training examples to hold out for validation.")
+    validation: int | None = _setting(
+        None,
+        "Number of training examples to hold out, by which the best weights are chosen; 'none': of your own data without a "
+        "test set a fifth of the labelled ones, by which nothing is chosen, else none.",
+        kind=int,
+    )
 
     trunk: str = _network("mlp", "Networks that read and write x: fully connected or convolutional.", TRUNKS)
     hidden: tuple = _network((500, 500), "Widths of the hidden layers, such as 500,500.")
@@ -214,7 +219,7 @@ class Settings:
         if self.clusters is not None and self.labels != 0:
             raise ValueError(f"clusters: got {self.clusters} with labels {self.labels}; allowed: none, or labels 0")
         for name in ("validation", "warmup_epochs", "beta", "labelled_weight", "checkpoint_seconds"):
-            if not getattr(self, name) >= 0:
+            if not (getattr(self, name) or 0) >= 0:
                 raise ValueError(f"{name}: got {getattr(self, name)}; allowed: at least 0")
         for name in ("decay_from", "average"):
             value = getattr(self, name)

@@ -10,7 +10,7 @@ import pathlib
 import tensorflow as tf
 
 from tfadgm import callbacks, checkpoints, machine, optimizers, progress, registry
-from tfadgm.data import pipeline
+from tfadgm.data import holdout, pipeline
 from tfadgm.models.objective import Objective
 from tfadgm.networks import Network
 from tfadgm.telling import warn
@@ -47,7 +47,7 @@ def load_data(settings, stratified=True):
         data.y_train,
         data.num_classes,
         labels=settings.labels,
-        validation=settings.validation,
+        validation=_held_out(settings, data),
         seed=settings.seed,
         labelled_in_unlabelled=settings.labelled_in_unlabelled,
         given_labels=_given_labels(settings, data),
@@ -64,6 +64,12 @@ def _check_name(dataset, name):
     kind = "images" if kind is None and os.path.isdir(os.path.expanduser(dataset)) else kind
     if name not in registry.DATASETS and kind is not None:
         raise ValueError(f"unknown dataset: got {dataset!r}; allowed: {kind}:{dataset}")
+
+
+def _held_out(settings, data):
+    if settings.validation is None and settings.dataset.partition(":")[0] in registry.OWN:
+        return holdout.automatic(data, settings.labels)
+    return settings.validation or 0
 
 
 def _given_labels(settings, data):
@@ -230,8 +236,8 @@ def _fit(model, stream, settings, data, split, parts, quiet):
     around = [clock, callbacks.StopOnNaN()]
     if split.validation.size and model.learns_from_labels:
         held_out = (data.x_train[split.validation], data.y_train[split.validation])
-        kept = best if settings.keep == "best" else None
-        around.append(callbacks.Validate(*held_out, state, kept, patience=settings.patience))
+        chosen_by = best if settings.validation and settings.keep == "best" else None
+        around.append(callbacks.Validate(*held_out, state, chosen_by, patience=settings.patience))
     around += [log, checkpoint] + ([] if quiet else [progress.Progress(clock, steps)])
     most = settings.epochs or 1_000_000_000  # with minutes, the clock stops the run
     model.fit(

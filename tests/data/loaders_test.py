@@ -122,7 +122,7 @@ def test_binarisation_is_fresh_unbiased_and_absent_at_test():
     np.testing.assert_allclose(noisy.mean(0), [0, 0.3, 1], atol=0.03)
     assert not np.array_equal(noisy, preprocess(raw, tf.constant([0, 2])).numpy())
     np.testing.assert_array_equal(preprocess(raw).numpy(), raw)
-    np.testing.assert_array_equal(preprocess.observation(raw).numpy()[0], [0, 0, 1])
+    np.testing.assert_array_equal(preprocess.observation(raw).numpy()[0, 0], [0, 0, 1])
 
 
 def test_preprocess_round_trips():

@@ -16,7 +16,7 @@ import pytest
 import tensorflow as tf
 
 import tfadgm
-from tfadgm import batch_norm, bounds, networks, optimizers, registry
+from tfadgm import batch_norm, bounds, evaluation, networks, optimizers, registry
 from tfadgm.data.preprocess import Preprocess
 from tfadgm.models.objective import Objective
 from tfadgm.models.untapped import UntappedOptions
@@ -429,3 +429,13 @@ def test_training_continues_the_same_noise_after_a_pause():
     resumed.train_step(_batch())
     resumed.train_step(_batch())
     _same(resumed.get_weights(), whole.get_weights(), 1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_calling_and_predict_give_the_classifier_that_is_reported(name):
+    model = _make(name)
+    if not model.classifies:
+        return
+    raw = _raw(40).numpy()
+    reported = evaluation.class_probabilities(model, raw)
+    _same([model(raw), model.predict(raw, verbose=0), model.predict(raw, batch_size=7, verbose=0)], [reported] * 3, 1e-4)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfadgm import bounds, export, networks, noise
+from tfadgm import bounds, density, export, networks, noise
 from tfadgm.data.preprocess import Preprocess
 from tfadgm.models.adgm import ADGM
 from tfadgm.models.vae import VAE
@@ -99,10 +99,14 @@ def close(a, b):
 
 
 def own_log_density(model, raw, samples):
-    """The model's own weights of one row at a time, from the noise that the export gives to all rows."""
-    seeds = [noise.fold(tf.constant([signatures.DENSITY_SEED, 0]), s) for s in range(samples)]
-    rows = [tf.concat([model.log_weights(raw[i : i + 1], seed, 1) for seed in seeds], 0) for i in range(len(raw))]
-    return tf.concat([bounds.importance_bound(log_w) for log_w in rows], 0)
+    """The model's own weights of one row at a time, from noise of the row's own."""
+    rows = []
+    for row in (raw[i : i + 1] for i in range(len(raw))):
+        seeds = noise.of_examples(row, density.SEED)
+        x = density.observed(model.preprocess, row, seeds)
+        log_w = model.log_weights(row, noise.fold(seeds, tf.constant(0)), samples, x)
+        rows.append(bounds.importance_bound(log_w) + model.log_scale(row))
+    return tf.concat(rows, 0)
 
 
 # ------------------------------------------------------------------------------------------- the model's own answers
@@ -191,14 +195,14 @@ def test_generate_is_the_models_own_in_raw_units(adgm, vae):
     model, _, loaded = adgm
     y, seed = tf.constant([2, 0, 2], tf.int64), tf.constant([signatures.GENERATE_SEED, 5])
     answer = loaded.signatures["generate"](y=y, count=tf.constant(1), seed=tf.constant(5))["x"]
-    close(answer, model.preprocess.picture(model.generate(seed, 3, tf.one_hot(y, 3))[0]))
+    close(answer, model.preprocess.picture(model.generate(seed, 3, tf.one_hot(y, 3), means=False)[0]))
     assert answer.shape == (3, 4, 4, 1)
-    answer = loaded.signatures["generate"](y=y[:2], count=tf.constant(3), seed=tf.constant(5))["x"]
-    own = model.generate(tf.constant([signatures.GENERATE_SEED, 5]), 6, tf.one_hot([2, 2, 2, 0, 0, 0], 3))[0]
-    close(answer, model.preprocess.picture(own))
-    model, _, loaded = vae
-    answer = loaded.signatures["generate"](count=tf.constant(4), seed=tf.constant(5))["x"]
-    close(answer, model.preprocess.picture(model.generate(seed, 4)[0]))
+    for name, means in (("generate", False), ("generate_mean", True)):
+        answer = adgm[2].signatures[name](y=y[:2], count=tf.constant(3), seed=tf.constant(5))["x"]
+        own = adgm[0].generate(seed, 6, tf.one_hot([2, 2, 2, 0, 0, 0], 3), means=means)[0]
+        close(answer, adgm[0].preprocess.picture(own))
+        answer = vae[2].signatures[name](count=tf.constant(4), seed=tf.constant(5))["x"]
+        close(answer, vae[0].preprocess.picture(vae[0].generate(seed, 4, means=means)[0]))
 
 
 def test_generate_is_a_function_of_the_seed(adgm):

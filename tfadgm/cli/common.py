@@ -9,6 +9,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what goes wrong in native 
 
 from absl import app, flags, logging  # noqa: E402
 
+from tfadgm import summary  # noqa: E402
 from tfadgm.telling import printable  # noqa: E402
 
 flags.disclaim_key_flags()  # a flag that is defined by a function below belongs to its caller
@@ -123,59 +124,25 @@ def parse(argv):
         sys.exit(1)
 
 
+def results_table(results, warmup_epochs=0.0):
+    """Returns the summary of a run's results as text: see `summary.rows`."""
+    return table(summary.rows(results, warmup_epochs))
+
+
 def table(pairs):
     """Returns a table of two columns as text."""
     width = max(len(name) for name, _ in pairs)
     return "\n".join(f"  {name:<{width}}  {printable(value)}" for name, value in pairs)
 
 
-def results_table(results, warmup_epochs=0.0):
-    """Returns the summary of a run's results as text: errors in %, bounds in nats per example.
-
-    It tells of a run that ended within its `warmup_epochs`, which maximised no bound yet.
-    """
-    rows = [
-        ("model", results["model"]),
-        ("data", f"{results['dataset']}, {results['labels']} labels, seed {results['seed']}"),
-    ]
-    part = results["evaluated_on"]
-    if f"{part}_error" in results:
-        error, stderr = 100 * results[f"{part}_error"], 100 * results[f"{part}_error_stderr"]
-        rows.append((f"{part} error", f"{error:.2f}% +- {stderr:.2f} ({results[f'{part}_examples']} examples)"))
-        if "supervised_baseline_error" in results:
-            rows.append(("supervised baseline", f"{100 * results['supervised_baseline_error']:.2f}% (the labels alone)"))
-        rows.append(("calibration", f"ECE {100 * results['ece']:.2f}%, NLL {results['nll']:.4f} nats"))
-    if "bayes_error" in results:
-        error, stderr = 100 * results["bayes_error"], 100 * results["bayes_error_stderr"]
-        text = f"{error:.2f}% +- {stderr:.2f} ({results['bayes_examples']} examples, {results['bayes_samples']} samples)"
-        rows.append(("Bayes' rule", f"{text}, {_calibration(results, 'bayes')}"))
-        rows.append(("q(y|x), the same", f"{100 * results['q_error']:.2f}%, {_calibration(results, 'q')}"))
-    rows.append(("ELBO", f"{results['elbo']:.2f} +- {results['elbo_stderr']:.2f} nats"))
-    if "trained_elbo" in results:
-        rows.append(("as trained", f"{results['trained_elbo']:.2f} nats, of another model: {results['trained_elbo_of']}"))
-    weighted = f"{results['log_density']:.2f} +- {results['log_density_stderr']:.2f} nats"
-    counts = f"{results['log_density_samples']} samples, {results['effective_samples']:.1f} effective"
-    rows.append(("log p(x) >=", f"{weighted} ({counts}, {results['log_density_examples']} examples)"))
-    if "train_seconds" in results:
-        rate = f"{results['epochs']} epochs, {results['steps_per_second']:.1f} steps/s"
-        rows.append(("training", f"{results['train_seconds']:.0f} s, {rate}, peak {results['peak_memory_mb']:.0f} MB"))
-        if results["epochs"] < warmup_epochs:
-            text = (
-                f"ended after {results['epochs']} of {warmup_epochs:g} epochs; train longer, or with fewer --warmup_epochs"
-            )
-            rows.append(("warm-up", text))
-    return table(rows)
-
-
-def _calibration(results, name):
-    ece, nll, seconds = (results[f"{name}_{key}"] for key in ("ece", "nll", "seconds"))
-    return f"ECE {100 * ece:.2f}%, NLL {nll:.4f} nats, {seconds:.1f} s"
-
-
 def diagnostics_table(found):
     """Returns the diagnostics of `report.diagnose` as text: nats per example of each factor, what each latent carries."""
     rows = [(name, f"{value:10.3f} nats") for name, value in found["terms"].items()]
-    rows.append(("sum (the ELBO)", f"{sum(found['terms'].values()):10.3f} nats, {found['examples']} examples"))
+    total = sum(found["terms"].values())
+    if found.get("log_scale"):
+        rows.append(("log |dx / d data|", f"{found['log_scale']:10.3f} nats: x is scaled"))
+        total += found["log_scale"]
+    rows.append(("sum (the ELBO)", f"{total:10.3f} nats, {found['examples']} examples"))
     for name, active in found["active_units"].items():
         units = found["kl_per_unit"].get(name)
         carried = "" if units is None else f" of {len(units)}; KL {sum(units):.2f} nats, largest {max(units):.2f}"

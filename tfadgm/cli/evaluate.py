@@ -3,6 +3,7 @@
 bin/evaluate --run=DIR
 bin/evaluate --run=DIR --density_samples=5000 --density_examples=10000
 bin/evaluate --run=DIR --bayes_samples=100 --diagnostics
+bin/evaluate --run=DIR --data=FILE     on other examples: an .npz (x, y), a .csv, or a folder of pictures per class
 
 The generative classifier p(y|x) of --bayes_samples is Bayes' rule on importance-weighted estimates of p(x, y). Diagnostics
 are the bound's terms by factor, the KL divergence of each unit and the number of active units of each latent.
@@ -26,11 +27,12 @@ def define_flags():
     )
     flags.DEFINE_integer("bayes_examples", 1000, "Examples that it classifies.", lower_bound=1)
     flags.DEFINE_bool("diagnostics", False, "Whether the bound is taken apart.")
+    flags.DEFINE_string("data", None, "Other examples to measure on: a file, or a folder of pictures.")
 
 
 def main(argv):
     """Flags to one call of `report.evaluate`."""
-    from tfadgm import report, run_directory
+    from tfadgm import measured, report, run_directory
     from tfadgm.progress import progress_bar
 
     values = flags.FLAGS
@@ -40,16 +42,22 @@ def main(argv):
     samples = {name: values[name].value for name in ("test_samples", "density_samples", "density_examples")}
     settings = dataclasses.replace(opened.settings, **samples)
     data, split = opened.data()
+    other = None
+    if values.data:
+        other = measured.read(values.data, opened, data)
+        if values.bayes_samples or values.diagnostics:
+            raise ValueError(f"data: got {values.data} with bayes_samples or diagnostics; allowed: without, for a run's own")
     if values.bayes_samples:
         report.check_bayes(opened.model, data, split, values.bayes_samples)
     with progress_bar("example") as progress:
-        results, _, _ = report.evaluate(opened.model, settings, data, split, progress)
+        results, _, _ = report.evaluate(opened.model, settings, data, split, progress, other)
     if values.bayes_samples:
         results.update(
             report.bayes(opened.model, data, split, values.bayes_samples, values.bayes_examples, values.test_samples)
         )
     if values.diagnostics:
         results["diagnostics"] = report.diagnose(opened.model, data, split, values.density_examples)
+    results = report.finite(results | ({"data": str(values.data)} if values.data else {}))
     _write(opened.path / "evaluation.json", results)
     print(common.results_table(results))
     if values.diagnostics:

@@ -3,7 +3,10 @@
   bin/sample --run=DIR
   bin/sample --run=DIR --classes=0,3 --n=16 --seed=0 --out=PREFIX --overwrite
 
-x is E[x | y, latents], as the exported signature `generate` returns it for the same y and seed.
+  bin/sample --run=DIR --means
+
+x is drawn from p(x | y), as the exported signature `generate` returns it for the same y and seed; with --means it is
+E[x | y, latents], as `generate_mean` has it: smooth pictures, but rows of a table with less spread than the data.
 """
 
 import csv
@@ -24,6 +27,7 @@ def define_flags():
     flags.DEFINE_integer("n", 16, "Examples of each class (in all, for models without classes).", lower_bound=1)
     flags.DEFINE_integer("seed", 0, "Seed of the draws.", lower_bound=0, upper_bound=2**31 - 1)
     common.define_path("out", "PREFIX, the path of the files without .png and .npz; default: RUN/samples.")
+    flags.DEFINE_bool("means", False, "Whether x is its mean given the latents, in place of a draw.")
     flags.DEFINE_bool("overwrite", False, "Whether existing files are replaced.")
 
 
@@ -40,7 +44,7 @@ def main(argv):
     out = values.out or str(opened.path / "samples")
     check_out(out, values.overwrite)
     classes = class_numbers(split_names(values.classes), opened.class_names, opened.model.has_class)
-    for path in write(opened.model, *draw(opened.model, classes, values.n, values.seed), out):
+    for path in write(opened.model, *draw(opened.model, classes, values.n, values.seed, values.means), out):
         print(path)
 
 
@@ -89,8 +93,11 @@ def class_numbers(wanted, class_names, has_classes=True):
     return list(dict.fromkeys(known[name] for name in wanted or class_names))
 
 
-def draw(model, classes, n, seed):
-    """Returns (x float32 [N, *raw_shape], y int64 [N]), `n` examples per class in order; y is None if `classes` is."""
+def draw(model, classes, n, seed, means=False):
+    """Returns (x float32 [N, *raw_shape], y int64 [N]), `n` examples per class in order; y is None if `classes` is.
+
+    See `signatures.generate` for `means`.
+    """
     import numpy as np
     import tensorflow as tf
 
@@ -98,7 +105,7 @@ def draw(model, classes, n, seed):
 
     y = None if classes is None else np.repeat(np.asarray(classes, "int64"), n)
     wanted = dict(n=tf.constant(n)) if y is None else dict(y=tf.constant(y))
-    x = signatures.generate(model, tf.constant(seed), **wanted).numpy()
+    x = signatures.generate(model, tf.constant(seed), means=means, **wanted).numpy()
     if not np.isfinite(x).all():
         raise ValueError("run: the model draws numbers that are not finite; allowed: one whose training went well")
     return x, y

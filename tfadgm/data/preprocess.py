@@ -6,6 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfadgm.noise import uniform
+
 NOISES = ("none", "binarise", "dequantise")
 TRANSFORMS = ("none", "log1p")
 
@@ -70,22 +72,53 @@ class Preprocess(keras.layers.Layer):
         x = tf.cast(raw, tf.float32)
         if self.noise == "dequantise":
             x += 0.5 if seed is None else tf.random.stateless_uniform(tf.shape(x), seed)
-        if self.transform == "log1p":
-            x = tf.math.log1p(tf.maximum(x, 0.0))
-        x = (x - self.shift) * self.scale
-        if self.limit is not None:
-            x = tf.clip_by_value(x, -self.limit, self.limit)
-        x = tf.reshape(x, [-1, math.prod(self.raw_shape)])
-        if self.columns is not None:
-            x = tf.gather(x, self.columns, axis=1)
+        x = self._scaled(x)
         if self.noise == "binarise" and seed is not None:
             x = tf.cast(tf.random.stateless_uniform(tf.shape(x), seed) < x, tf.float32)
         return x
 
-    def observation(self, raw, seed=None):
-        """Returns the x that a density scores: as `call`, but binary data are rounded when there is no seed."""
-        x = self(raw, seed)
-        return tf.round(x) if self.noise == "binarise" and seed is None else x
+    def _scaled(self, raw):
+        """clip((transform(raw) - shift) * scale), flat, of the columns that are kept, [B, D]."""
+        if self.transform == "log1p":
+            raw = tf.math.log1p(tf.maximum(raw, 0.0))
+        x = (raw - self.shift) * self.scale
+        if self.limit is not None:
+            x = tf.clip_by_value(x, -self.limit, self.limit)
+        x = tf.reshape(x, [-1, math.prod(self.raw_shape)])
+        return x if self.columns is None else tf.gather(x, self.columns, axis=1)
+
+    def observation(self, raw, seeds=None, samples=1):
+        """Returns the x that densities score, [S, B, D]: with the noise of training, each example's of its own seed.
+
+        Without seeds: binary data are rounded, levels are at their middle.
+
+        Args:
+          raw: [B, *raw_shape].
+          seeds: int32 [B, 2], see `noise.of_examples`, or None.
+          samples: S, how many draws of the noise of dequantising; without it S is 1, binary data being drawn once.
+        """
+        if seeds is None:
+            x = self(raw)[tf.newaxis]
+            return tf.round(x) if self.noise == "binarise" else x
+        if self.noise != "dequantise":
+            x = self(raw)[tf.newaxis]
+            return tf.cast(uniform([1, None, self.size], seeds) < x, tf.float32) if self.noise == "binarise" else x
+        flat = math.prod(self.raw_shape)
+        levels = tf.reshape(tf.cast(raw, tf.float32), [1, -1, flat]) + uniform([samples, None, flat], seeds)
+        x = self._scaled(tf.reshape(levels, [-1, *self.raw_shape]))
+        return tf.reshape(x, [tf.shape(levels)[0], -1, self.size])
+
+    def log_jacobian(self, raw):
+        """log |dx / d raw| over the kept columns, float32 [B]: a density of x plus this is one of the raw examples.
+
+        Beyond the limit, where x is no function that has an inverse, as within it.
+        """
+        slope = tf.math.log(tf.broadcast_to(self.scale, self.raw_shape))
+        slope = tf.zeros_like(tf.cast(raw, tf.float32)) + slope
+        if self.transform == "log1p":
+            slope -= tf.math.log1p(tf.maximum(tf.cast(raw, tf.float32), 0.0))
+        slope = tf.reshape(slope, [-1, math.prod(self.raw_shape)])
+        return tf.reduce_sum(slope if self.columns is None else tf.gather(slope, self.columns, axis=1), -1)
 
     def picture(self, x):
         """Returns x, [..., D], as raw examples, float32 [..., *raw_shape]; dropped columns get the value 0."""

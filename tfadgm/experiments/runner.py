@@ -100,7 +100,8 @@ def _by_samples(opened, results):
 
     most, examples = results["log_density_samples"], results["log_density_examples"]
     x = opened.held_out()[0][:examples]
-    found = {s: float(evaluation.log_density(opened.model, x, s).mean()) for s in DENSITY_SAMPLES if s < most}
+    scale = evaluation.log_scale(opened.model, x)
+    found = {s: float((evaluation.log_density(opened.model, x, s) - scale).mean()) for s in DENSITY_SAMPLES if s < most}
     return {**found, most: results["log_density"]}
 
 

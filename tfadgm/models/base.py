@@ -171,7 +171,7 @@ class DeepGenerativeModel(Terms, Questions, keras.Model):
         terms, gradients, moments = self._compiled(batch, seed, self.temperature())
         self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
         for layer, (mean, variance) in zip(self._normalised, moments, strict=True):
-            layer.update(mean, variance)
+            layer.update(mean, variance, self.optimizer.iterations)
         return self._track(terms)
 
     def _terms_and_gradients(self, batch, seed, temperature):

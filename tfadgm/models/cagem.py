@@ -28,6 +28,7 @@ from tfadgm.conditionals import Categorical, Gaussian, StandardNormal
 from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.models.latents import sizes
 from tfadgm.models.objective import Objective
+from tfadgm.models.terms import accuracy
 
 CLASSIFIERS = ("cascade", "q")
 CLASSIFIER_CLASSES = 2  # y' of the cascade that are visited for each draw of z1, and one more that is drawn
@@ -81,6 +82,8 @@ class CaGeM(DeepGenerativeModel):
     def _labelled_terms(self, y, inferred, log_q_y, draws, temperature):
         terms = super()._labelled_terms(y, inferred, log_q_y, draws, temperature)
         log_p_y = class_weights.average_class(bounds.cascade_class(self.p, self.q, inferred[0], log_q_y, draws))[0]
+        if self.classifier == "cascade":  # of the classifier that answers
+            terms["labelled_accuracy"] = accuracy(log_p_y, y)
         return {**terms, "cascade_bound": tf.reduce_mean(tf.reduce_sum(log_p_y * y, -1))}
 
     @property
@@ -95,12 +98,12 @@ class CaGeM(DeepGenerativeModel):
         exact = CLASSIFIER_CLASSES if self.num_classes > CLASSIFIER_CLASSES + 1 else None
         return bounds.cascade_class(self.p, self.q, values, log_q_y, draws, exact)
 
-    def generate(self, seed, batch, y=None, latents=None):
+    def generate(self, seed, batch, y=None, latents=None, means=True):
         """As in the base class. For a given y, z2 is drawn from p(z2|y): out of 100 draws from p(z2), by their p(y|z2)."""
         latents = dict(latents or {})
         if y is not None and "z2" not in latents:
             latents["z2"] = self._draw_z2(y, batch, noise.fold(seed, "z2 given y"))
-        return super().generate(seed, batch, y, latents)
+        return super().generate(seed, batch, y, latents, means)
 
     def _draw_z2(self, y, batch, seed):
         shape = tf.stack([CANDIDATES, batch, self.dim_z[1]])

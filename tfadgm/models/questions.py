@@ -5,6 +5,9 @@ import tensorflow as tf
 from tfadgm import bounds, class_weights, noise
 from tfadgm.models import factorisation
 
+CLASS_SEED = 1  # first half of the seed of the classifier's draws; the second is 0
+CLASS_SAMPLES = 100
+
 
 class Questions:
     """The part of a `DeepGenerativeModel` that answers questions about raw examples."""
@@ -15,10 +18,22 @@ class Questions:
         return 1
 
     def call(self, raw):
-        """Returns q(y|x) for raw examples, [B, K]; for models without a class the mean of the first latent that reads x."""
+        """Returns q(y|x) for raw examples, [B, K], the classifier that is reported and served (`log_answer`).
+
+        For models without a class the mean of the first latent that reads x.
+        """
         if self.classifies:
-            return tf.exp(self.log_class_probs(raw, tf.constant([0, 0])))
+            return tf.exp(self.log_answer(raw))
         return self.encode(raw)[next(name for name, factor in self.q.items() if factor.given)]
+
+    def log_answer(self, raw, samples=CLASS_SAMPLES):
+        """log q(y|x) = log mean_s q(y|a_s, x), [B, K], from draws that all rows share: a function of the example alone."""
+        return class_weights.average_class(self.log_answer_by_sample(raw, samples))[0]
+
+    def log_answer_by_sample(self, raw, samples=CLASS_SAMPLES):
+        """log q(y|a_s, x), [S, B, K], of the draws of `log_answer`."""
+        draws = noise.Draws(tf.constant([CLASS_SEED, 0]), batch=1, samples=samples)
+        return self.classify_by_sample(self.observe(raw), draws)
 
     def log_class_probs(self, raw, seed, samples=1):
         """log q(y|x) = log mean_s q(y|a_s, x), [B, K], from `samples` draws of what comes before y."""
@@ -35,12 +50,22 @@ class Questions:
         return log_q_y
 
     def _observed(self, raw, observed):
-        return (self.preprocess.observation(raw) if observed is None else observed)[tf.newaxis]
+        return self.preprocess.observation(raw) if observed is None else observed
+
+    def log_scale(self, raw):
+        """What makes of log p(x) one of the examples as given, [B]: log |dx / d raw|, but 0 where p(x) is a probability."""
+        return self.preprocess.log_jacobian(raw) if self.likelihood == "gaussian" else tf.zeros(tf.shape(raw)[:1])
+
+    @property
+    def gives_levels(self):
+        """Whether p is, or in dequantised data bounds, a probability of levels such as 0, ..., 255."""
+        return self.preprocess.noise == "dequantise" or self.likelihood in ("categorical", "logistic_mixture")
 
     def elbo(self, raw, seed, observed=None):
         """-U(x) <= log p(x) with one sample and y enumerated, [B]: the paper's bound at temperature 1.
 
-        Here and below x is `observed`, [B, D], or raw examples without noise: binary data rounded.
+        Here and below x is `observed`, [1, B, D], or raw examples without noise: binary data rounded. log p(x) is of x, as
+        the model scales it; `log_scale` makes it one of the data.
         """
         x = self._observed(raw, observed)
         draws = self._draws(x, seed, samples=1)
@@ -81,20 +106,23 @@ class Questions:
         # [units] where q(v) has no parents
         return {name: tf.broadcast_to(value, [1, tf.shape(raw)[0], value.shape[-1]])[0] for name, value in means.items()}
 
-    def generate(self, seed, batch, y=None, latents=None):
-        """Ancestral sampling from p: returns (E[x | latents], all values), [B, D] and a dict of [B, units].
+    def generate(self, seed, batch, y=None, latents=None, means=True):
+        """Ancestral sampling from p: returns (E[x | latents] or a draw of x, all values), [B, D] and a dict of [B, units].
 
         Args:
           seed: int32 [2].
           batch: B.
           y: one-hot [B, K]; None draws it from p(y).
           latents: a dict of values [B, units] to keep in place of draws, such as z for analogies.
+          means: whether x is its mean given the latents, as in the papers' pictures, or drawn from p(x | latents).
         """
         given = {name: value[tf.newaxis] for name, value in (latents or {}).items()}
         if y is not None:
             given["y"] = y[tf.newaxis]
         ancestors = {name: factor for name, factor in self.p.items() if name in factorisation.ancestors(self.p, "x")}
-        values, _ = bounds.follow(ancestors, given, noise.Draws(seed, batch))
+        draws = noise.Draws(seed, batch)
+        values, _ = bounds.follow(ancestors, given, draws)
         likelihood = self.p["x"]
-        expected = likelihood.expected(likelihood.distribution(values))
-        return expected[0], {name: value[0] for name, value in values.items()}
+        distribution = likelihood.distribution(values)
+        x = likelihood.expected(distribution) if means else draws("x", likelihood, distribution)
+        return x[0], {name: value[0] for name, value in values.items()}

@@ -5,6 +5,11 @@ import tensorflow as tf
 from tfadgm import batch_norm, bounds, class_weights, noise
 
 
+def accuracy(log_probs, y):
+    """The share of examples whose most probable class, of log_probs [B, K], is that of the one-hot y [B, K]."""
+    return tf.reduce_mean(tf.cast(tf.equal(tf.argmax(log_probs, -1), tf.argmax(y, -1)), tf.float32))
+
+
 class Terms:
     """The part of a `DeepGenerativeModel` that makes the objective. A model overrides what its paper adds."""
 
@@ -70,7 +75,7 @@ class Terms:
 
     def _draws(self, x, seed, samples=None):
         batch = x.shape[1] if x.shape[1] is not None else tf.shape(x)[1]
-        return noise.Draws(seed, batch, samples or self.objective.samples)
+        return noise.Draws(seed, batch, self.objective.samples if samples is None else samples)
 
     def _reduce_samples(self):
         return bounds.importance_bound if self.objective.importance_weighted else bounds.mean_bound
@@ -91,10 +96,9 @@ class Terms:
 
     def _labelled_terms(self, y, inferred, log_q_y, draws, temperature):
         classification = bounds.classification_bound(log_q_y, y)
-        correct = tf.equal(tf.argmax(class_weights.average_class(log_q_y)[0], -1), tf.argmax(y, -1))
         terms = {
             "classification_bound": tf.reduce_mean(classification),
-            "labelled_accuracy": tf.reduce_mean(tf.cast(correct, tf.float32)),
+            "labelled_accuracy": accuracy(class_weights.average_class(log_q_y)[0], y),
         }
         if self.objective.labelled_weight > 0:
             x, reduce_samples = inferred[0]["x"], self._reduce_samples()

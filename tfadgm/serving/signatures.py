@@ -11,17 +11,21 @@
     regress          inputs string [N]: tf.Example                outputs float32 [N]: log_density, `REGRESS_SAMPLES` samples
     encode           x raw [N, ...]                               one float32 [N, units] per latent of q: its mean
     generate         y int64 [M], count int32 [], seed int32 []   x float32 [M count, ...], in raw units: `count` of each y
+    generate_mean    the same                                     the same, but E[x | latents] in place of draws of x
     log_density      x raw [N, ...], samples int32 []             log_density float32 [N]
     uncertainty      x raw [N, ...]                               entropy, expected_entropy, mutual_information float32 [N]
 
-A model without a class has `encode` as its `serving_default`, a `generate` without y, and no predict, classify or
-uncertainty. `classify` is for TF Serving's Classify call, `regress` for Regress, the others for Predict. `generate` and
-`log_density` have a scalar input: over REST they take the column format ("inputs": {...}), and a server that batches
-requests cannot serve these two.
+Densities are in the data's own units, of the columns that the model has kept (see `density`); of binarised data they are
+probabilities of the binary picture, of levels that were dequantised or counted, probabilities of the levels.
 
-An answer is a function of its row alone, so that a server may batch and pad: all rows share the same noise. That of the
-classifier is stored in the graph; that of `log_density` and `generate` is made from a seed. (Float32 rounding still depends
-on the batch's size: about 1e-6, relative.)
+A model without a class has `encode` as its `serving_default`, a `generate` without y, and no predict, classify or
+uncertainty. `classify` is for TF Serving's Classify call, `regress` for Regress, the others for Predict. `generate`,
+`generate_mean` and `log_density` have a scalar input: over REST they take the column format ("inputs": {...}), and a server
+that batches requests cannot serve these three.
+
+An answer is a function of its row alone, so that a server may batch and pad. The noise of the classifier is common to all
+rows and stored in the graph; that of `log_density` is made from the row, that of `generate` from a seed. (Float32 rounding
+still depends on the batch's size: about 1e-6, relative.)
 """
 
 import functools
@@ -30,25 +34,19 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from tfadgm import bounds, class_weights, noise
+from tfadgm import class_weights, density
+from tfadgm.models.questions import CLASS_SEED  # noqa: F401
 from tfadgm.serving import inputs
 
 CLASSIFY_METHOD, REGRESS_METHOD = "tensorflow/serving/classify", "tensorflow/serving/regress"
 METHODS = {"classify": CLASSIFY_METHOD, "regress": REGRESS_METHOD}
 REGRESS_SAMPLES = 10
-# First halves of the seeds; the second is 0, or the caller's.
-CLASS_SEED, DENSITY_SEED, GENERATE_SEED = 1, 2, 3
-
-
-def log_class_probs_by_sample(model, raw, samples):
-    """log q(y|a_s, x), float32 [S, N, K], from `samples` draws that all rows share; raw [N, *raw_shape]."""
-    draws = noise.Draws(tf.constant([CLASS_SEED, 0]), batch=1, samples=samples)
-    return model.classify_by_sample(model.observe(raw), draws)
+GENERATE_SEED = 3  # first half of the seed of `generate`; the second is the caller's
 
 
 def log_class_probs(model, raw, samples):
     """log q(y|x) = log mean_s q(y|a_s, x), float32 [N, K], from `samples` draws that all rows share; raw [N, *raw_shape]."""
-    return class_weights.average_class(log_class_probs_by_sample(model, raw, samples))[0]
+    return model.log_answer(raw, samples)
 
 
 def uncertainty(model, raw, samples):
@@ -59,17 +57,14 @@ def uncertainty(model, raw, samples):
 
     Returns a dict of float32 [N]; the mutual information is 0 for a model that draws nothing before y.
     """
-    log_q_y = log_class_probs_by_sample(model, raw, samples)
+    log_q_y = model.log_answer_by_sample(raw, samples)
     total = class_weights.entropy(class_weights.average_class(log_q_y))[0]
     expected = tf.reduce_mean(class_weights.entropy(log_q_y), 0)
     return {"entropy": total, "expected_entropy": expected, "mutual_information": tf.maximum(total - expected, 0.0)}
 
 
 def log_density(model, raw, samples):
-    """log (1/S) sum_s w_s <= log p(x) in expectation, float32 [N], in nats: the importance-weighted bound.
-
-    x is the preprocessed example (binary data are rounded), and p its density or mass. One sample at a time, so that
-    memory does not grow with S; sample s has the same noise whatever S is.
+    """The importance-weighted bound of log p(x) in own units, nats, float32 [N]: see `density.log_density`.
 
     Args:
       model: a `DeepGenerativeModel`.
@@ -77,46 +72,52 @@ def log_density(model, raw, samples):
       samples: S, int32 [].
     """
     with tf.control_dependencies([tf.debugging.assert_positive(samples, "samples: allowed: at least 1")]):
-        x = model.preprocess.observation(raw)[tf.newaxis]
-
-    def add(s, total):
-        draws = noise.Draws(noise.fold(tf.constant([DENSITY_SEED, 0]), s), batch=1)
-        log_w = bounds.marginal_log_weight(model.p, model.q, x, draws)[0]
-        return s + 1, tf.reduce_logsumexp(tf.stack([total, log_w]), 0)
-
-    _, total = tf.while_loop(lambda s, _: s < samples, add, (0, tf.fill([tf.shape(x)[1]], -math.inf)))
-    return total - tf.math.log(tf.cast(samples, tf.float32))
+        return density.log_density(model, raw, tf.identity(samples))
 
 
-def generate(model, seed, y=None, n=None):
-    """Ancestral samples E[x | latents] in raw units, float32 [N, *raw_shape]; a pure function of its arguments.
+def generate(model, seed, y=None, n=None, means=False):
+    """Draws of x in raw units, float32 [N, *raw_shape]; a pure function of its arguments.
+
+    Levels that were dequantised in training become levels again, those that the raw dtype can hold.
 
     Args:
       model: a `DeepGenerativeModel`.
       seed: int32 [].
       y: class numbers, int64 [N], for a model with a class.
       n: N, int32 [], for a model without.
+      means: E[x | latents] of the same draws of the latents in place of draws of x: smooth pictures, but rows of a table
+        with less spread than the data, and more correlation.
     """
     seed = tf.stack([GENERATE_SEED, tf.cast(seed, tf.int32)])
     if not model.has_class:
         with tf.control_dependencies([tf.debugging.assert_positive(n, "count: allowed: at least 1")]):
-            return picture(model.preprocess, model.generate(seed, tf.identity(n))[0])
+            return picture(model.preprocess, model.generate(seed, tf.identity(n), means=means)[0], not means)
     y = tf.cast(y, tf.int64)
     known = tf.reduce_all((y >= 0) & (y < model.num_classes))
     with tf.control_dependencies([tf.debugging.Assert(known, [f"y: allowed: 0 to {model.num_classes - 1}; got", y])]):
         one_hot = tf.one_hot(y, model.num_classes)
-    return picture(model.preprocess, model.generate(seed, tf.shape(y)[0], one_hot)[0])
+    return picture(model.preprocess, model.generate(seed, tf.shape(y)[0], one_hot, means=means)[0], not means)
 
 
-def picture(preprocess, x):
-    """`Preprocess.picture` in TensorFlow: x [N, D] to raw units, float32 [N, *raw_shape]; dropped columns are 0 in x."""
+def picture(preprocess, x, drawn=False):
+    """`Preprocess.picture` in TensorFlow: x [N, D] to raw units, float32 [N, *raw_shape]; dropped columns are 0 in x.
+
+    If x is `drawn` and levels were dequantised, the level that x lies in; else, of levels, their middle is subtracted.
+    """
     if preprocess.columns is not None:
         position = np.full(math.prod(preprocess.raw_shape), preprocess.size)  # one more column, of zeros
         position[preprocess.columns] = np.arange(preprocess.size)
         x = tf.gather(tf.pad(x, [[0, 0], [0, 1]]), position, axis=1)
-    middle = 0.5 if preprocess.noise == "dequantise" else 0.0
     raw = tf.reshape(x, [-1, *preprocess.raw_shape]) / preprocess.scale + preprocess.shift
-    return (tf.math.expm1(raw) if preprocess.transform == "log1p" else raw) - middle
+    if preprocess.transform == "log1p":
+        raw = tf.math.expm1(raw)
+        return tf.round(tf.maximum(raw, 0.0)) if drawn else raw  # counts are whole
+    if preprocess.noise != "dequantise":
+        return raw
+    dtype = tf.as_dtype(preprocess.raw_dtype)
+    if drawn and dtype.is_integer:
+        return tf.clip_by_value(tf.floor(raw), float(dtype.min), float(dtype.max))
+    return tf.floor(raw) if drawn else raw - 0.5
 
 
 def endpoints(model, class_names, samples):
@@ -132,23 +133,31 @@ def _of_any_model(model):
     def encode(x):
         return model.encode(inputs.read(x, model.preprocess))
 
-    def density(x, samples):
+    def of_x(x, samples):
         return {"log_density": log_density(model, inputs.read(x, model.preprocess), samples)}
 
     def regress(serialised):
         raw = inputs.parse_examples(serialised, model.preprocess, model.levels)
         return {"outputs": log_density(model, raw, tf.constant(REGRESS_SAMPLES))}
 
+    table = {"encode": (encode, x), "log_density": (of_x, x, scalar("samples")), "regress": (regress, examples)}
+    for name, means in (("generate", False), ("generate_mean", True)):
+        table[name] = _generator(model, means)
+    return table
+
+
+def _generator(model, means):
+    """Returns (function, its specifications) of `generate` or `generate_mean`."""
+
     def of_class(y, count, seed):
         with tf.control_dependencies([tf.debugging.assert_positive(count, "count: allowed: at least 1")]):
-            return {"x": generate(model, seed, y=tf.repeat(y, count))}
+            return {"x": generate(model, seed, y=tf.repeat(y, count), means=means)}
 
-    table = {"encode": (encode, x), "log_density": (density, x, scalar("samples")), "regress": (regress, examples)}
-    if model.has_class:
-        table["generate"] = (of_class, tf.TensorSpec([None], tf.int64, "y"), scalar("count"), scalar("seed"))
-    else:
-        table["generate"] = (lambda count, seed: {"x": generate(model, seed, n=count)}, scalar("count"), scalar("seed"))
-    return table
+    def of_any(count, seed):
+        return {"x": generate(model, seed, n=count, means=means)}
+
+    scalars = _scalar("count"), _scalar("seed")
+    return (of_class, tf.TensorSpec([None], tf.int64, "y"), *scalars) if model.has_class else (of_any, *scalars)
 
 
 def _of_classifiers(model, class_names, samples):

@@ -1,0 +1,108 @@
+"""The summary of a run's results in words: errors in %, densities in nats per example, in the data's own units."""
+
+OWN_UNITS = "_own_units"
+
+
+def rows(results, warmup_epochs=0.0):
+    """Returns pairs (name, value) of text from the content of a results.json, of an older version too.
+
+    They tell of a run that ended within its `warmup_epochs`, which maximised no bound yet; of labels alone that are better
+    than the model; of what was not measured.
+    """
+    found = [
+        ("model", results["model"]),
+        ("data", f"{results['dataset']}, {results['labels']} labels, seed {results['seed']}"),
+        *([("measured on", results["data"])] if "data" in results else []),
+        *_errors(results),
+        *_bayes(results),
+        *_densities(results),
+    ]
+    if "train_seconds" in results:
+        rate = f"{results['epochs']} epochs, {results['steps_per_second']:.1f} steps/s"
+        found.append(("training", f"{results['train_seconds']:.0f} s, {rate}, peak {results['peak_memory_mb']:.0f} MB"))
+        if results["epochs"] < warmup_epochs:
+            text = (
+                f"ended after {results['epochs']} of {warmup_epochs:g} epochs; train longer, or with fewer --warmup_epochs"
+            )
+            found.append(("warm-up", text))
+    return found
+
+
+def _errors(results):
+    part = results["evaluated_on"]
+    if "not_measured" in results:
+        yield "error", f"not measured: {results['not_measured']}"
+    elif f"{part}_error" in results:
+        error, examples = results[f"{part}_error"], results[f"{part}_examples"]
+        interval = results.get(f"{part}_error_interval")
+        spread = f" +- {100 * results[f'{part}_error_stderr']:.2f}"
+        if interval:
+            spread = f" ({100 * interval[0]:.2f} to {100 * interval[1]:.2f}%, 95% interval)"
+        chosen = ", which chose the weights: too low" if results.get("weights_chosen_by_validation") else ""
+        yield f"{part} error", f"{100 * error:.2f}%{spread}, {examples} examples{chosen}"
+        yield from _of_labels_alone(results)
+        yield "calibration", f"ECE {_number(results, 'ece', '.2f', '%', 100)}, NLL {_number(results, 'nll', '.4f', ' nats')}"
+    if "labelled_accuracy_warning" in results:
+        yield "warning", results["labelled_accuracy_warning"]
+
+
+def _of_labels_alone(results):
+    names = {"supervised_baseline_error": "network", "supervised_svm_error": "SVM"}
+    found = [f"{100 * results[key]:.2f}% ({name})" for key, name in names.items() if key in results]
+    better = ""
+    if "labels_alone_p_value" in results:
+        better = f"; better than the model, p = {results['labels_alone_p_value']:.2g}"
+    if found:
+        yield "the labels alone", ", ".join(found) + better
+
+
+def _bayes(results):
+    if "bayes_error" in results:
+        error, stderr = 100 * results["bayes_error"], 100 * results["bayes_error_stderr"]
+        text = f"{error:.2f}% +- {stderr:.2f} ({results['bayes_examples']} examples, {results['bayes_samples']} samples)"
+        yield "Bayes' rule", f"{text}, {_calibration(results, 'bayes')}"
+        yield "q(y|x), the same", f"{100 * results['q_error']:.2f}%, {_calibration(results, 'q')}"
+
+
+def _calibration(results, name):
+    ece, nll = _number(results, f"{name}_ece", ".2f", "%", 100), _number(results, f"{name}_nll", ".4f", " nats")
+    return f"ECE {ece}, NLL {nll}, {results[f'{name}_seconds']:.1f} s"
+
+
+def _densities(results):
+    own = OWN_UNITS if f"elbo{OWN_UNITS}" in results else ""
+    where = "" if results["evaluated_on"] != "train" else ", of training examples: nothing was held out"
+    yield "ELBO", f"{_with_error(results, 'elbo', own)}{where}"
+    if "trained_elbo" in results:
+        yield "as trained", f"{results['trained_elbo']:.2f} nats, of another model: {results['trained_elbo_of']}"
+    effective = results.get("effective_samples_note") or f"{_number(results, 'effective_samples', '.1f')} effective"
+    counts = f"{results['log_density_samples']} samples, {effective}"
+    yield "log p(x) >=", f"{_with_error(results, 'log_density', own)} ({counts}, {results['log_density_examples']} examples)"
+    yield "densities are", _of_what(results, own)
+    if "examples_without_density" in results:
+        yield (
+            "not finite",
+            f"the density of {results['examples_without_density']} examples: values unlike those of training?",
+        )
+
+
+def _with_error(results, name, own):
+    value, stderr = _number(results, name + own, ".2f"), results.get(f"{name}_stderr")
+    return f"{value}{'' if stderr is None else f' +- {stderr:.2f}'} nats"
+
+
+def _of_what(results, own):
+    if not own:
+        return "of x as the network reads it, not in the data's own units (results of an older version)"
+    dropped = f", {results['components_dropped']} others left out" if results["components_dropped"] else ""
+    bits = ""
+    if "bits_per_dimension" in results:
+        bits = f"; {_number(results, 'bits_per_dimension', '.3f')} bits per number"
+    return f"of {results['components']} numbers per example{dropped}, in the data's own units{bits}"
+
+
+def _number(results, name, form, unit="", factor=1):
+    value = results[name]
+    if value is None:
+        return f"not finite ({results.get('not_finite', {}).get(name, 'no number')})"
+    return f"{factor * value:{form}}{unit}"
