@@ -159,13 +159,13 @@ def read_rows(files, classifier, failed=None):
 
 def _rows_of(file, classifier):
     examples.check([file])
-    found = examples.read(file, classifier.feature_names)
+    found = examples.read(file, classifier.feature_names, math.prod(classifier.raw_shape))
     try:
         x = as_raw(found.x, classifier.raw_shape, classifier.raw_dtype)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from None
     told = list(found.notes)
-    if classifier.ranges is not None:
+    if classifier.ranges is not None and not found.decoded:
         told += ranges.compare(file, found.x, classifier.ranges, classifier.feature_names)
     for line in told:
         telling.warn(line)

@@ -17,11 +17,13 @@ class Examples:
 
     Attributes:
       x: [N, ...]; a picture is one uint8 example [1, height, width, channels].
+      decoded: whether x was a picture, whose levels are 0 to 255 by its format.
       identifiers: N strings that the file calls its rows by, or None.
       notes: lines about what was not read as it stands.
     """
 
     x: np.ndarray
+    decoded: bool = False
     identifiers: list | None = None
     notes: tuple = ()
 
@@ -60,21 +62,22 @@ def check(files_to_read):
         files.check_regular(file, f"one of {KINDS}")
 
 
-def read(path, feature_names=None):
+def read(path, feature_names=None, number=None):
     """Returns the `Examples` of one file of `KINDS`.
 
     Args:
       path: the file.
       feature_names: of the columns that the model was trained on, by which those of a csv are found; None takes all, in
         the order of the file.
+      number: of columns that a model without names has.
     """
     suffix = pathlib.Path(path).suffix.lower()
     if suffix == ".npz":
         return Examples(npz.read_arrays(path, ["x"])["x"])
     if suffix == ".csv":
-        found = csv.read_table(path, feature_names, with_labels=False)
-        return Examples(found.x, found.identifier, tuple(_notes(path, found, feature_names)))
-    return Examples(images.read_image(path)[np.newaxis])
+        found = csv.read_table(path, feature_names, number, to_train=False)
+        return Examples(found.x, identifiers=found.identifier, notes=tuple(_notes(path, found, feature_names)))
+    return Examples(images.read_image(path)[np.newaxis], decoded=True)
 
 
 def _notes(path, found, feature_names):
