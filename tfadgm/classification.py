@@ -167,7 +167,7 @@ def _rows_of(file, classifier, remarks):
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from None
     told = list(found.notes)
-    if classifier.ranges is not None:
+    if classifier.ranges is not None and not found.decoded:
         told += ranges.compare(file, found.x, classifier.ranges, classifier.feature_names)
     for line in told:
         telling.warn(line)

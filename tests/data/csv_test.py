@@ -22,7 +22,8 @@ def test_columns_are_matched_by_name_in_any_order(tmp_path):
 
 
 def test_further_columns_are_ignored_by_name_and_may_be_text(tmp_path):
-    found = csv.read_table(write(tmp_path / "t.csv", "id,b,town,a\nr1,2,Rome,1\nr2,4,Oslo,3\n"), ["a", "b"])
+    path = write(tmp_path / "t.csv", "id,b,town,a\nr1,2,Rome,1\nr2,4,Oslo,3\n")
+    found = csv.read_table(path, ["a", "b"], to_train=False)
     assert found.x.tolist() == [[1, 2], [3, 4]]
     assert found.ignored == ("town",) and found.identifier == ["r1", "r2"]
 
@@ -36,6 +37,15 @@ def test_missing_columns_are_all_named(tmp_path):
 def test_a_file_without_a_header_does_not_lose_its_first_row(tmp_path, wanted):
     with pytest.raises(ValueError, match="its first row is numbers; allowed: a header"):
         csv.read_table(write(tmp_path / "t.csv", "5.1,3.5\n4.9,3.0\n"), wanted)
+
+
+def test_columns_of_a_model_without_names_may_be_identifiers_as_they_once_were(tmp_path):
+    path = write(tmp_path / "t.csv", "id,u,label\n5,6,a\n7,8,b\n")
+    assert csv.read_table(path, number=2).names == ["id", "u"] and csv.read_table(path, number=1).names == ["u"]
+
+
+def test_a_row_that_ends_before_its_label_is_unlabelled(tmp_path):
+    assert csv.load(write(tmp_path / "t.csv", "u,label\n5,a\n6\n7,b\n")).y_train.tolist() == [0, -1, 1]
 
 
 def test_numbers_may_be_names_where_one_column_is_the_labels(tmp_path):

@@ -42,15 +42,16 @@ class Table:
     ignored: tuple = ()
 
 
-def read_table(path, wanted=None, label_column=LABEL_COLUMN, with_labels=True):
+def read_table(path, wanted=None, number=None, to_train=True):
     """Returns the `Table` in a csv file.
 
     Args:
       path: the file, in UTF-8. Its first row is the header; blank lines do not count as rows.
       wanted: names of the columns of x, in their order; the file's own order and further columns do not matter. None
         takes all columns but that of the labels and those that identify rows.
-      label_column: the name of the column of labels, which need not be there.
-      with_labels: whether labels are read; if not, that column is only left out.
+      number: how many columns x should have, for a model that knows no names: where those that identify rows make it up,
+        they are features, as they were once.
+      to_train: whether labels are read, for training, or the rows' identifiers, for answers.
 
     Raises:
       ValueError: for what is no such table; it names file, row and column. The header is row 1.
@@ -59,8 +60,8 @@ def read_table(path, wanted=None, label_column=LABEL_COLUMN, with_labels=True):
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             header = _header(path, file)
-            names = _features(path, header, wanted, label_column)
-            return _read_body(path, file, header, names, label_column if with_labels else None)
+            names = _features(path, header, wanted, number)
+            return _read_body(path, file, header, names, to_train)
     except (pandas.errors.ParserError, pandas.errors.ParserWarning) as error:
         _explain(path, [])
         raise _unreadable(path, error) from error
@@ -84,7 +85,7 @@ def _header(path, file):
     return header
 
 
-def _features(path, header, wanted, label_column):
+def _features(path, header, wanted, number):
     """Returns the names of the columns of x, or says why the header does not have them."""
     if wanted is not None:
         missing = [name for name in wanted if name not in header]
@@ -93,9 +94,12 @@ def _features(path, header, wanted, label_column):
         if missing:
             raise ValueError(f"{path}: has no column {listed(missing)}; allowed: the columns that the model was trained on")
         return list(wanted)
-    if _are_numbers(header) and label_column not in header:
+    if _are_numbers(header):
         raise ValueError(f"{path}: its first row is numbers; allowed: a header, a row of names (not numbers) of the columns")
-    names = [name for name in header if name != label_column and not table.is_identifier(name)]
+    unlabelled = [name for name in header if name != LABEL_COLUMN]
+    if len(unlabelled) == number:
+        return unlabelled
+    names = [name for name in unlabelled if not table.is_identifier(name)]
     if not names:
         raise ValueError(f"{path}: has no column but {listed(header)}; allowed: at least one column of numbers")
     return names
@@ -118,19 +122,19 @@ def listed(names, most=10):
     return text if len(names) <= most else f"{text} and {len(names) - most} more"
 
 
-def _read_body(path, file, header, names, label_column):
+def _read_body(path, file, header, names, to_train):
     identifiers = tuple(name for name in header if table.is_identifier(name) and name not in names)
-    kept = {name for name in (label_column, *identifiers[:1]) if name in header}
-    texts, identifier, parts = labels.Labels(f"{path}: column {label_column!r}"), [], []
+    kept = [name for name in header if name == LABEL_COLUMN] if to_train else identifiers[:1]
+    texts, identifier, parts = labels.Labels(f"{path}: column {LABEL_COLUMN!r}"), [], []
     for frame in _frames(file, header, kept):
         parts.append(_numbers(path, frame, names))
-        if label_column in kept:
-            texts.add(frame[label_column])
-        if identifiers:
-            identifier += frame[identifiers[0]].tolist()
+        if to_train and kept:
+            texts.add(frame[LABEL_COLUMN])
+        elif kept:
+            identifier += frame[kept[0]].tolist()
     if not sum(map(len, parts)):
         raise ValueError(f"{path}: has 1 row; allowed: a header and at least one example")
-    found = texts.result() if label_column in kept else ()
+    found = texts.result() if to_train and kept else ()
     ignored = tuple(name for name in header if name not in names and name != LABEL_COLUMN and name not in identifiers)
     x = _joined(parts, len(names))
     return Table(x, names, *found, identifiers=identifiers, identifier=identifier or None, ignored=ignored)

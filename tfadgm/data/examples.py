@@ -1,6 +1,7 @@
 """Files of examples to classify: arrays, tables and pictures, and directories of them."""
 
 import dataclasses
+import math
 import pathlib
 
 import numpy as np
@@ -17,11 +18,13 @@ class Examples:
 
     Attributes:
       x: [N, ...]; a picture is one uint8 example, [1, *shape].
+      decoded: whether x was a picture, whose levels are 0 to 255 by its format.
       identifiers: N strings that the file calls its rows by, or None.
       notes: lines about what was not read as it stands.
     """
 
     x: np.ndarray
+    decoded: bool = False
     identifiers: list | None = None
     notes: tuple = ()
 
@@ -74,9 +77,9 @@ def read(path, shape, dtype, feature_names=None, remarks=None):
     if suffix == ".npz":
         return Examples(npz.read_arrays(path, ["x"])["x"])
     if suffix == ".csv":
-        found = csv.read_table(path, feature_names, with_labels=False)
-        return Examples(found.x, found.identifier, tuple(_notes(path, found, feature_names)))
-    return Examples(picture_files.read_example(path, shape, dtype, remarks)[np.newaxis])
+        found = csv.read_table(path, feature_names, math.prod(shape), to_train=False)
+        return Examples(found.x, identifiers=found.identifier, notes=tuple(_notes(path, found, feature_names)))
+    return Examples(picture_files.read_example(path, shape, dtype, remarks)[np.newaxis], decoded=True)
 
 
 def _notes(path, found, feature_names):

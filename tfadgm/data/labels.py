@@ -41,7 +41,7 @@ class Labels:
 
     def add(self, texts):
         """Takes the next labels, a `pandas.Series` of strings."""
-        codes, found = texts.str.strip().factorize()
+        codes, found = texts.fillna("").str.strip().factorize()
         numbers = [self._numbers.setdefault(text, len(self._numbers)) for text in found]
         if len(self._numbers) > MOST_CLASSES:
             raise ValueError(f"{self.where}: names more than {MOST_CLASSES} classes; allowed: a class that rows share")
