@@ -81,10 +81,10 @@ def test_a_unit_of_an_upper_layer_is_active_by_its_mean_over_all_parents():
     folded = np.sqrt(2 / np.pi) * np.exp(-(mean**2) / 2) + mean * scipy.special.erf(mean / np.sqrt(2))
     exact = 0.4**2 * folded.var()
     assert exact < diagnostics.ACTIVE < 0.4**2 * 0.25
+    assert diagnostics.active_units(model, raw) == {"z1": 1, "z2": 0}
     found = diagnostics.unit_variances(model, raw)
     np.testing.assert_allclose(found["z1"], [0.25], rtol=1e-5)
     np.testing.assert_allclose(found["z2"], [exact], atol=6e-4)
-    assert diagnostics.active_units(model, raw) == {"z1": 1, "z2": 0}
 
 
 def test_the_draws_of_the_parents_do_not_make_a_unit_active():
