@@ -274,6 +274,17 @@ def test_pictures_of_another_scale_are_refused(tmp_path):
         next(classification.records(classifier, [binary]))
 
 
+def test_a_picture_of_more_levels_than_training_had_is_refused_and_a_dark_one_is_not(tmp_path):
+    known = dict(ranges=dict(low=0.0, high=16.0, bounds=None))
+    model = M2(Preprocess((5, 4, 1), "uint8", 1 / 16), 3, "gaussian", 17, dim_z=2, network=NETWORK)
+    classifier = classification.Classifier(export.save(model, NAMES, tmp_path / "export", description=known))
+    for level in (1, 16, 200):
+        Image.fromarray(np.full((5, 4), level, "uint8")).save(tmp_path / f"{level}.png")
+    assert len(list(classification.records(classifier, [tmp_path / "1.png", tmp_path / "16.png"]))) == 2
+    with pytest.raises(ValueError, match="200.png: holds levels to 200; allowed: 0 to 16, as in training"):
+        next(classification.records(classifier, [tmp_path / "200.png"]))
+
+
 def test_one_bad_file_or_row_leaves_the_others_their_answers(table, tmp_path, monkeypatch):
     good = [write_npz(tmp_path / f"{i}.npz", x=np.full((2, 2), i)) for i in (1, 2)]
     bad = write_text(tmp_path / "bad.csv", "a,b\n1,two\n")

@@ -167,7 +167,9 @@ def _rows_of(file, classifier, remarks):
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from None
     told = list(found.notes)
-    if classifier.ranges is not None and not found.decoded:
+    if classifier.ranges is not None and found.decoded:
+        ranges.check_levels(file, found.x, classifier.ranges)
+    elif classifier.ranges is not None:
         told += ranges.compare(file, found.x, classifier.ranges, classifier.feature_names)
     for line in told:
         telling.warn(line)

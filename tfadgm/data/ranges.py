@@ -89,6 +89,15 @@ def compare(where, x, limits, names=None):
     return []
 
 
+def check_levels(where, x, limits):
+    """Raises a ValueError for a picture of a file, of 256 levels by its format, if training had so few as to be others.
+
+    A dark picture is not told: its levels are what they are.
+    """
+    if limits["high"] < LEVELS and x.max(initial=0) > limits["high"]:
+        raise ValueError(f"{where}: holds levels to {x.max()}; allowed: 0 to {limits['high']:g}, as in training")
+
+
 def _compare_columns(where, x, limits, names):
     low, high = (np.asarray(limits[key], "float64") for key in ("low", "high"))
     x = np.asarray(x, "float64")
