@@ -17,7 +17,7 @@ from absl import app, flags
 from common import RESULTS, hardware
 
 FLAGS = flags.FLAGS
-flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds of labels and training.")
+flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds of labels and build.")
 flags.DEFINE_list("only", None, "Names of variants; default: all.")
 flags.DEFINE_integer("epochs", 25, "Epochs of each run.")
 flags.DEFINE_string("data_dir", None, "TensorFlow Datasets directory.", required=True)
@@ -45,16 +45,17 @@ VARIANTS = {  # name: (what it asks, settings on top of the recipe)
 
 def train(name, seed):
     """Trains a variant and returns what its validation images say."""
-    from tfadgm import evaluation, machine, recipes, run_directory, training
+    from tfadgm import evaluation, machine
+    from tfadgm.runs import build, recipes, run_directory
 
     settings = recipes.resolve(
         dataset="mnist", labels=100, validation=5000, epochs=FLAGS.epochs, seed=seed, data_dir=FLAGS.data_dir,
         **VARIANTS[name][1],
     )  # fmt: skip
     directory = pathlib.Path(FLAGS.runs) / f"{name}-{seed}-{FLAGS.epochs}"
-    data, split = training.load_data(settings)
+    data, split = build.load_data(settings)
     directory.mkdir(parents=True, exist_ok=True)
-    model, state, rows = training.train(settings, data, split, directory)
+    model, state, rows = build.train(settings, data, split, directory)
     # `train` returns the weights of the best epoch, which were chosen by these very images: the last ones are asked for.
     last = [float(row["validation_error"]) for row in rows]
     x, y = data.x_train[split.validation], data.y_train[split.validation]

@@ -11,7 +11,7 @@ from absl import app, flags
 from common import record, train, with_baseline
 
 FLAGS = flags.FLAGS
-flags.DEFINE_list("seeds", ["0", "1", "2", "3", "4"], "Seeds of split, labels and training.")
+flags.DEFINE_list("seeds", ["0", "1", "2", "3", "4"], "Seeds of split, labels and build.")
 flags.DEFINE_list("models", ["adgm", "sdgm", "m2"], "Models.")
 flags.DEFINE_string("runs", "runs/digits", "Where the runs are kept.")
 LABELS = 100
@@ -23,9 +23,9 @@ def scikit_learn(seed):
     from sklearn.semi_supervised import LabelSpreading
     from sklearn.svm import SVC
 
-    from tfadgm import recipes, training
+    from tfadgm.runs import build, recipes
 
-    data, split = training.load_data(recipes.resolve("adgm", "digits", labels=LABELS, seed=seed))
+    data, split = build.load_data(recipes.resolve("adgm", "digits", labels=LABELS, seed=seed))
     x, x_test = (part.reshape(len(part), -1) / 16 for part in (data.x_train, data.x_test))
     y = np.full(len(x), -1)
     y[split.labelled] = data.y_train[split.labelled]

@@ -39,7 +39,7 @@ def paper_sized():
     """An ADGM of Maaloe et al. 2016 for MNIST: 500-500, a and z of 100."""
     from tfadgm.data.preprocess import Preprocess
     from tfadgm.models.adgm import ADGM
-    from tfadgm.networks import Network
+    from tfadgm.networks.mlp import Network
 
     preprocess = Preprocess([28, 28, 1], "uint8", scale=1 / 255, noise="binarise")
     return ADGM(preprocess, 10, dim_z=100, dim_a=100, network=Network(hidden=(500, 500)))
@@ -47,7 +47,8 @@ def paper_sized():
 
 def open_export(directory):
     """Returns (model, samples, base of versions)."""
-    from tfadgm import export, run_directory
+    from tfadgm.runs import run_directory
+    from tfadgm.serving import export
 
     if FLAGS.run:
         base = pathlib.Path(FLAGS.run) / "export"

@@ -51,11 +51,12 @@ def make_step(variant):
     import numpy as np
     import tensorflow as tf
 
-    from tfadgm import optimizers, registry
+    from tfadgm import registry
     from tfadgm.data.preprocess import Preprocess
     from tfadgm.models.objective import Objective
-    from tfadgm.networks import Network
-    from tfadgm.settings import parse
+    from tfadgm.networks.mlp import Network
+    from tfadgm.runs.settings import parse
+    from tfadgm.training import optimizers
 
     names = ("exact_classes", "classifier_samples")
     objective = Objective(num_labelled=100, num_unlabelled=60_000, **{name: parse(name, variant[name]) for name in names})
@@ -129,7 +130,7 @@ def measure(variant):
     import tensorflow as tf
 
     from tfadgm import machine
-    from tfadgm.settings import parse
+    from tfadgm.runs.settings import parse
 
     machine.set_threads(parse("threads", variant["threads"]), variant["xla"])
     model, batch, step = make_step(variant)

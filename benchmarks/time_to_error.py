@@ -31,7 +31,7 @@ def main(arguments):
     out = next((a.split("=", 1)[1] for a in passed if a.startswith("--out=")), "runs/time_to_error")
     passed = [a for a in passed if not a.startswith("--out=")]
     subprocess.run([sys.executable, str(ROOT / "bin" / "train"), *passed, f"--out={out}"], check=True)
-    from tfadgm.callbacks import read_rows
+    from tfadgm.training.callbacks import read_rows
 
     rows, target = read_rows(pathlib.Path(out) / "metrics.csv"), float(options["target"])
     if any("validation_error" not in row for row in rows):

@@ -13,7 +13,9 @@ import scipy.stats
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfadgm import bounds, class_weights, conditionals, likelihoods, networks, noise
+from tfadgm import bounds, class_weights, noise
+from tfadgm.distributions import conditionals, likelihoods
+from tfadgm.networks import mlp
 
 tfd = tfp.distributions
 SEED = tf.constant([3, 4])
@@ -342,7 +344,7 @@ def test_averaging_the_classifier_over_samples_keeps_a_lower_bound(make, reduce_
 
 def _network_model(skip=True, classes=4, seed=0):
     """The SDGM (or ADGM) of neural networks with random weights, and pinned latents of its own for every class."""
-    net, sizes = networks.Network(hidden=(6,)), {"x": 5, "y": classes, "z": 3, "a": 2}
+    net, sizes = mlp.Network(hidden=(6,)), {"x": 5, "y": classes, "z": 3, "a": 2}
     p = dict(
         y=conditionals.UniformCategorical(units=classes),
         z=conditionals.StandardNormal(units=3),
@@ -507,7 +509,7 @@ def test_sample_reductions_are_those_of_numpy_on_the_axis_before_the_last():
 
 
 def test_follow_scores_what_it_draws_or_is_pinned_but_not_what_is_given_or_deterministic():
-    net = networks.Network(hidden=(4,))
+    net = mlp.Network(hidden=(4,))
     q = {"a": conditionals.Deterministic("x", 2, net), "z": conditionals.Gaussian("a x", 3, net)}
     for factor in q.values():
         factor.build_from({"x": 5, "a": 2})

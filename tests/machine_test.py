@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfadgm import evaluation, machine, networks, registry
+from tfadgm import evaluation, machine, registry
 from tfadgm.data.preprocess import Preprocess
+from tfadgm.evaluation import answers
+from tfadgm.networks import mlp
 
 # Each case has a process of its own, since TensorFlow takes its threads once:
 # (cores, asked for, XLA), (threads, side by side).
@@ -81,19 +83,19 @@ def test_a_machine_in_words():
 
 @pytest.mark.parametrize("workers", [2, 5])
 def test_chunks_side_by_side_give_what_one_after_the_other_gives(workers, monkeypatch):
-    model = registry.model_class("adgm")(Preprocess([6], noise="binarise"), 3, network=networks.Network(hidden=(8,)))
+    model = registry.model_class("adgm")(Preprocess([6], noise="binarise"), 3, network=mlp.Network(hidden=(8,)))
     x = np.random.default_rng(0).random((1100, 6)).astype("float32")
-    monkeypatch.setattr(evaluation, "MEMORY_VALUES", 100 * 3 * 20 * 8)  # at most a hundred examples at a time
+    monkeypatch.setattr(answers, "MEMORY_VALUES", 100 * 3 * 20 * 8)  # at most a hundred examples at a time
 
-    def answers():
+    def ask():
         told = []
         density = evaluation.log_density(model, x, 20, lambda done, total: told.append((done, total)))
         return density, evaluation.elbo(model, x), evaluation.class_probabilities(model, x, 3), told
 
     monkeypatch.setattr(machine, "side_by_side", lambda: 1)
-    one = answers()
+    one = ask()
     monkeypatch.setattr(machine, "side_by_side", lambda: workers)
-    many = answers()
+    many = ask()
     for a, b in zip(one[:3], many[:3], strict=True):
         np.testing.assert_array_equal(a, b)
     assert one[3] == many[3] and len(one[3]) >= 11 and one[3][-1] == (1100, 1100)
@@ -107,7 +109,7 @@ def test_as_many_chunks_are_under_way_as_the_cores_have_room_for(monkeypatch):
         together.wait(timeout=60)  # fails unless three are here at a time
         return tf.constant(number)
 
-    got = list(evaluation._side_by_side(function, ((-number, (number,)) for number in range(6))))
+    got = list(answers._side_by_side(function, ((-number, (number,)) for number in range(6))))
     assert [(name, int(value)) for name, value in got] == [(-number, number) for number in range(6)]
 
 
@@ -119,7 +121,7 @@ def test_a_chunk_that_fails_is_told(monkeypatch):
             raise tf.errors.InvalidArgumentError(None, None, "no good")
         return tf.constant([number])
 
-    got = evaluation._side_by_side(function, ((number, (number,)) for number in range(9)))
+    got = answers._side_by_side(function, ((number, (number,)) for number in range(9)))
     assert [next(got)[1].tolist() for _ in range(4)] == [[0], [1], [2], [3]]
     with pytest.raises(tf.errors.InvalidArgumentError, match="no good"):
         next(got)

@@ -7,7 +7,8 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfadgm import conditionals, noise
+from tfadgm import noise
+from tfadgm.distributions import conditionals
 
 
 def _seed(values):

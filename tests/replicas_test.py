@@ -21,7 +21,9 @@ tf.config.set_logical_device_configuration(
 )
 sys.path.insert(0, sys.argv[1])
 import conftest
-from tfadgm import networks, noise, optimizers, registry
+from tfadgm import noise, registry
+from tfadgm.networks import mlp
+from tfadgm.training import optimizers
 from tfadgm.data.preprocess import Preprocess
 
 rng = np.random.default_rng(0)
@@ -33,7 +35,7 @@ results = {}
 def train(strategy, name, xla, **clipping):
     with strategy.scope() if strategy else contextlib.nullcontext():
         cls = registry.model_class(name)
-        model = cls(Preprocess([12]), 4, network=networks.Network(hidden=(16,)), dim_z=3, xla=xla)
+        model = cls(Preprocess([12]), 4, network=mlp.Network(hidden=(16,)), dim_z=3, xla=xla)
         model.compile(optimizer=optimizers.Adam(1e-2, epsilon=1e-3, **clipping), jit_compile=False)
     data = tf.data.Dataset.from_tensor_slices(batches)
     history = model.fit(data, epochs=1, verbose=0)
@@ -72,7 +74,7 @@ for case, (name, xla, clipping) in cases.items():
 # With noise: batch norm trains and both replicas keep the same weights.
 noise.Draws.__call__ = drawn
 with strategy.scope():
-    network = networks.Network(hidden=(16,), batch_norm=True)
+    network = mlp.Network(hidden=(16,), batch_norm=True)
     model = registry.model_class("adgm")(Preprocess([12]), 4, network=network, dim_z=3, dim_a=3)
     model.compile(optimizer=optimizers.Adam(1e-2, max_norm=5.0, max_value=1.0), jit_compile=False)
 model.fit(tf.data.Dataset.from_tensor_slices(batches), epochs=2, verbose=0)

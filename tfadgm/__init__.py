@@ -15,11 +15,11 @@ _NAMES = {
     "Untapped": "tfadgm.models.untapped",
     "DeepGenerativeModel": "tfadgm.models.base",
     "Objective": "tfadgm.models.objective",
-    "Network": "tfadgm.networks",
+    "Network": "tfadgm.networks.mlp",
     "Preprocess": "tfadgm.data.preprocess",
     "Dataset": "tfadgm.data.dataset",
-    "Settings": "tfadgm.settings",
-    "Run": "tfadgm.run_directory",
+    "Settings": "tfadgm.runs.settings",
+    "Run": "tfadgm.runs.run_directory",
 }
 __all__ = sorted(_NAMES)
 __version__ = "0.1.0"

@@ -7,8 +7,9 @@ example. The one shape convention is [K, S, B, event]: class, sample, batch, eve
 
 import tensorflow as tf
 
-from tfadgm import batch_norm, class_weights, noise
-from tfadgm.linear_gaussian import computed_once
+from tfadgm import class_weights, noise
+from tfadgm.distributions.linear_gaussian import computed_once
+from tfadgm.networks import batch_norm
 
 
 def follow(factors, given, draws):

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfadgm import networks
 from tfadgm.cli import sample
 from tfadgm.data.preprocess import Preprocess
 from tfadgm.models.adgm import ADGM
 from tfadgm.models.vae import VAE
+from tfadgm.networks import mlp
 from tfadgm.serving import signatures
 
-NAMES, NETWORK = ["cat", "dog", "owl"], networks.Network(hidden=(4,))
+NAMES, NETWORK = ["cat", "dog", "owl"], mlp.Network(hidden=(4,))
 
 
 def test_samples_are_those_of_the_export_and_are_written(tmp_path):

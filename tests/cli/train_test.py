@@ -5,8 +5,8 @@ import os
 import pytest
 from calling import with_flags
 
-from tfadgm import recipes, run
 from tfadgm.cli import common, train
+from tfadgm.runs import recipes, run
 
 DIGITS = "--dataset=digits"
 

@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from tfadgm import recipes, training
 from tfadgm.data import csv
+from tfadgm.runs import build, recipes
 
 
 def write(path, text):
@@ -98,11 +98,11 @@ def test_classes_may_be_numbers(tmp_path):
 def test_a_table_without_labels_is_for_models_without_classes(tmp_path):
     for text, why in (("u,v\n1,2\n3,4\n", "has no column 'label'"), ("u,label\n1,\n3,-1\n", "is unlabelled in every row")):
         settings = recipes.resolve("vae", f"csv:{write(tmp_path / 't.csv', text)}", epochs=1)
-        data, split = training.load_data(settings)
+        data, split = build.load_data(settings)
         assert not data.num_classes and len(split.unlabelled) == 2
-        training.make_model(settings, data, split)
+        build.make_model(settings, data, split)
         with pytest.raises(ValueError, match=f"got m2 for 0 classes, as .*{why}; allowed: --labels=0 --clusters=K, or"):
-            training.make_model(recipes.resolve("m2", settings.dataset, epochs=1), data, split)
+            build.make_model(recipes.resolve("m2", settings.dataset, epochs=1), data, split)
 
 
 def test_a_pipe_is_refused(tmp_path):
@@ -123,7 +123,7 @@ def test_a_home_directory_is_found(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name, kind", [("own.csv", "csv"), ("own.NPZ", "npz"), (".", "images")])
 def test_a_file_without_its_kind_is_told(name, kind):
     with pytest.raises(ValueError, match=f"got '{name}'; allowed: {kind}:{name}"):
-        training.load_data(recipes.resolve("m2", name, epochs=1))
+        build.load_data(recipes.resolve("m2", name, epochs=1))
 
 
 MEMORY = """

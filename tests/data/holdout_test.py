@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from tfadgm import recipes, training
 from tfadgm.data import holdout
 from tfadgm.data.dataset import Dataset
+from tfadgm.runs import build, recipes
 
 
 def _data(y, x_test=None, classes=2):
@@ -41,7 +41,7 @@ def test_own_data_hold_out_by_themselves_and_others_do_not(tmp_path):
     data = _data(np.repeat([0, 1], 100))
     np.savez(tmp_path / "own.npz", x=data.x_train, y=data.y_train)
     settings = recipes.resolve("m2", f"npz:{tmp_path / 'own.npz'}")
-    assert settings.validation is None and len(training.load_data(settings)[1].validation) == 40
+    assert settings.validation is None and len(build.load_data(settings)[1].validation) == 40
     none = recipes.resolve("m2", f"npz:{tmp_path / 'own.npz'}", validation=0)
-    assert not len(training.load_data(none)[1].validation)
-    assert not len(training.load_data(recipes.resolve("m2", "digits"))[1].validation)
+    assert not len(build.load_data(none)[1].validation)
+    assert not len(build.load_data(recipes.resolve("m2", "digits"))[1].validation)

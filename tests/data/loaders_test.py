@@ -8,10 +8,11 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tfadgm import recipes, registry, training
+from tfadgm import registry
 from tfadgm.data import csv, notes, npz
 from tfadgm.data.dataset import Dataset
 from tfadgm.data.preprocess import Preprocess
+from tfadgm.runs import build, recipes
 
 SHARED = pathlib.Path(__file__).resolve().parents[3] / "shared" / "data" / "tfds"
 needs_mnist = pytest.mark.skipif(not (SHARED / "mnist").is_dir(), reason="MNIST is not beside the project")
@@ -359,7 +360,7 @@ def test_missing_and_corrupt_files_are_refused(tmp_path):
 def test_a_copy_under_another_name_can_be_read_of_every_tfds_set(name, tmp_path):
     settings = recipes.resolve("vae", name, data_dir=str(tmp_path), tfds_name="a_copy")
     with pytest.raises(ValueError, match="TFDS data set 'a_copy' in .* cannot be read"):
-        training.load_data(settings)
+        build.load_data(settings)
 
 
 def test_an_unknown_tfds_name_is_refused_in_one_line(tmp_path):

@@ -7,8 +7,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from tfadgm import recipes, training
 from tfadgm.data import files, npz
+from tfadgm.runs import build, recipes
 
 X, Y = np.random.default_rng(0).normal(size=(12, 3)).astype("float32"), np.arange(12) % 2
 
@@ -43,11 +43,11 @@ def test_without_labels_a_density_and_clusters_can_be_trained(tmp_path, arrays, 
     dataset = f"npz:{save(tmp_path / 'own.npz', **arrays, x_test=X[:2])}"
     for options in (dict(model="vae"), dict(model="avae"), dict(model="lvae"), dict(model="m2", labels=0, clusters=3)):
         settings = recipes.resolve(dataset=dataset, epochs=1, **options)
-        data, split = training.load_data(settings)
-        training.make_model(settings, data, split)
+        data, split = build.load_data(settings)
+        build.make_model(settings, data, split)
     settings = recipes.resolve("m2", dataset, epochs=1)
     with pytest.raises(ValueError, match=f"got m2 for 0 classes, as .*({why}).*allowed: --labels=0 --clusters=K"):
-        training.make_model(settings, *training.load_data(settings))
+        build.make_model(settings, *build.load_data(settings))
 
 
 def test_classes_of_minus_1_and_1_are_told(tmp_path):

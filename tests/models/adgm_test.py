@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfadgm import batch_norm, networks, optimizers
 from tfadgm.data.preprocess import Preprocess
 from tfadgm.models.adgm import ADGM
 from tfadgm.models.objective import Objective
+from tfadgm.networks import batch_norm, mlp
+from tfadgm.training import optimizers
 
 SEED = tf.constant([1, 2])
-NET = networks.Network(hidden=(8,))
+NET = mlp.Network(hidden=(8,))
 
 
 def _make(network=NET, objective=None, **options):
@@ -63,7 +64,7 @@ def test_the_options_change_gradients_but_no_value():
 
 @pytest.mark.parametrize("aux_gradient", ["joint", "bound", "frozen"])
 def test_a_step_moves_everything_but_what_is_frozen(aux_gradient):
-    network = networks.Network(hidden=(8,), batch_norm=True)
+    network = mlp.Network(hidden=(8,), batch_norm=True)
     model = _make(network, Objective(beta=1e4), aux_gradient=aux_gradient)
     model.compile(optimizer=optimizers.Adam(1e-2), jit_compile=False)
     frozen = {id(w) for w in model.q["a"].weights} if aux_gradient == "frozen" else set()
@@ -77,7 +78,7 @@ def test_a_step_moves_everything_but_what_is_frozen(aux_gradient):
 
 @pytest.mark.parametrize("trunk", ["mlp", "conv"])
 def test_a_frozen_a_is_the_same_function_in_training_after_it_and_before(trunk):
-    network = networks.Network(hidden=(8,), batch_norm=True, trunk=trunk, filters=(2,), image_shape=(2, 4, 1))
+    network = mlp.Network(hidden=(8,), batch_norm=True, trunk=trunk, filters=(2,), image_shape=(2, 4, 1))
     model = ADGM(Preprocess([8]), 3, network=network, dim_z=2, dim_a=2, aux_gradient="frozen")
     model.compile(optimizer=optimizers.Adam(1e-2), jit_compile=False)
     raw = tf.constant(np.random.default_rng(0).random((8, 8)) < 0.5, tf.float32)
@@ -101,7 +102,7 @@ VARIANTS = [dict(a_sees_x=True), dict(auxiliary="uninformed"), dict(auxiliary="d
 @pytest.mark.parametrize("options", VARIANTS)
 @pytest.mark.parametrize("normalised", [False, True])
 def test_the_variants_train_and_answer(options, normalised):
-    network = networks.Network(hidden=(8,), batch_norm=normalised)
+    network = mlp.Network(hidden=(8,), batch_norm=normalised)
     model = _make(network, Objective(samples=2, classifier_samples=3, exact_classes=1), **options)
     with tf.GradientTape() as tape, batch_norm.batch_moments():
         value = model.terms(_batch(), SEED)["objective"]

@@ -4,17 +4,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfadgm import batch_norm, bounds, class_weights, networks, noise
+from tfadgm import bounds, class_weights, noise
 from tfadgm.data.preprocess import Preprocess
 from tfadgm.models.cagem import CaGeM
 from tfadgm.models.objective import Objective
+from tfadgm.networks import batch_norm, mlp
 from tfadgm.serving import signatures
 
 SEED, K, B = tf.constant([1, 2]), 3, 8
 
 
 def _make(normalised=False, objective=None, classes=K, **options):
-    network = networks.Network(hidden=(8,), hidden_above=(5,), batch_norm=normalised)
+    network = mlp.Network(hidden=(8,), hidden_above=(5,), batch_norm=normalised)
     return CaGeM(Preprocess([6]), classes, network=network, objective=objective, dim_z=(3, 2), **options)
 
 

@@ -16,10 +16,12 @@ import pytest
 import tensorflow as tf
 
 import tfadgm
-from tfadgm import batch_norm, bounds, evaluation, networks, optimizers, registry
+from tfadgm import bounds, evaluation, registry
 from tfadgm.data.preprocess import Preprocess
 from tfadgm.models.objective import Objective
 from tfadgm.models.untapped import UntappedOptions
+from tfadgm.networks import batch_norm, mlp
+from tfadgm.training import optimizers
 
 D, K, B = 12, 4, 8
 SEED = tf.constant([5, 6])
@@ -55,7 +57,7 @@ def _make(name, batch_norm=False, objective=(), noise="none", **options):
     cls = registry.model_class(name.partition(",")[0])
     arguments = {n for base in cls.__mro__ for n in inspect.signature(base.__init__).parameters}
     options.update({n: 3 for n in arguments if n.startswith("dim_")} | SIZES.get(name, {}) | VARIANTS.get(name, {}))
-    network = networks.Network(hidden=(16,), batch_norm=batch_norm)
+    network = mlp.Network(hidden=(16,), batch_norm=batch_norm)
     return cls(Preprocess([D], noise=noise), K, network=network, objective=Objective(**dict(objective)), **options)
 
 

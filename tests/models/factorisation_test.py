@@ -2,12 +2,14 @@
 
 import pytest
 
-from tfadgm import conditionals, likelihoods, networks, registry
+from tfadgm import registry
 from tfadgm.data.preprocess import Preprocess
+from tfadgm.distributions import conditionals, likelihoods
 from tfadgm.models import factorisation
 from tfadgm.models.objective import Objective
+from tfadgm.networks import mlp
 
-NET = networks.Network(hidden=(4,))
+NET = mlp.Network(hidden=(4,))
 
 
 def _make(name, num_classes=4, **options):

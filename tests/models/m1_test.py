@@ -6,19 +6,22 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfadgm import batch_norm, networks, noise, optimizers, svm
+from tfadgm import noise
 from tfadgm.data.dataset import Dataset
 from tfadgm.data.pipeline import split
 from tfadgm.data.preprocess import Preprocess
+from tfadgm.models import svm
 from tfadgm.models.m1 import M1
 from tfadgm.models.m1m2 import M1M2
 from tfadgm.models.objective import Objective
+from tfadgm.networks import batch_norm, mlp
+from tfadgm.training import optimizers
 
 SEED, D, K = tf.constant([1, 2]), 6, 3
 
 
 def _network(normalised=False):
-    return networks.Network(hidden=(8,), hidden_above=(5,), batch_norm=normalised)
+    return mlp.Network(hidden=(8,), hidden_above=(5,), batch_norm=normalised)
 
 
 def _data():
@@ -80,7 +83,7 @@ def test_m1m2_starts_from_an_m1_and_does_not_change_it():
 
 def test_a_frozen_m1_of_convolutions_stays_the_function_it_was():
     """Its batch norm stands in the encoder and in the head too, not in the dense part alone."""
-    images = networks.Network(hidden=(8,), batch_norm=True, trunk="conv", filters=(2, 3), image_shape=(4, 4, 1))
+    images = mlp.Network(hidden=(8,), batch_norm=True, trunk="conv", filters=(2, 3), image_shape=(4, 4, 1))
     model = M1M2(Preprocess([16]), K, network=images, dim_z=(4, 3))
     rng = np.random.default_rng(0)
     for w in model.weights:

@@ -9,17 +9,18 @@ import scipy.stats
 import tensorflow as tf
 from scipy.special import logsumexp
 
-from tfadgm import bounds, networks, registry
+from tfadgm import bounds, registry
 from tfadgm.data.preprocess import Preprocess
 from tfadgm.models.objective import Objective
 from tfadgm.models.untapped import UntappedOptions
+from tfadgm.networks import mlp
 
 D, K, B = 6, 3, 5
 SEED = tf.constant([3, 4])
 
 
 def _make(name, **options):
-    network = networks.Network(hidden=(8,), hidden_above=(5,))
+    network = mlp.Network(hidden=(8,), hidden_above=(5,))
     model = registry.model_class(name)(Preprocess([D]), K, network=network, **options)
     rng = np.random.default_rng(0)
     for w in model.trainable_variables:

@@ -11,11 +11,11 @@ from absl import flags
 
 from tfadgm.cli import common
 from tfadgm.cli import potential as cli
-from tfadgm.experiments import energies
+from tfadgm.experiments import energies, energy_training
 from tfadgm.models import potential
-from tfadgm.networks import Network
+from tfadgm.networks.mlp import Network
 
-SHORT = potential.Settings(steps=30, batch=32, evaluation_samples=2000, importance_samples=10)
+SHORT = energy_training.Settings(steps=30, batch=32, evaluation_samples=2000, importance_samples=10)
 
 
 def _u(name, *z, **options):
@@ -113,7 +113,7 @@ def test_a_wrong_p_a_costs_its_divergence():
     model, shift = _gaussian_world(), 0.6
     bias = model.p["a"].head.bias
     bias.assign(bias + np.eye(8)[3].astype("float32") * shift)
-    results = potential.evaluate(model, potential.Settings(), seed=0)
+    results = energy_training.evaluate(model, energy_training.Settings(), seed=0)
     assert abs(results["bound"] - (LOG_Z - shift**2 / 2)) < 4 * results["bound_stderr"] < 0.01
     assert results["bound"] + 0.1 < results["importance_bound"] < LOG_Z
     assert abs(results["log_z_estimate"] - LOG_Z) < 4 * results["log_z_estimate_stderr"] < 0.01
@@ -131,8 +131,8 @@ def test_the_density_is_the_marginal_of_q():
 
 def test_mean_field_finds_a_gaussian():
     model = potential.Potential(_gaussian_energy, auxiliary=False, seed=1)
-    potential.fit(model, potential.Settings(steps=800, batch=64, learning_rate=0.03, average=0.9), seed=1)
-    results = potential.evaluate(model, SHORT, seed=1)
+    energy_training.fit(model, energy_training.Settings(steps=800, batch=64, learning_rate=0.03, average=0.9), seed=1)
+    results = energy_training.evaluate(model, SHORT, seed=1)
     assert results["bound"] == pytest.approx(LOG_Z, abs=0.005)
     density = model.density(LOC[:1], LOC[1:], tf.constant([0, 1]))
     np.testing.assert_allclose(density, 1 / (2 * np.pi * np.sqrt(VARIANCE.prod())), rtol=0.05)
@@ -142,9 +142,9 @@ def test_training_raises_the_bound_and_depends_on_the_seed_alone():
     bounds = []
     for seed in (3, 3, 4):
         model = potential.Potential(potential.energy("U1"), seed=seed)
-        before = potential.evaluate(model, SHORT, seed)["bound"]
-        potential.fit(model, SHORT, seed)
-        bounds.append(potential.evaluate(model, SHORT, seed)["bound"])
+        before = energy_training.evaluate(model, SHORT, seed)["bound"]
+        energy_training.fit(model, SHORT, seed)
+        bounds.append(energy_training.evaluate(model, SHORT, seed)["bound"])
         assert bounds[-1] > before + 1.0
     assert bounds[0] == pytest.approx(bounds[1], abs=1e-4) and abs(bounds[2] - bounds[1]) > 1e-3
 
@@ -154,7 +154,7 @@ def test_training_starts_at_the_temperature():
     weights = []
     for temperature in (1.0, 3.0):
         model = potential.Potential(potential.energy("U1"), seed=0)
-        potential.fit(model, potential.Settings(steps=2, batch=8, temperature=temperature), seed=0)
+        energy_training.fit(model, energy_training.Settings(steps=2, batch=8, temperature=temperature), seed=0)
         weights.append(model.q["z"].head.bias.numpy())
     assert np.abs(weights[0] - weights[1]).max() > 1e-5
 
@@ -172,7 +172,7 @@ def test_training_starts_at_the_temperature():
 )
 def test_settings_that_are_not_allowed(wrong, message):
     with pytest.raises(ValueError, match=message):
-        potential.Settings(**wrong)
+        energy_training.Settings(**wrong)
 
 
 def test_an_unknown_energy_lists_the_known_ones():
@@ -184,7 +184,7 @@ def test_a_diverged_model_is_refused():
     model = potential.Potential(potential.energy("U1"), auxiliary=False)
     model.q["z"].loc.assign([np.nan, 0.0])
     with pytest.raises(ValueError, match="training diverged"):
-        potential.evaluate(model, SHORT, 0)
+        energy_training.evaluate(model, SHORT, 0)
 
 
 # ------------------------------------------------------------------------------------------------------------ command

@@ -4,15 +4,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfadgm import batch_norm, networks, optimizers, registry
+from tfadgm import registry
 from tfadgm.data.preprocess import Preprocess
 from tfadgm.models.objective import Objective
+from tfadgm.networks import batch_norm, mlp
+from tfadgm.training import optimizers
 
 SEED, D, K = tf.constant([1, 2]), 6, 3
 
 
 def _make(name, **objective):
-    network = networks.Network(hidden=(8, 8), batch_norm=True)
+    network = mlp.Network(hidden=(8, 8), batch_norm=True)
     sizes = {"dim_z": (3, 2)} if name in ("cagem", "lvae") else {"dim_z": 3}
     return registry.model_class(name)(Preprocess([D]), K, network=network, objective=Objective(**objective), **sizes)
 

@@ -8,16 +8,18 @@ import scipy.special
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfadgm import batch_norm, conditionals, evaluation, networks, noise
+from tfadgm import evaluation, noise
 from tfadgm.data.preprocess import Preprocess
+from tfadgm.distributions import conditionals
 from tfadgm.models.objective import Objective
 from tfadgm.models.untapped import Untapped, UntappedOptions
+from tfadgm.networks import batch_norm, mlp
 
 SEED, D, K, B = tf.constant([1, 2]), 3, 4, 6
 
 
 def _make(objective=None, **options):
-    network = networks.Network(hidden=(8,), activation="tanh")
+    network = mlp.Network(hidden=(8,), activation="tanh")
     return Untapped(Preprocess([D]), K, network=network, objective=objective, options=UntappedOptions(**options))
 
 
@@ -113,7 +115,7 @@ def test_the_inverse_is_finite_at_the_border_of_what_z_is_drawn_from(monkeypatch
 
 
 def test_the_moving_averages_of_batch_norm_follow_real_examples_and_not_drawn_ones():
-    network = networks.Network(hidden=(8,), batch_norm=True)
+    network = mlp.Network(hidden=(8,), batch_norm=True)
     model = Untapped(Preprocess([D]), K, network=network)
     both, forward = [], []
     with batch_norm.batch_moments(both):
@@ -152,7 +154,7 @@ def test_a_cold_relaxed_bound_is_near_the_enumerated_one():
 
 
 def _small(objective=None, **options):
-    network = networks.Network(hidden=(8,), activation="tanh")
+    network = mlp.Network(hidden=(8,), activation="tanh")
     model = Untapped(Preprocess([D]), 2, dim_z=1, network=network, objective=objective, options=UntappedOptions(**options))
     rng = np.random.default_rng(3)
     for w in model.weights:  # away from q = p

@@ -4,18 +4,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfadgm import networks
 from tfadgm.data.preprocess import Preprocess
 from tfadgm.models.adgm import ADGM
 from tfadgm.models.cagem import CaGeM
 from tfadgm.models.vae import VAE
+from tfadgm.networks import mlp
 from tfadgm.serving import formats, signatures
 
 SAMPLES = 7
 
 
 def _make(model_class, classes, **sizes):
-    network = networks.Network(hidden=(8, 8), batch_norm=True)
+    network = mlp.Network(hidden=(8, 8), batch_norm=True)
     preprocess = Preprocess((4, 4, 1), "uint8", 1 / 255, columns=[0, 3, 5, 6, 7, 9, 11])
     made = model_class(preprocess, classes, network=network, **sizes)
     generator = np.random.default_rng(1)
@@ -58,7 +58,7 @@ def test_the_file_answers_as_the_model(model, examples, tmp_path, kind, quantise
 
 
 def test_eight_bits_are_smaller(model, examples, tmp_path):
-    wide = networks.Network(hidden=(200, 200))
+    wide = mlp.Network(hidden=(200, 200))
     made = ADGM(Preprocess((4, 4, 1), "uint8", 1 / 255), 3, dim_z=3, dim_a=2, network=wide)
     one = examples[:1]  # of which any file agrees
     whole, eighth = (formats.save(made, tmp_path / q, "litert", one, SAMPLES, q)[1]["bytes"] for q in ("none", "dynamic"))
@@ -89,7 +89,7 @@ def test_a_converter_that_fails_is_told_and_leaves_nothing(model, examples, tmp_
 def test_what_cannot_be_written_is_refused(model, tmp_path, monkeypatch):
     x = np.zeros((1, 2), "float32")
     with pytest.raises(ValueError, match="format: got onnx for a model without classes; allowed: tf_saved_model"):
-        formats.save(VAE(Preprocess((2,)), 2, network=networks.Network(hidden=(4,))), tmp_path, "onnx", x)
+        formats.save(VAE(Preprocess((2,)), 2, network=mlp.Network(hidden=(4,))), tmp_path, "onnx", x)
     with pytest.raises(ValueError, match="quantise: got dynamic for onnx; allowed: none"):
         formats.save(model, tmp_path, "onnx", x, quantise="dynamic")
     monkeypatch.setitem(formats.PACKAGES, "litert", ("no_such_package",))

@@ -11,12 +11,12 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, te
 from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
-from tfadgm import export, networks
 from tfadgm.data.preprocess import Preprocess
 from tfadgm.models.m2 import M2
-from tfadgm.serving import operations, warmup
+from tfadgm.networks import mlp
+from tfadgm.serving import export, operations, warmup
 
-NAMES, NETWORK = ["cat", "dog", "owl"], networks.Network(hidden=(4,))
+NAMES, NETWORK = ["cat", "dog", "owl"], mlp.Network(hidden=(4,))
 
 
 def save(base, **options):

@@ -24,8 +24,8 @@ import tensors
 from serving_client import Client, refused
 from tensorflow_serving.apis import classification_pb2, get_model_metadata_pb2, inference_pb2, input_pb2
 
-from tfadgm import classification, export, recipes, run, run_directory
-from tfadgm.serving import client, warmup
+from tfadgm.runs import recipes, run, run_directory
+from tfadgm.serving import classification, client, export, warmup
 
 Code = grpc.StatusCode
 EXTERNAL = os.environ.get("TF_SERVING_GRPC")

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfadgm import bounds, density, export, networks, noise
+from tfadgm import bounds, noise
 from tfadgm.data.preprocess import Preprocess
+from tfadgm.models import density
 from tfadgm.models.adgm import ADGM
 from tfadgm.models.vae import VAE
-from tfadgm.serving import inputs, signatures
+from tfadgm.networks import mlp
+from tfadgm.serving import export, inputs, signatures
 
 NAMES, SAMPLES = ["cat", "dog", "owl"], 7
 # Float32 rounding depends on the size of the batch.
@@ -25,13 +27,13 @@ def disturb(model):
 
 def make_adgm(**options):
     preprocess = Preprocess((4, 4, 1), "uint8", 1 / 255, noise="binarise", columns=[0, 3, 5, 6, 7, 9, 11])
-    network = networks.Network(hidden=(8, 8), batch_norm=True)
+    network = mlp.Network(hidden=(8, 8), batch_norm=True)
     return ADGM(preprocess, 3, dim_z=3, dim_a=2, network=network, **options)
 
 
 def make_vae():
     preprocess = Preprocess((2,), "float32", [0.5, 2.0], [1.0, -1.0])
-    return VAE(preprocess, 2, likelihood="gaussian", dim_z=3, network=networks.Network(hidden=(8,)))
+    return VAE(preprocess, 2, likelihood="gaussian", dim_z=3, network=mlp.Network(hidden=(8,)))
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +62,7 @@ def vae(base):
 @pytest.fixture(scope="module")
 def table(base):
     """An ADGM of tables with two columns of floats, its export and the export as it is loaded."""
-    model = ADGM(Preprocess((2,)), 3, likelihood="gaussian", dim_z=3, dim_a=2, network=networks.Network(hidden=(8,)))
+    model = ADGM(Preprocess((2,)), 3, likelihood="gaussian", dim_z=3, dim_a=2, network=mlp.Network(hidden=(8,)))
     disturb(model)
     path = export.save(model, NAMES, base / "table", SAMPLES)
     return model, path, tf.saved_model.load(str(path))

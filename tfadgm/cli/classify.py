@@ -36,8 +36,8 @@ def define_flags():
 
 def main(argv):
     """Flags to one call of `classification.records`; returns 1 if a file or a row has no answer."""
-    from tfadgm import classification
-    from tfadgm.progress import progress_bar
+    from tfadgm.serving import classification
+    from tfadgm.training.progress import progress_bar
 
     values, errors = flags.FLAGS, []
 
@@ -78,7 +78,7 @@ def _files(arguments, failed):
 
 def _source(values):
     """Returns the function that opens the classifier that the flags name."""
-    from tfadgm import classification
+    from tfadgm.serving import classification
 
     if not values.server:
         return functools.partial(classification.Classifier, classification.choose(values.run, values.saved_model))

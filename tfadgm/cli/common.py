@@ -9,7 +9,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what goes wrong in native 
 
 from absl import app, flags, logging  # noqa: E402
 
-from tfadgm import summary  # noqa: E402
+from tfadgm.reporting import summary  # noqa: E402
 from tfadgm.telling import printable  # noqa: E402
 
 flags.disclaim_key_flags()  # a flag that is defined by a function below belongs to its caller

@@ -32,8 +32,10 @@ def define_flags():
 
 def main(argv):
     """Flags to one call of `report.evaluate`."""
-    from tfadgm import measured, report, run_directory
-    from tfadgm.progress import progress_bar
+    from tfadgm.evaluation import measured
+    from tfadgm.reporting import report
+    from tfadgm.runs import run_directory
+    from tfadgm.training.progress import progress_bar
 
     values = flags.FLAGS
     if not values.run:
@@ -66,7 +68,7 @@ def main(argv):
 
 
 def _write(path, results):
-    from tfadgm import run_directory
+    from tfadgm.runs import run_directory
     from tfadgm.telling import warn
 
     try:

@@ -38,8 +38,8 @@ def main(argv):
         return _other_format(values)
     if values.quantise != "none":
         raise ValueError(f"quantise: got {values.quantise}; allowed: none, unless --format=litert")
-    from tfadgm import export, run_directory
-    from tfadgm.serving import warmup
+    from tfadgm.runs import run_directory
+    from tfadgm.serving import export, warmup
 
     opened = run_directory.Run.open(values.run)
     options = dict(samples=values.samples, keep=values.keep, model_name=values.model_name)
@@ -53,7 +53,7 @@ def main(argv):
 
 def _found(opened):
     """What there is of the run's held-out examples and results; a run may be exported where its data are not."""
-    from tfadgm import run_directory
+    from tfadgm.runs import run_directory
 
     try:
         examples = opened.held_out()[0][:32]
@@ -64,7 +64,7 @@ def _found(opened):
 
 
 def _other_format(values):
-    from tfadgm import run_directory
+    from tfadgm.runs import run_directory
     from tfadgm.serving import formats
 
     for name in ("keep", "model_name"):

@@ -17,7 +17,7 @@ from tfadgm.cli import common
 
 def define_flags():
     """Defines the flags; not at import, so that the verbs can be imported together."""
-    from tfadgm.models.potential import Settings
+    from tfadgm.experiments.energy_training import Settings
 
     flags.DEFINE_string("energy", "U1", "Energy of Rezende and Mohamed 2015, table 1: U1, U2, U3 or U4.")
     flags.DEFINE_integer("seed", 0, "Seed of weights and noise.", lower_bound=0, upper_bound=2**31 - 1)
@@ -32,13 +32,14 @@ def define_flags():
 
 def main(argv):
     """Flags to one call of `experiment` per seed, and files."""
-    from tfadgm import run_directory
     from tfadgm.experiments import energies
+    from tfadgm.experiments.energy_training import Settings
     from tfadgm.models import potential
+    from tfadgm.runs import run_directory
 
     values = flags.FLAGS
     potential.energy(values.energy)  # refuse before any work
-    settings = potential.Settings(**{f.name: values[f.name].value for f in dataclasses.fields(potential.Settings)})
+    settings = Settings(**{f.name: values[f.name].value for f in dataclasses.fields(Settings)})
     base = values.out or pathlib.Path("runs", f"potential-{values.energy}")
     one = values.seed if values["seed"].present else None
     code = 0

@@ -36,7 +36,7 @@ def main(argv):
     values = flags.FLAGS
     if not values.run:
         raise ValueError("run: got none; allowed: --run=DIR, a directory that bin/train made")
-    from tfadgm import run_directory
+    from tfadgm.runs import run_directory
 
     if values.out is not None:
         check_out(values.out, values.overwrite)
@@ -116,7 +116,7 @@ def write(model, x, y, out):
     import numpy as np
     from PIL import Image
 
-    from tfadgm import plotting
+    from tfadgm.reporting import plotting
 
     arrays, picture = _paths(out)
     arrays.parent.mkdir(parents=True, exist_ok=True)

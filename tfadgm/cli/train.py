@@ -18,7 +18,7 @@ from tfadgm.cli import common
 
 def define_flags():
     """Defines --out, --quiet and one flag per field of `Settings`."""
-    from tfadgm.settings import Settings
+    from tfadgm.runs.settings import Settings
 
     common.define_path("out", "[common] Run directory; default runs/MODEL-DATASET-LABELS-SEED.")
     flags.DEFINE_bool("quiet", False, "[common] Print the summary only.")
@@ -37,8 +37,8 @@ def _default(field):
 
 def settings_from_flags():
     """Returns the `Settings` of the flags that were given, on top of the data set's recipe."""
-    from tfadgm import recipes
-    from tfadgm.settings import Settings, parse
+    from tfadgm.runs import recipes
+    from tfadgm.runs.settings import Settings, parse
 
     names = [field.name for field in dataclasses.fields(Settings)]
     given = {name: parse(name, flags.FLAGS[name].value) for name in names if flags.FLAGS[name].value is not None}
@@ -61,7 +61,7 @@ def default_directory(settings):
 
 def main(argv):
     """Flags to one call of `run.train`."""
-    from tfadgm import run
+    from tfadgm.runs import run
 
     settings = settings_from_flags()
     directory = pathlib.Path(flags.FLAGS.out) if flags.FLAGS.out else default_directory(settings)

@@ -9,8 +9,9 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from tfadgm import plotting
+from tfadgm.experiments import energy_training
 from tfadgm.models import potential
+from tfadgm.reporting import plotting
 
 VIEWS = {"U1": (-4, 4, -4, 4), "U2": (-5, 5, -3, 3), "U3": (-5, 5, -4, 3), "U4": (-5, 5, -5, 3)}  # of z1, of z2
 
@@ -26,9 +27,9 @@ def experiment(name, settings, seed, xla=False):
     for auxiliary, training in ((True, settings), (False, warm), (False, cold)):
         start, cpu = time.perf_counter(), time.process_time()
         models.append(potential.Potential(potential.energy(name), auxiliary, seed=seed))
-        potential.fit(models[-1], training, seed, xla)
+        energy_training.fit(models[-1], training, seed, xla)
         seconds = dict(seconds=time.perf_counter() - start, cpu_seconds=time.process_time() - cpu)
-        results.append({**potential.evaluate(models[-1], settings, seed), **seconds})
+        results.append({**energy_training.evaluate(models[-1], settings, seed), **seconds})
     best = max((1, 2), key=lambda i: results[i]["bound"])
     combined = dict(
         energy=name,

@@ -7,7 +7,7 @@ import numpy as np
 import scipy.stats
 import tensorflow as tf
 
-from tfadgm import plotting
+from tfadgm.reporting import plotting
 
 
 def kl_per_unit(units, path, given=()):

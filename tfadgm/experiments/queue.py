@@ -14,8 +14,9 @@ import signal
 import subprocess
 import sys
 
-from tfadgm import callbacks, run_directory
 from tfadgm.experiments import listing, runner
+from tfadgm.runs import run_directory
+from tfadgm.training import callbacks
 
 # Beginnings of names, in the order in which they are run; what none of them begins comes last, then further seeds.
 ORDER = (

@@ -9,8 +9,12 @@ import importlib
 import json
 import pathlib
 
-from tfadgm import callbacks, diagnostics, machine, plotting, recipes, report, run, run_directory
+from tfadgm import machine
+from tfadgm.evaluation import diagnostics
 from tfadgm.experiments import pictures
+from tfadgm.reporting import plotting, report
+from tfadgm.runs import recipes, run, run_directory
+from tfadgm.training import callbacks
 
 KEPT = (
     *("train_seconds", "epochs", "steps_per_second", "labels", "test_error", "supervised_baseline_error", "ece", "nll"),

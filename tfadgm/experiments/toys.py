@@ -7,7 +7,9 @@ import dataclasses
 
 import numpy as np
 
-from tfadgm import evaluation, plotting, report, run, run_directory, training
+from tfadgm import evaluation
+from tfadgm.reporting import plotting, report
+from tfadgm.runs import build, run, run_directory
 
 
 def nn(cell, seed, directory, settings, data):
@@ -28,8 +30,8 @@ def m1(cell, seed, directory, settings, data):
     """The classifier of M1's features, with a VAE that the settings name as `first_run`: labels do not enter it."""
     features = run_directory.Run.open(settings.first_run).model
     settings = dataclasses.replace(settings, first_run=None, precision="float32")
-    loaded, split = training.load_data(settings)
-    model = training.make_model(settings, loaded, split)
+    loaded, split = build.load_data(settings)
+    model = build.make_model(settings, loaded, split)
     for own, trained in ((model.q, features.q), (model.p, features.p)):
         for name, factor in own.items():
             factor.set_weights(trained[name].get_weights())
@@ -46,7 +48,7 @@ def bayes(cell, seed, directory, settings, data):
 
 
 def _scikit_learn(method, settings):
-    loaded, split = training.load_data(settings)
+    loaded, split = build.load_data(settings)
     x, x_test = (part.reshape(len(part), -1) / 255.0 for part in (loaded.x_train[split.labelled], loaded.x_test))
     predicted = method.fit(x, loaded.y_train[split.labelled]).predict(x_test)
     error = float((predicted != loaded.y_test).mean())
@@ -57,7 +59,7 @@ def _scikit_learn(method, settings):
 def potential(cell, seed, directory, settings, data):
     """The auxiliary model of the energy U1; its budget is a number of steps."""
     from tfadgm.experiments import energies
-    from tfadgm.models.potential import Settings
+    from tfadgm.experiments.energy_training import Settings
 
     results, models = energies.experiment("U1", Settings(), seed)
     (directory / "figures").mkdir(parents=True, exist_ok=True)
@@ -77,7 +79,7 @@ def digit_extraction(cell, seed, directory, settings, data):
     results = run.train(settings, directory)
     opened = run_directory.Run.open(directory)
     loaded, _ = opened.data()
-    whole, _ = training.load_data(dataclasses.replace(settings, dataset="mnist", labels=None))
+    whole, _ = build.load_data(dataclasses.replace(settings, dataset="mnist", labels=None))
     x = whole.x_train.reshape(len(whole.x_train), -1) / 255.0
     judge = LogisticRegression(max_iter=1000, tol=1e-3, C=0.1).fit(x[:20_000], whole.y_train[:20_000])
     drawn = canonical(opened.model, loaded)

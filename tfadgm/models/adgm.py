@@ -17,7 +17,7 @@ Departures from the paper:
 - Eq. 12 prints the logarithm twice; here, as in the authors' code, it is outside the average over a.
 """
 
-from tfadgm.conditionals import Categorical, Deterministic, Gaussian, StandardNormal, UniformCategorical
+from tfadgm.distributions.conditionals import Categorical, Deterministic, Gaussian, StandardNormal, UniformCategorical
 from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.models.latents import sizes
 

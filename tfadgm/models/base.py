@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfadgm import batch_norm, initial, networks, noise, optimizers  # noqa: F401 (a compiled model is saved with its Adam)
 from tfadgm.data.preprocess import Preprocess
-from tfadgm.likelihoods import likelihood
+from tfadgm.distributions.likelihoods import likelihood
 from tfadgm.models import factorisation
 from tfadgm.models.objective import Objective
 from tfadgm.models.questions import Questions

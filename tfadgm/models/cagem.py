@@ -24,7 +24,7 @@ Departures from the paper:
 import tensorflow as tf
 
 from tfadgm import bounds, class_weights, noise
-from tfadgm.conditionals import Categorical, Gaussian, StandardNormal
+from tfadgm.distributions.conditionals import Categorical, Gaussian, StandardNormal
 from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.models.latents import sizes
 from tfadgm.models.objective import Objective

@@ -18,7 +18,7 @@ Departures from the paper:
 
 import dataclasses
 
-from tfadgm.conditionals import Gaussian, PrecisionWeighted
+from tfadgm.distributions.conditionals import Gaussian, PrecisionWeighted
 from tfadgm.models.latents import layers
 from tfadgm.models.vae import VAE
 

@@ -8,7 +8,7 @@ Kingma, Rezende, Mohamed and Welling, "Semi-supervised learning with deep genera
     p(y|x) = softmax(t f(mu(x))),   mu(x) = E_{q(z|x)} z,                        f fitted to the labelled examples
 
 f is a logistic regression, a support vector machine, or a transductive one, which also keeps the decision boundary away from
-the unlabelled examples (M1+TSVM in the paper's table 1): see `tfadgm.svm`.
+the unlabelled examples (M1+TSVM in the paper's table 1): see `tfadgm.models.svm`.
 
 Departures from the paper:
 
@@ -20,7 +20,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfadgm import svm
+from tfadgm.models import svm
 from tfadgm.models.vae import VAE
 
 

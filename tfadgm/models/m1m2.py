@@ -12,7 +12,7 @@ z1, with the bounds of M2 (eq. 6-9), and classifies by the mean of q(z1|x) (the 
 Departures from the paper: those of M2. (The authors' code also leaves out units of z1 whose means hardly vary.)
 """
 
-from tfadgm.conditionals import Categorical, Gaussian, StandardNormal, UniformCategorical
+from tfadgm.distributions.conditionals import Categorical, Gaussian, StandardNormal, UniformCategorical
 from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.models.latents import sizes
 

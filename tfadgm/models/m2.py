@@ -18,7 +18,7 @@ Departures from the paper:
 - KL(q(z|x,y) || p(z)) is sampled, where the paper has the closed form (section 3.1).
 """
 
-from tfadgm.conditionals import Categorical, Gaussian, StandardNormal, UniformCategorical
+from tfadgm.distributions.conditionals import Categorical, Gaussian, StandardNormal, UniformCategorical
 from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.models.latents import sizes
 

@@ -2,7 +2,8 @@
 
 import tensorflow as tf
 
-from tfadgm import batch_norm, bounds, class_weights, noise
+from tfadgm import bounds, class_weights, noise
+from tfadgm.networks import batch_norm
 
 
 def accuracy(log_probs, y):

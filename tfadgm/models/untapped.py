@@ -43,10 +43,11 @@ import math
 
 import tensorflow as tf
 
-from tfadgm import batch_norm, bounds, class_weights, noise
-from tfadgm.conditionals import Categorical, RelaxedCategorical, SquashedGaussian, Uniform, UniformCategorical
+from tfadgm import bounds, class_weights, noise
+from tfadgm.distributions.conditionals import Categorical, RelaxedCategorical, SquashedGaussian, Uniform, UniformCategorical
 from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.models.latents import sizes
+from tfadgm.networks import batch_norm
 
 CLASS_DRAWS = ("gumbel", "concrete", "enumerate")
 REVERSE_GRADIENTS = ("both", "q")

@@ -15,7 +15,7 @@ Departures from the papers:
   mean is the same.
 """
 
-from tfadgm.conditionals import Gaussian, PlanarFlow, StandardNormal
+from tfadgm.distributions.conditionals import Gaussian, PlanarFlow, StandardNormal
 from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.models.latents import layers, sizes
 

@@ -6,8 +6,7 @@ import json
 import numpy as np
 import tensorflow as tf
 
-from tfadgm import classification
-from tfadgm.serving import warmup
+from tfadgm.serving import classification, warmup
 
 # gRPC's own retries: of calls that no server has begun to answer.
 _SERVICE = {

@@ -34,7 +34,8 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from tfadgm import class_weights, density
+from tfadgm import class_weights
+from tfadgm.models import density
 from tfadgm.models.questions import CLASS_SEED  # noqa: F401
 from tfadgm.serving import inputs
 

@@ -1,0 +1,62 @@
+"""Errors and their intervals, and what is reported of numbers that are none."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from tfadgm import evaluation
+from tfadgm.reporting import report
+
+
+def _answers(wrong, n):
+    y = np.zeros(n, "int64")
+    return np.where(np.arange(n)[:, None] < wrong, [0.1, 0.9], [0.9, 0.1]), y
+
+
+def test_no_errors_have_an_interval_and_a_standard_error():
+    found = evaluation.classification(*_answers(0, 50))
+    assert found["error"] == 0 and found["error_stderr"] > 0
+    # Clopper and Pearson at 0 of n: 0 to 1 - (alpha / 2)^(1 / n)
+    assert found["error_interval"] == pytest.approx([0.0, 1 - 0.025 ** (1 / 50)])
+    # Wilson at 0 of n and one deviation: from 0 to 1 / (n + 1)
+    assert found["error_stderr"] == pytest.approx(0.5 / 51)
+
+
+def test_the_standard_error_of_many_errors_is_the_usual_one():
+    found = evaluation.classification(*_answers(500, 5000))
+    assert found["error_stderr"] == pytest.approx(math.sqrt(0.1 * 0.9 / 5000), rel=1e-3)
+    low, high = found["error_interval"]
+    assert low == pytest.approx(0.1 - 1.96 * found["error_stderr"], abs=5e-4)
+    assert high == pytest.approx(0.1 + 1.96 * found["error_stderr"], abs=5e-4)
+
+
+def test_probabilities_that_are_not_finite_are_errors():
+    probabilities, y = _answers(0, 10)
+    probabilities[3] = np.nan
+    found = evaluation.classification(probabilities, y)
+    assert found["error"] == 0.1 and np.isfinite(found["ece"]) and not np.isfinite(found["nll"])
+
+
+def test_a_class_that_no_cluster_stands_for_has_no_finite_likelihood_and_json_says_why():
+    y = np.array([0, 1, 2, 2])
+    matching = evaluation.match_clusters(np.array([0, 1, 1, 1]), y, 2, 3)
+    found = report.finite(evaluation.classification(np.eye(2)[[0, 1, 1, 1]] @ matching, y))
+    assert found["nll"] is None and "cluster" in found["not_finite"]["nll"]
+    json.dumps(found, allow_nan=False)
+
+
+def test_results_that_are_not_finite_are_none_with_a_word():
+    found = report.finite(dict(elbo=math.nan, elbo_stderr=math.nan, log_density=-1.0, log_density_stderr=math.nan))
+    assert found == dict(
+        elbo=None,
+        elbo_stderr=None,
+        log_density=-1.0,
+        log_density_stderr=None,
+        not_finite=dict(elbo="nan", elbo_stderr="nan", log_density_stderr="of one example"),
+    )
+    more = report.finite({**found, "bayes_nll": math.inf})
+    assert set(more["not_finite"]) == {"elbo", "elbo_stderr", "log_density_stderr", "bayes_nll"}
+    finite = dict(elbo=1.0)
+    assert report.finite(finite) is finite

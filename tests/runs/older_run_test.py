@@ -1,0 +1,63 @@
+"""A run directory and an export made by an older version (revision c0ddc9a) open, answer as they did, and go on."""
+
+import pathlib
+import tarfile
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfadgm import Run, evaluation
+from tfadgm.cli import sample
+from tfadgm.runs import recipes, run
+from tfadgm.serving import classification
+from tfadgm.training import callbacks
+
+FIXTURE = pathlib.Path(__file__).parents[1] / "fixtures" / "run_c0ddc9a.tar.xz"
+
+
+@pytest.fixture(scope="module")
+def older(tmp_path_factory):
+    """The directory of `finished`, a run of three epochs, `interrupted`, the same after two, and the first one's answers."""
+    directory = tmp_path_factory.mktemp("older")
+    with tarfile.open(FIXTURE) as archive:
+        archive.extractall(directory, filter="data")
+    return directory, dict(np.load(directory / "answers.npz"))
+
+
+def test_a_run_of_an_older_version_answers_as_it_did(older):
+    directory, answers = older
+    opened = Run.open(directory / "finished")
+    probabilities = evaluation.class_probabilities(opened.model, answers["x"], samples=10)
+    np.testing.assert_allclose(probabilities, answers["probabilities"], atol=1e-5)
+    np.testing.assert_array_equal(opened.held_out()[0][:20], answers["x"])
+
+
+def test_an_export_of_an_older_version_answers_as_it_did(older, tmp_path):
+    directory, answers = older
+    export = classification.Classifier(directory / "finished" / "export")
+    np.savez(tmp_path / "x.npz", x=answers["x"])
+    records = list(classification.records(export, [tmp_path / "x.npz"], 100, 0))
+    found = [list(record["probabilities"].values()) for record in records]
+    np.testing.assert_allclose(found, answers["exported"], atol=1e-5)
+    log_density = tf.saved_model.load(str(directory / "finished" / "export" / "1")).signatures["log_density"]
+    found = log_density(x=tf.constant(answers["x"]), samples=tf.constant(10))["log_density"]
+    np.testing.assert_allclose(found, answers["log_density"], atol=1e-3)
+
+
+def test_a_run_of_an_older_version_is_sampled_and_exported(older, tmp_path):
+    opened = Run.open(older[0] / "finished")
+    x, y = sample.draw(opened.model, [1, 2], 3, seed=0)
+    assert x.shape == (6, 8, 8, 1) and y.tolist() == [1, 1, 1, 2, 2, 2]
+    assert (opened.export(tmp_path / "export") / "saved_model.pb").exists()
+
+
+def test_a_run_of_an_older_version_goes_on_where_it_was_interrupted(older):
+    options = dict(labels=50, hidden=(12, 12), dim_z=(3,), dim_a=(3,), epochs=3, checkpoint_seconds=0.0)
+    options |= dict(density_samples=10, density_examples=50, test_samples=10)
+    settings = recipes.resolve("adgm", "digits", **options)
+    assert run.train(settings, older[0] / "finished", quiet=True)["epochs"] == 3  # complete: its results
+    results = run.train(settings, older[0] / "interrupted", quiet=True)
+    rows, before = (callbacks.read_rows(older[0] / name / "metrics.csv") for name in ("interrupted", "finished"))
+    assert results["epochs"] == 3 and [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert [row["objective"] for row in rows[:2]] == [row["objective"] for row in before[:2]]

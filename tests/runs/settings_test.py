@@ -1,0 +1,202 @@
+"""Settings and recipes: what is resolved, and what is refused with the value that was received and what is allowed."""
+
+import ast
+import dataclasses
+import inspect
+import pathlib
+
+import numpy as np
+import pytest
+
+import tfadgm
+from tfadgm import registry
+from tfadgm.data import pipeline
+from tfadgm.data.dataset import Dataset
+from tfadgm.runs import build, recipes
+from tfadgm.runs.settings import Settings, parse
+
+FLOATS = [field.name for field in dataclasses.fields(Settings) if field.metadata["kind"] is float]
+SOURCE = pathlib.Path(tfadgm.__file__).parent
+# Where settings are defined and given; the fit of an energy has settings of its own.
+NO_USE = ("settings.py", "recipes.py", "experiments/energy_training.py", "experiments/energies.py", "cli/potential.py")
+
+
+@pytest.mark.parametrize("model", registry.MODELS)
+@pytest.mark.parametrize("dataset", [*registry.DATASETS, "npz:own.npz"])
+def test_every_model_has_settings_on_every_data_set(model, dataset):
+    settings = recipes.resolve(model, dataset)
+    assert settings.model == model and (settings.epochs is None) != (settings.minutes is None)
+
+
+def test_a_given_setting_wins_over_the_recipe():
+    assert recipes.resolve("adgm", "mnist").minutes == 30
+    settings = recipes.resolve("adgm", "mnist", epochs=3, beta=7.0)
+    assert (settings.epochs, settings.minutes, settings.beta) == (3, None, 7.0)
+
+
+def test_models_of_several_layers_warm_up_unless_the_data_set_has_its_own_or_it_is_given():
+    assert [recipes.resolve(name, "mnist").warmup_epochs for name in ("avae", "cagem", "lvae", "sdgm")] == [10, 10, 10, 0]
+    assert recipes.resolve("cagem", "half_moons").warmup_epochs == 3
+    assert recipes.resolve("avae", "mnist", warmup_epochs=0.0).warmup_epochs == 0
+
+
+def test_photographs_have_a_ceiling_and_the_linear_a_a_size_of_its_own():
+    assert {name: recipes.resolve("sdgm", name).log_variance_ceiling for name in ("svhn", "norb", "mnist")} == {
+        "svhn": 2.0,
+        "norb": 2.0,
+        "mnist": None,
+    }
+    dim_a = [recipes.resolve("avae", "digits", **given).dim_a for given in ({}, {"auxiliary": "linear"})]
+    assert dim_a == [(16,), None]
+    assert recipes.resolve("avae", "digits", auxiliary="linear", dim_a=4).dim_a == (4,)
+
+
+def test_cagem_has_no_labelled_bound_and_few_clusters_are_all_visited():
+    for dataset in ("digits", "half_moons", "mnist"):
+        assert recipes.resolve("cagem", dataset).labelled_weight == 0
+    visited = {count: recipes.resolve("cagem", "mnist", labels=0, clusters=count).exact_classes for count in (2, 3, 4, 20)}
+    assert visited == {2: None, 3: None, 4: 2, 20: 2}
+
+
+def test_many_classes_of_the_users_own_data_are_visited_in_part_and_few_all():
+    def visited(model, classes, **given):
+        settings = recipes.resolve(model, "npz:own.npz", hidden=(4,), **given)
+        y = np.arange(2 * classes) % classes
+        data = Dataset(
+            "own", np.eye(2 * classes, dtype="float32"), y, None, None, [str(k) for k in range(classes)], "gaussian"
+        )
+        split = pipeline.split(data.y_train, classes)
+        return build.make_model(settings, data, split).objective.exact_classes
+
+    assert [visited("m2", classes) for classes in (2, 20, 21, 300)] == [None, None, 2, 2]
+    assert visited("vae", 300) is None and visited("m2", 300, exact_classes=None) is None
+    assert visited("m2", 2, labels=0, clusters=30) == 2 and visited("m2", 300, exact_classes=5) == 5
+
+
+def test_classifier_samples_of_a_recipe_are_at_least_the_samples():
+    assert recipes.resolve("adgm", "mnist", samples=25).classifier_samples == 25
+
+
+@pytest.mark.parametrize(
+    "name, text, value",
+    [
+        ("epochs", "3", 3),
+        ("labels", "none", None),
+        ("minutes", "0.5", 0.5),
+        ("hidden", "20, 30", (20, 30)),
+        ("batch_norm", "yes", True),
+        ("a_sees_x", "false", False),
+        ("likelihood", "gaussian", "gaussian"),
+        ("exact_classes", "auto", "auto"),
+        ("exact_classes", "2", 2),
+    ],
+)
+def test_parse(name, text, value):
+    assert parse(name, text) == value
+
+
+@pytest.mark.parametrize(
+    "name, text, allowed",
+    [
+        ("epochs", "three", "a whole number"),
+        ("epochs", "1.5", "a whole number"),
+        ("beta", "none", "a number"),
+        ("hidden", "20;30", "whole numbers separated by commas"),
+        ("batch_norm", "maybe", "true or false"),
+    ],
+)
+def test_parse_refuses(name, text, allowed):
+    with pytest.raises(ValueError, match=f"{name}: got .*allowed: {allowed}"):
+        parse(name, text)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        dict(model="gan"),
+        dict(epochs=None),
+        dict(minutes=1.0),
+        dict(epochs=0),
+        dict(threads=0),
+        dict(labels=-1),
+        dict(batch=0),
+        dict(learning_rate=0.0),
+        dict(learning_rate=float("nan")),
+        dict(beta=-0.1),
+        dict(average=1.0),
+        dict(decay_from=1.0),
+        dict(activation="sine"),
+        dict(trunk="transformer"),
+        dict(likelihood="cauchy"),
+        dict(schedule="cosine"),
+        dict(strategy="tpu"),
+        dict(xla="maybe"),
+        dict(precision="float8"),
+        dict(auxiliary="none"),
+        dict(aux_gradient="some"),
+        dict(patience=3),
+        dict(trunk="conv", min_column_std=0.1),
+        dict(adam_epsilon=0.0),
+        dict(decay=0.0),
+        dict(decay_epochs=0),
+        dict(clusters=3),
+        dict(seed=-1),
+        dict(epochs="3"),
+        dict(epochs=True),
+        dict(epochs=2.5),
+        dict(hidden="10"),
+        dict(hidden=(1.5,)),
+        dict(batch_norm=1),
+        dict(dataset=None),
+        dict(learning_rate="fast"),
+        dict(exact_classes="some"),
+        dict(data_dir=3),
+        *(dict([(name, number)]) for name in FLOATS for number in (float("inf"), float("nan")) if name != "minutes"),
+        dict(epochs=None, minutes=float("inf")),
+        dict(z_range=(0.0, float("inf"))),
+        dict(z_range=(float("nan"), 1.0)),
+    ],
+    ids=str,
+)
+def test_settings_refuse(bad):
+    with pytest.raises(ValueError, match="got .*allowed: "):
+        Settings(**{"epochs": 1, **bad})
+
+
+def test_what_is_parsed_but_not_finite_is_told_in_full():
+    with pytest.raises(ValueError, match="warmup_epochs: got inf; allowed: finite numbers"):
+        Settings(epochs=1, warmup_epochs=parse("warmup_epochs", "inf"))
+    with pytest.raises(ValueError, match=r"z_range: got \(0.0, nan\); allowed: finite numbers"):
+        Settings(epochs=1, z_range=parse("z_range", "0,nan"))
+
+
+def read_from_settings():
+    """Returns the names NAME of every `settings.NAME` and `plan.NAME`, which are those of the settings, in the package."""
+    found = set()
+    for path in SOURCE.rglob("*.py"):
+        if path.relative_to(SOURCE).as_posix() not in NO_USE:
+            for node in ast.walk(ast.parse(path.read_text())):
+                of = getattr(node, "value", None)
+                names = {getattr(of, "id", None), getattr(of, "attr", None)}
+                if isinstance(node, ast.Attribute) and names & {"settings", "plan"}:
+                    found.add(node.attr)
+                if isinstance(node, ast.Attribute) and path.name == "fit.py" and "self" in names:
+                    found.add(node.attr)  # of the plan itself
+    return found
+
+
+def taken_by_models():
+    """Returns the names of all arguments and options of models; `training` gives them the settings of the group model."""
+    found = set()
+    for model in map(registry.model_class, registry.MODELS):
+        options = dataclasses.fields(model.options_class) if model.options_class else ()
+        found |= {option.name for option in options}
+        found |= {name for base in model.__mro__ for name in inspect.signature(base.__init__).parameters}
+    return found
+
+
+def test_every_setting_is_documented_and_used():
+    read, taken = read_from_settings(), taken_by_models()
+    for field in dataclasses.fields(Settings):
+        assert field.metadata["text"].endswith("."), field.name
+        assert field.name in (read | taken if field.metadata["group"] == "model" else read), field.name

@@ -1,0 +1,57 @@
+"""What the labels alone give: the model's own classifier network, with what helps the model, and an SVM."""
+
+import numpy as np
+import pytest
+
+from tfadgm import registry
+from tfadgm.data.preprocess import Preprocess
+from tfadgm.models.untapped import UntappedOptions
+from tfadgm.networks import mlp
+from tfadgm.training import baseline
+
+
+def _model(name="m2", **options):
+    return registry.model_class(name)(Preprocess((2,)), 2, network=mlp.Network(hidden=(16,)), **options)
+
+
+def _data(count, seed=0):
+    generator = np.random.default_rng(seed)
+    y = np.arange(count) % 2
+    return (generator.normal(size=(count, 2)) * 0.4 + np.where(y, 1, -1)[:, None]).astype("float32"), y
+
+
+def test_the_network_is_that_of_the_models_classifier():
+    options = UntappedOptions(hidden_y=(5, 4))
+    assert baseline.network(_model("untapped", options=options)).hidden == (5, 4)
+    assert baseline.network(_model("adgm")).hidden == (16,)
+    m1m2 = _model("m1m2")  # whose q(y|z1) does not read x
+    assert baseline.network(m1m2) == m1m2.network
+    assert baseline.network(_model("vae")).hidden == (16,)
+
+
+@pytest.mark.parametrize("average", [None, 0.99])
+def test_it_learns_and_is_the_same_again(average):
+    (x, y), (x_test, y_test) = _data(40), _data(200, 1)
+    options = dict(steps=60, learning_rate=1e-2, average=average)
+    first, again = (baseline.class_probabilities(_model(), x, y, x_test, **options) for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+    assert (first.argmax(1) != y_test).mean() < 0.05
+
+
+def test_the_best_weights_on_held_out_examples_are_chosen():
+    (x, y), (x_test, _) = _data(40), _data(50, 1)
+    chosen = baseline.class_probabilities(_model(), x, y, x_test, steps=40, held_out=(x_test, 1 - y[:1].repeat(50)))
+    last = baseline.class_probabilities(_model(), x, y, x_test, steps=40)
+    assert np.abs(chosen - last).max() > 0
+
+
+def test_an_svm_is_asked_too():
+    (x, y), (x_test, y_test) = _data(40), _data(200, 1)
+    assert (baseline.svm_classes(_model(), x, y, x_test) != y_test).mean() < 0.05
+    x_test[3] = 3e38
+    assert len(baseline.svm_classes(_model(), x * 100, y, x_test)) == 200
+
+
+def test_an_svm_of_very_many_labels_is_left_out(monkeypatch):
+    monkeypatch.setattr(baseline, "SVM_EXAMPLES", 10)
+    assert baseline.svm_classes(_model(), *_data(40), _data(3)[0]) is None

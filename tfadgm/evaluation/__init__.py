@@ -1,0 +1,30 @@
+"""What a model is worth on held-out examples: error, calibration and densities.
+
+`from tfadgm import evaluation` has all of it: `answers` asks the model, `predictions` compares with the classes.
+"""
+
+from tfadgm.evaluation.answers import (
+    bayes_class_probabilities,
+    class_probabilities,
+    densities,
+    elbo,
+    importance,
+    log_density,
+    log_scale,
+    trained_elbo,
+)
+from tfadgm.evaluation.predictions import classification, expected_calibration_error, match_clusters
+
+__all__ = [
+    "bayes_class_probabilities",
+    "class_probabilities",
+    "classification",
+    "densities",
+    "elbo",
+    "expected_calibration_error",
+    "importance",
+    "log_density",
+    "log_scale",
+    "match_clusters",
+    "trained_elbo",
+]

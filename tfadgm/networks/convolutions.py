@@ -1,0 +1,103 @@
+"""Convolutional trunks: flat images [..., D] to features and back, for any leading axes."""
+
+import math
+
+import keras
+import tensorflow as tf
+
+from tfadgm.networks import initial
+from tfadgm.networks.batch_norm import BatchNorm
+from tfadgm.networks.layers import ACTIVATIONS, hidden_dense, hidden_initializer, leading_axes, restore_leading
+
+
+def _normalise_maps(norm, maps, reader):
+    """Batch norm per channel of maps [N, height, width, C], N being the leading axes of `reader` [..., features].
+
+    The positions of a map are further examples. A class axis stays an axis, for the weights of an enumerated class.
+    """
+    leading = leading_axes(reader) if reader.shape.rank == 4 else []
+    rows = tf.reshape(maps, [*leading, -1, maps.shape[-1]])
+    return tf.reshape(norm(rows), tf.shape(maps))
+
+
+class ConvEncoder(keras.layers.Layer):
+    """Reads flat images [..., D] by stride-2 convolutions; gives flat features [..., units]."""
+
+    def __init__(self, network, **kwargs):
+        super().__init__(**kwargs)
+        self.network = network
+        self.convolutions = [
+            keras.layers.Conv2D(
+                n, 4, strides=2, padding="same", kernel_initializer=hidden_initializer(network.activation), name=f"conv_{i}"
+            )
+            for i, n in enumerate(network.filters)
+        ]
+        self.norms = [BatchNorm(name=f"norm_{i}") for i in range(len(network.filters))] if network.batch_norm else []
+        height, width, _ = network.image_shape
+        factor = 2 ** len(network.filters)
+        self.units = height // factor * (width // factor) * network.filters[-1]
+
+    def build(self, shape):
+        channels = self.network.image_shape[-1]
+        for conv, filters in zip(self.convolutions, self.network.filters, strict=True):
+            conv.build((None, None, None, channels))
+            channels = filters
+        for norm, filters in zip(self.norms, self.network.filters, strict=False):
+            norm.build((None, filters))
+        self.built = True
+
+    def call(self, x):
+        h = tf.reshape(x, [-1, *self.network.image_shape])
+        for i, conv in enumerate(self.convolutions):
+            h = conv(h)
+            if self.norms:
+                h = _normalise_maps(self.norms[i], h, x)
+            h = ACTIVATIONS[self.network.activation](h)
+        return restore_leading(tf.reshape(h, [-1, self.units]), x)
+
+
+class ConvHead(keras.layers.Layer):
+    """Writes the parameters of p(x|.) by stride-2 transposed convolutions: hidden [..., H] to [..., D * parameters].
+
+    With several parameters per pixel the last axis is ordered as a dense head's: all first parameters, then all second.
+    """
+
+    def __init__(self, network, parameters, **kwargs):
+        super().__init__(**kwargs)
+        self.network, self.parameters = network, parameters
+        height, width, self.channels = network.image_shape
+        factor = 2 ** len(network.filters)
+        self.small = (height // factor, width // factor, network.filters[-1])
+        self.expand = hidden_dense(math.prod(self.small), network)
+        outputs = [*network.filters[-2::-1], self.channels * parameters]
+        self.convolutions = [
+            keras.layers.Conv2DTranspose(n, 4, strides=2, padding="same", kernel_initializer=initial.glorot_normal())
+            for n in outputs
+        ]
+        self.norms = [BatchNorm(name=f"norm_{i}") for i in range(len(outputs))] if network.batch_norm else []
+
+    def build(self, shape):
+        self.expand.build((None, shape[-1]))
+        channels = self.small[-1]
+        for conv in self.convolutions:
+            conv.build((None, None, None, channels))
+            channels = conv.filters
+        for norm, units in zip(self.norms, (math.prod(self.small), *self.network.filters[-2::-1]), strict=False):
+            norm.build((None, units))
+        self.built = True
+
+    def call(self, hidden):
+        activation, h = ACTIVATIONS[self.network.activation], self.expand(hidden)
+        if self.norms:
+            h = self.norms[0](h)
+        h = tf.reshape(activation(h), [-1, *self.small])
+        for i, conv in enumerate(self.convolutions[:-1], 1):
+            h = conv(h)
+            if self.norms:
+                h = _normalise_maps(self.norms[i], h, hidden)
+            h = activation(h)
+        h = self.convolutions[-1](h)
+        height, width = self.network.image_shape[:2]
+        h = tf.reshape(h, [-1, height * width * self.channels, self.parameters])
+        h = tf.reshape(tf.linalg.matrix_transpose(h), [-1, height * width * self.channels * self.parameters])
+        return restore_leading(h, hidden)

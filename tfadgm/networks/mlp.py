@@ -1,0 +1,113 @@
+"""The networks inside the conditionals: their architecture, and the one from parents to the last hidden layer."""
+
+import dataclasses
+
+import keras
+
+from tfadgm.networks.batch_norm import BatchNorm
+from tfadgm.networks.convolutions import ConvEncoder
+from tfadgm.networks.layers import ACTIVATIONS, ParentSum, hidden_dense
+
+TRUNKS = ("mlp", "conv")
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """The architecture of one conditional's network.
+
+    Attributes:
+      hidden: widths of the fully connected hidden layers (Maaloe et al. 2016, section 3: two layers of 500).
+      hidden_above: the same for the networks between latents, which neither read nor write x, in models with several
+        layers of latents (`above`); None: as `hidden`.
+      activation: one of `ACTIVATIONS` (ReLU in Maaloe et al.; softplus in Kingma et al. 2014).
+      head_deviation: standard deviation of the initial weights of the heads of Gaussians, mu and log sigma^2. None: Glorot,
+        as Maaloe et al. 2016 say; 1e-3, as their code has it, starts at N(0, I), or a little
+        narrower with a ceiling.
+      log_variance_ceiling: c of a smooth upper bound c - softplus(c - v) of the log-variance v of latents; None: v as it is.
+        exp(v) of an example unlike the others can be huge, and then fills the moments of batch norm.
+      batch_norm: normalise each hidden layer before its activation (Dense, norm, activation).
+      trunk: "mlp", or "conv": x is read by strided convolutions and written by transposed ones.
+      filters: channels of the convolutions, one stride-2 layer each; only for trunk "conv".
+      image_shape: [height, width, channels] of x; only for trunk "conv".
+    """
+
+    hidden: tuple = (500, 500)
+    hidden_above: tuple | None = None
+    activation: str = "relu"
+    head_deviation: float | None = None
+    log_variance_ceiling: float | None = None
+    batch_norm: bool = False
+    trunk: str = "mlp"
+    filters: tuple = (32, 64)
+    image_shape: tuple | None = None
+
+    def __post_init__(self):
+        for name in ("hidden", "hidden_above", "filters", "image_shape"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, tuple(getattr(self, name)))
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(f"activation: got {self.activation!r}; allowed: {', '.join(ACTIVATIONS)}")
+        if self.trunk not in TRUNKS:
+            raise ValueError(f"trunk: got {self.trunk!r}; allowed: {', '.join(TRUNKS)}")
+        for name, widths in (("hidden", self.hidden), ("hidden_above", self.hidden_above or (1,))):
+            if not widths or any(width < 1 for width in widths):
+                raise ValueError(f"{name}: got {widths}; allowed: one or more widths of at least 1")
+        if self.trunk == "conv":
+            self._check_image()
+
+    @property
+    def above(self):
+        """The architecture of networks between latents."""
+        return dataclasses.replace(self, hidden=self.hidden_above or self.hidden, hidden_above=None)
+
+    def _check_image(self):
+        if self.image_shape is None or len(self.image_shape) != 3:
+            raise ValueError(
+                f"trunk 'conv' needs images with all their pixels: got image_shape {self.image_shape}; "
+                "allowed: [height, width, channels]"
+            )
+        if not self.filters or any(n < 1 for n in self.filters):
+            raise ValueError(f"filters: got {self.filters}; allowed: one or more numbers of at least 1")
+        factor = 2 ** len(self.filters)
+        if any(side % factor for side in self.image_shape[:2]):
+            raise ValueError(
+                f"trunk 'conv' with {len(self.filters)} stride-2 layers: got images of "
+                f"{self.image_shape[0]}x{self.image_shape[1]}; allowed: sides divisible by {factor}"
+            )
+
+
+class MLP(keras.layers.Layer):
+    """Parent-sum layer, then dense layers; each is (batch norm and) activation. Parents in, last hidden layer out."""
+
+    def __init__(self, given, network, **kwargs):
+        super().__init__(**kwargs)
+        self.network, self.given = network, tuple(given)
+        first = ParentSum(given, network.hidden[0], network.activation, name="parents")
+        rest = [hidden_dense(units, network, name=f"dense_{i}") for i, units in enumerate(network.hidden[1:], 1)]
+        self.dense = [first, *rest]
+        self.norms = [BatchNorm(name=f"norm_{i}") for i in range(len(network.hidden))] if network.batch_norm else []
+        self.encoder = None
+        if network.trunk == "conv" and "x" in given:
+            self.encoder = ConvEncoder(network, name="conv")
+
+    def build_from(self, sizes):
+        if self.encoder is not None:
+            self.encoder.build((None, sizes["x"]))
+            sizes = {**sizes, "x": self.encoder.units}
+        self.dense[0].build_from(sizes)
+        for width, dense in zip(self.network.hidden, self.dense[1:], strict=False):
+            dense.build((None, width))
+        for width, norm in zip(self.network.hidden, self.norms, strict=False):
+            norm.build((None, width))
+        self.built = True
+
+    def call(self, values):
+        h = {name: values[name] for name in self.given}
+        if self.encoder is not None:
+            h["x"] = self.encoder(h["x"])
+        for i, dense in enumerate(self.dense):
+            h = dense(h)
+            if self.norms:
+                h = self.norms[i](h)
+            h = ACTIVATIONS[self.network.activation](h)
+        return h

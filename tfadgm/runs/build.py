@@ -1,0 +1,211 @@
+"""From settings to data, split, model and training: what a `Settings` says, as arguments of those who know none."""
+
+import dataclasses
+import inspect
+import os
+import pathlib
+
+import tensorflow as tf
+
+from tfadgm import machine, registry
+from tfadgm.data import holdout, pipeline
+from tfadgm.models.objective import Objective
+from tfadgm.networks.mlp import Network
+from tfadgm.training import fit
+
+MANY_CLASSES = 20  # above which exact_classes "auto" visits a few
+
+
+def resolved(settings, model):
+    """Returns what became of the settings that are "auto" or left to the data set, a dict."""
+    return dict(
+        precision=model.precision,
+        xla=model.xla,
+        threads=machine.threads() or "all cores",
+        replicas=machine.make_strategy(settings.strategy).num_replicas_in_sync,
+        likelihood=model.likelihood,
+        exact_classes=model.objective.exact_classes,
+        inputs=model.preprocess.size,
+        warmup_steps=model.objective.warmup_steps,
+        units={name: size for name, size in model.sizes.items() if name != "x"},
+    )
+
+
+def load_data(settings, stratified=True):
+    """Returns (data, split): the `Dataset` that the settings name and its `Split`; see `pipeline.split` for `stratified`."""
+    name, _, argument = settings.dataset.partition(":")
+    _check_name(settings.dataset, name)
+    load = registry.lookup(registry.DATASETS, "dataset", name)
+    if settings.tfds_name is not None and "tfds_name" not in inspect.signature(load).parameters:
+        raise ValueError(
+            f"tfds_name: got {settings.tfds_name!r} for {name}; allowed: none, it is not of TensorFlow Datasets"
+        )
+    data = load(argument or None, seed=settings.seed, data_dir=settings.data_dir, tfds_name=settings.tfds_name)
+    drawn = pipeline.split(
+        data.y_train,
+        data.num_classes,
+        labels=settings.labels,
+        validation=_held_out(settings, data),
+        seed=settings.seed,
+        labelled_in_unlabelled=settings.labelled_in_unlabelled,
+        given_labels=_given_labels(settings, data),
+        classes=data.labelled_classes,
+        names=data.class_names,
+        stratified=stratified,
+    )
+    return data, drawn
+
+
+def _check_name(dataset, name):
+    """Raises a ValueError for a file or a directory that is given without the kind of data that it holds."""
+    kind = {".csv": "csv", ".npz": "npz"}.get(pathlib.Path(dataset).suffix.lower())
+    kind = "images" if kind is None and os.path.isdir(os.path.expanduser(dataset)) else kind
+    if name not in registry.DATASETS and kind is not None:
+        raise ValueError(f"unknown dataset: got {dataset!r}; allowed: {kind}:{dataset}")
+
+
+def _held_out(settings, data):
+    if settings.validation is None and settings.dataset.partition(":")[0] in registry.OWN:
+        return holdout.automatic(data, settings.labels)
+    return settings.validation or 0
+
+
+def _given_labels(settings, data):
+    if settings.label_draw == "random":
+        return None
+    count = 0 if data.paper_labels is None else len(data.paper_labels)
+    if not count or settings.labels != count:
+        allowed = f"labels={count}, or label_draw=random" if count else "label_draw=random, as its paper draws them"
+        raise ValueError(f"label_draw: got 'paper' for {data.name} with labels {settings.labels}; allowed: {allowed}")
+    return data.paper_labels
+
+
+def make_model(settings, data, split):
+    """Returns the model that the settings describe, with fresh weights."""
+    _check_normalised(settings, split)
+    likelihood = settings.likelihood or data.likelihood
+    preprocess = data.make_preprocess(likelihood, 0.0 if settings.trunk == "conv" else settings.min_column_std)
+    network = Network(
+        hidden=settings.hidden,
+        hidden_above=settings.hidden_above,
+        activation=settings.activation,
+        head_deviation=settings.head_deviation,
+        log_variance_ceiling=settings.log_variance_ceiling,
+        batch_norm=settings.batch_norm,
+        trunk=settings.trunk,
+        filters=settings.filters,
+        image_shape=preprocess.image_shape,
+    )
+    objective = Objective(
+        samples=settings.samples,
+        classifier_samples=settings.classifier_samples,
+        beta=settings.beta,
+        labelled_weight=settings.labelled_weight,
+        num_labelled=len(split.labelled),
+        num_unlabelled=len(split.unlabelled),
+        exact_classes=_exact_classes(settings, settings.clusters or data.num_classes),
+        importance_weighted=settings.importance_weighted,
+        warmup_steps=round(settings.warmup_epochs * pipeline.steps_per_epoch(split, settings.batch)),
+        weight_prior=settings.weight_prior,
+    )
+    model_class = registry.model_class(settings.model)
+    classes = settings.clusters or data.num_classes
+    if model_class is registry.model_class("m1") and data.labelled_classes is not None:
+        raise ValueError(
+            f"model: got m1 for {settings.dataset}, which has labels of some classes alone; allowed: any but m1 and m1m2"
+        )
+    if model_class.classifies and classes < 2:
+        why = f", as {data.without_classes}" if data.without_classes else ""
+        told = "--labels=0 --clusters=K, or a model without classes"
+        raise ValueError(
+            f"model: got {settings.model} for {classes} classes{why}; allowed: {told}: {', '.join(_densities())}"
+        )
+    model = model_class(
+        preprocess,
+        classes,
+        likelihood=likelihood,
+        levels=data.levels,
+        network=network,
+        objective=objective,
+        seed=settings.seed,
+        xla=machine.use_xla(settings.xla),
+        precision=machine.resolve_precision(settings.precision),
+        **_model_options(settings, model_class),
+    )
+    if settings.first_run is not None and model.first_stage is None:
+        raise ValueError(
+            f"first_run: got {settings.first_run}; allowed: none, as {settings.model} starts from no other model"
+        )
+    if settings.patience is not None and not model.learns_from_labels:
+        raise ValueError(
+            f"patience: got {settings.patience} for {settings.model}, which learns from no labels; allowed: none"
+        )
+    return model
+
+
+def _check_normalised(settings, split):
+    """Batch norm needs two examples: one alone has no variance, by which the moving averages could go."""
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    if settings.batch_norm and min(settings.batch // replicas, len(split.unlabelled)) < 2:
+        raise ValueError(
+            f"batch: got {settings.batch} of {len(split.unlabelled)} unlabelled examples for {replicas} replicas, with "
+            "batch_norm; allowed: at least 2 for each replica, or batch_norm=false"
+        )
+
+
+def _exact_classes(settings, classes):
+    if settings.exact_classes == "auto":
+        return 2 if classes > MANY_CLASSES else None
+    return settings.exact_classes
+
+
+def _densities():
+    return [name for name in registry.MODELS if not registry.model_class(name).classifies]
+
+
+def _model_options(settings, model_class):
+    allowed = set()
+    for base in model_class.__mro__:
+        if "__init__" in vars(base) and base.__module__.startswith("tfadgm.models"):
+            allowed |= set(inspect.signature(base.__init__).parameters)
+    own = [field.name for field in dataclasses.fields(settings) if field.metadata["group"] == "model"]
+    given = {name: getattr(settings, name) for name in own if getattr(settings, name) is not None}
+    given.pop("clusters", None)
+    further = [field.name for field in dataclasses.fields(model_class.options_class)] if model_class.options_class else []
+    for name in given:
+        if name not in allowed and name not in further:
+            options = ", ".join(option for option in own if option in allowed or option in further)
+            raise ValueError(f"{name}: model {settings.model} has no such option; allowed: {options}")
+    options = {name: given.pop(name) for name in further if name in given}
+    return given | ({"options": model_class.options_class(**options)} if further else {})
+
+
+def train(settings, data, split, directory, quiet=False, start=None):
+    """Trains, or goes on training, the model that the settings describe: see `training.fit.train`.
+
+    Args:
+      settings: a `Settings`.
+      data, split: from `load_data`.
+      directory: a `pathlib.Path`, of the run.
+      quiet: whether to print no progress.
+      start: the trained model of the first stage, for a model that has one.
+
+    Returns:
+      (model with its best weights, its `callbacks.State`, rows of metrics.csv).
+    """
+
+    def make():
+        model = make_model(settings, data, split)
+        if start is not None:
+            model.start_from(start)
+        return model
+
+    strategy = machine.make_strategy(settings.strategy)
+    return fit.train(make, data, split, plan(settings), directory, strategy, quiet)
+
+
+def plan(settings):
+    """Returns the `fit.Plan` of the settings."""
+    own = [field.name for field in dataclasses.fields(fit.Plan) if field.name != "choose"]
+    choose = bool(settings.validation) and settings.keep == "best"
+    return fit.Plan(**{name: getattr(settings, name) for name in own}, choose=choose)

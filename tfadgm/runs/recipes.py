@@ -1,0 +1,98 @@
+"""Measured settings per data set, on top of the papers' defaults in `settings.py`.
+
+They were found on validation examples held out from the training data, never on test data; BUILD.md tells how. A setting
+given by the user always wins.
+"""
+
+from tfadgm.runs.settings import Settings
+
+# What helped on every data set: an average over cheap samples of a inside the classifier, a labelled bound that counts
+# for little or nothing, clipped gradients, and a moving average of the weights for evaluation.
+COMMON = dict(
+    classifier_samples=10,
+    labelled_weight=0.0,
+    beta=1.0,
+    learning_rate=3e-3,
+    schedule="linear",
+    max_norm=5.0,
+    max_value=1.0,
+    average=0.999,
+)
+IMAGES = dict(COMMON, batch_norm=True, head_deviation=1e-3, exact_classes=2, precision="auto")
+PHOTOGRAPHS = dict(IMAGES, log_variance_ceiling=2.0)  # without, some draws of latents are huge (BUILD.md)
+
+DATASETS = {
+    "digits": dict(
+        COMMON,
+        labels=100,
+        epochs=200,
+        hidden=(200, 200),
+        dim_z=16,
+        dim_a=16,
+        batch_norm=True,
+        head_deviation=1e-3,
+        average=0.99,
+        likelihood="gaussian",
+    ),
+    "half_moons": dict(
+        COMMON,
+        labels=6,
+        label_draw="paper",
+        epochs=10,
+        batch=50,
+        hidden=(100, 100),
+        dim_z=10,
+        dim_a=10,
+        samples=20,
+        importance_weighted=True,
+        classifier_samples=20,
+        labelled_weight=0.01,
+        beta=0.01,
+        learning_rate=1e-2,
+        warmup_epochs=3.0,
+    ),
+    "mnist": dict(IMAGES, labels=100, minutes=30.0),
+    "fashion_mnist": dict(IMAGES, labels=1000, minutes=30.0),
+    "mnist:low": dict(IMAGES, labels=None, minutes=30.0),
+    "svhn": dict(PHOTOGRAPHS, labels=1000, epochs=100),
+    "norb": dict(PHOTOGRAPHS, labels=1000, epochs=100),
+    "omniglot": dict(IMAGES, labels=None, minutes=30.0),
+    "freyface": dict(COMMON, labels=0, epochs=200, hidden=(200, 200), batch_norm=True),
+}
+OWN = dict(COMMON, labels=None, epochs=100, hidden=(200, 200), batch_norm=True, exact_classes="auto")
+
+# Warm-up, without which the upper latents stay unused, where the data set's recipe has none.
+WARM = dict(avae=10.0, lvae=10.0, cagem=10.0)
+
+# Settings of some models alone: what they do not have, sizes of several layers, and what their papers do differently.
+NO_CLASS = dict(classifier_samples=None, exact_classes=None)
+NO_A = dict(dim_a=None)
+MODELS = {
+    "vae": NO_CLASS | NO_A,
+    "lvae": NO_CLASS | NO_A | dict(dim_z=(64, 32)),
+    "avae": NO_CLASS,
+    "m1": NO_CLASS | NO_A,
+    "m2": NO_A,
+    "m1m2": NO_A | dict(dim_z=(50, 50)),
+    "untapped": NO_CLASS | NO_A | dict(dim_z=(2,), labelled_weight=1.0, likelihood="bernoulli", reverse_gradient="q"),
+    "cagem": NO_A | dict(classifier_samples=None, dim_z=(64, 32), beta=0.1, labelled_weight=0.0),
+}
+
+
+def resolve(model, dataset, **given):
+    """Returns the `Settings` of `model` on `dataset`: defaults, then the recipe, then what was `given`."""
+    chosen = dict(DATASETS.get(dataset) or DATASETS.get(dataset.partition(":")[0], OWN))
+    chosen.update(MODELS.get(model, {}))
+    chosen.setdefault("warmup_epochs", WARM.get(model, 0.0))
+    if given.get("auxiliary") == "linear":
+        chosen["dim_a"] = None  # of the model's own: a low rank
+    few = chosen.get("exact_classes")
+    if given.get("clusters") and few not in (None, "auto") and given["clusters"] < few + 2:
+        chosen["exact_classes"] = None
+    if "epochs" in given or "minutes" in given:
+        chosen.pop("epochs", None)
+        chosen.pop("minutes", None)
+    chosen.update(given)
+    if chosen.get("classifier_samples") is not None and "classifier_samples" not in given:
+        chosen["classifier_samples"] = max(chosen["classifier_samples"], chosen.get("samples", 1))
+    return Settings(model=model, dataset=dataset, **chosen)

@@ -1,0 +1,134 @@
+"""What becomes of a command whose directory holds a run: it is complete, goes on, goes on for longer, or is refused."""
+
+import dataclasses
+import json
+import os
+
+from tfadgm.runs import run_directory
+from tfadgm.runs.settings import located
+from tfadgm.telling import warn
+from tfadgm.training import callbacks
+
+BUDGET = ("epochs", "minutes", "patience")  # may change: a run can be trained longer
+NEEDED = {"model", "dataset", "labels", "seed", "evaluated_on", "epochs", "elbo"}  # of results
+
+
+def existing_results(settings, directory):
+    """Returns the results of a finished run of the same settings, None for a new or unfinished one, or raises.
+
+    A run may go on with another budget than it began with, if that is not used up yet, and with the same data at another
+    place.
+
+    Raises:
+      ValueError: if `directory` is no run's and not empty, if its run has other settings, or its data have changed.
+    """
+    if directory.exists() and not directory.is_dir():
+        raise ValueError(f"out: {directory} is a file; allowed: a directory")
+    path = directory / "config.json"
+    if not path.exists():
+        if directory.exists() and any(entry.name not in run_directory.BEGUN for entry in directory.iterdir()):
+            raise ValueError(
+                f"out: {directory} is not empty and holds no run; allowed: a new or empty directory, or a run's"
+            )
+        return None
+    config = run_directory.read_json(path)
+    changed = _changed(settings, path, config)
+    _refuse(changed, directory, config)
+    run_directory.check_data(directory, config, settings)
+    if "epochs" in changed or "minutes" in changed:
+        _check_budget(settings, directory)
+    done, whole = finished_results(directory), (directory / "model.weights.h5").exists()
+    if (directory / "results.json").exists() and not (done and whole):
+        warn(f"{directory / ('model.weights.h5' if done else 'results.json')}: lost or damaged; it is made again")
+    return done if whole and not set(changed) & set(BUDGET) else None
+
+
+def finished_results(directory):
+    """Returns the results of a finished run; None if there are none, or results.json holds something else."""
+    try:
+        found = run_directory.read_json(directory / "results.json")
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) and NEEDED <= set(found) else None
+
+
+def as_begun(settings, directory):
+    """Returns the settings as a run that was begun before one of their defaults was there to choose has them.
+
+    Then all classes were visited, and nothing was held out.
+    """
+    path = directory / "config.json"
+    if not path.exists():
+        return settings
+    before = run_directory.of_config(path, run_directory.read_json(path), "settings")
+    if settings.exact_classes == "auto" and before.get("exact_classes") is None:
+        settings = dataclasses.replace(settings, exact_classes=None)
+    if settings.validation is None and before.get("validation", 0) is not None:
+        settings = dataclasses.replace(settings, validation=before.get("validation", 0))
+    return settings
+
+
+def renew(settings, directory):
+    """Makes config.json that of `settings`, which `existing_results` accepted; returns what a run goes on for, or None.
+
+    Results of a smaller budget are kept as results-after-N-epochs.json.
+    """
+    path = directory / "config.json"
+    config = run_directory.read_json(path)
+    changed = _changed(settings, path, config)
+    longer, (epochs, _) = bool(set(changed) & set(BUDGET)), _used(directory)
+    for name in ("evaluation", "results") if longer else ():  # results last: a run without them is unfinished
+        if (directory / f"{name}.json").exists():
+            os.replace(directory / f"{name}.json", directory / f"{name}-after-{epochs}-epochs.json")
+    if changed:
+        config["settings"] |= {name: now for name, (_, now) in changed.items()}
+        run_directory.write_json(path, config)
+    if not longer:
+        return None
+    budget = f"{settings.epochs} epochs" if settings.epochs is not None else f"{settings.minutes:g} minutes"
+    return f"after {epochs} epochs goes on to {budget}, with the learning rate of such a run from there on"
+
+
+def has_another_budget(directory, budget):
+    """Whether the run in `directory` has other epochs or minutes than the dict `budget`."""
+    before = run_directory.read_json(directory / "config.json")["settings"]
+    return any(before.get(name) != value for name, value in budget.items())
+
+
+def _changed(settings, path, config):
+    """Returns {name: (before, now)} of the settings that differ from those in the content of a config.json."""
+    before = {**run_directory.DEFAULTS, **run_directory.of_config(path, config, "settings")}  # an older run may lack one
+    before = {name: located(name, value) for name, value in before.items()}
+    now = json.loads(json.dumps(dataclasses.asdict(settings)))
+    return {name: (before[name], now[name]) for name in now if before[name] != now[name]}
+
+
+def _refuse(changed, directory, config):
+    """Raises a ValueError for a change that makes another run; where the same data lie makes none."""
+    places = ["data_dir"]
+    if "dataset" in changed and isinstance(config.get("data"), dict):
+        before, now = (str(value).partition(":") for value in changed["dataset"])
+        places += ["dataset"] if before[0] == now[0] else []
+    barred = [f"{name} was {was}, now {now}" for name, (was, now) in changed.items() if name not in (*BUDGET, *places)]
+    if barred:
+        raise ValueError(
+            f"out: {directory} holds a run of another configuration: {'; '.join(barred)}; allowed: another directory"
+        )
+
+
+def _check_budget(settings, directory):
+    for name, used in zip(("epochs", "minutes"), _used(directory), strict=True):
+        given = getattr(settings, name)
+        if given is not None and given <= used:
+            raise ValueError(
+                f"{name}: got {given:g} for {directory}, which had {used:.4g} already; allowed: more, or another directory"
+            )
+
+
+def _used(directory):
+    """Returns (epochs, minutes) of the training so far, those of a first stage included."""
+    rows, done = callbacks.read_rows(directory / "metrics.csv")[-1:], finished_results(directory) or {}
+    first = [finished_results(path.parent) or {} for path in directory.glob("*/results.json")]
+    epochs = sum(int(row["epoch"]) for row in rows) + sum(each.get("epochs", 0) for each in first)
+    seconds = sum(float(row.get("seconds") or 0) for row in rows) + sum(each.get("train_seconds", 0) for each in first)
+    return max(epochs, done.get("epochs", 0)), max(seconds, done.get("train_seconds", 0)) / 60

@@ -1,0 +1,142 @@
+"""The whole way: train, evaluate, draw and export into a run directory (see `run_directory`), or go on where it stopped."""
+
+import dataclasses
+import math
+import pathlib
+import resource
+
+import numpy as np
+
+from tfadgm import machine
+from tfadgm.data import notes, pipeline
+from tfadgm.reporting import figures, report
+from tfadgm.runs import build, resuming, run_directory
+from tfadgm.runs.run_directory import Run
+from tfadgm.runs.settings import Settings
+from tfadgm.telling import warn
+from tfadgm.training.progress import progress_bar
+
+FEW_STEPS = 1000  # optimizer steps in which a model hardly learns
+
+
+def train(settings, directory, quiet=False):
+    """Trains, evaluates, draws and exports into `directory`; returns the results. A finished run returns its results.
+
+    A run that has been trained goes on where its settings have more epochs or minutes: from then on it has the learning
+    rate of a run of that budget.
+
+    Args:
+      settings: a `Settings`.
+      directory: the run directory: new, empty, or one of the same settings.
+      quiet: whether to print no progress.
+
+    Raises:
+      ValueError: if the directory belongs to another configuration, or data and settings do not fit.
+      OSError: if it cannot be written, or the disk has too little room.
+    """
+    directory = pathlib.Path(directory).expanduser()
+    settings = resuming.as_begun(settings, directory)
+    done = resuming.existing_results(settings, directory)
+    if done is not None:
+        resuming.renew(settings, directory)
+        return done
+    machine.set_threads(settings.threads, settings.xla)
+    identity = run_directory.identity_of_data(settings)
+    data, split = build.load_data(settings, run_directory.draws_stratified(directory))
+    model_probe = build.make_model(settings, data, split)  # raises before anything is written
+    run_directory.check_disk(directory, model_probe)
+    names = _class_names(settings, data)
+    given = Run.open(settings.first_run).model if settings.first_run is not None else None
+    if given is not None:
+        model_probe.start_from(given)
+    run_directory.begin(settings, directory, data, split, model_probe, names, identity)
+    longer = resuming.renew(settings, directory)
+    _tell_few_steps(settings, split)
+    if not quiet:
+        labelled = len(split.labelled) if model_probe.classifies else 0
+        print(model_probe.formula, f"{data.name}: {len(split.unlabelled)} unlabelled, {labelled} labelled", sep="\n")
+        print(*notes.taken(data, model_probe.likelihood), sep="\n")
+        if longer:
+            print(longer)
+    for warning in notes.warnings(data, split, model_probe):
+        warn(warning)
+    start, own, before = given, settings, {}
+    if model_probe.first_stage is not None and given is None:
+        start, own, before = _first_stage(model_probe.first_stage, settings, directory, quiet)
+    model, state, rows = build.train(own, data, split, directory, quiet, start)
+    model = model.with_precision("float32")
+    with progress_bar("example", quiet) as progress:
+        results, y, probabilities = report.evaluate(model, settings, data, split, progress)
+    epoch = state.best_epoch if results.get("weights_chosen_by_validation") else state.epoch
+    results.update(report.labelled_accuracy(model, settings, data, split, rows, epoch))
+    results.update(_costs(state, settings, before))
+    if not _exported(directory / "export", results):
+        exported = Run(directory, run_directory.read_json(directory / "config.json"), settings, model, names)
+        exported.export(samples=settings.test_samples, examples=report.held_out(data, split)[1][:32], results=results)
+    figures.all_figures(directory / "figures", model, data, split, rows, y, probabilities, names, own.warmup_epochs)
+    run_directory.write_json(directory / "results.json", results)
+    return results
+
+
+def _class_names(settings, data):
+    """Returns the names of the values of y: the classes, or, without labels, numbered clusters."""
+    if settings.labels == 0:
+        return [f"cluster {k}" for k in range(settings.clusters or data.num_classes)]
+    return data.class_names
+
+
+def _first_stage(name, settings, directory, quiet):
+    """Trains the model `name` in a run of its own, `directory`/NAME.
+
+    Returns (that model, the settings of what is left to train, its results). Either takes half of the budget; of a run that
+    is made longer the first stage stays as it was.
+    """
+    half = {n: getattr(settings, n) and getattr(settings, n) / 2 for n in ("epochs", "minutes")}
+    half["epochs"] = half["epochs"] and math.ceil(half["epochs"])
+    results = resuming.finished_results(directory / name)
+    if results is not None and resuming.has_another_budget(directory / name, half):
+        used = dict(epochs=results["epochs"], minutes=results["train_seconds"] / 60)
+        left = {n: getattr(settings, n) and getattr(settings, n) - used[n] for n in used}
+        return Run.open(directory / name).model, dataclasses.replace(settings, **left), results
+    own = dataclasses.replace(settings, **half)
+    given = {field.name: getattr(own, field.name) for field in dataclasses.fields(own) if field.metadata["group"] != "model"}
+    dim_z = None if settings.dim_z is None else settings.dim_z[:1]
+    results = train(Settings(**{**given, "model": name, "dim_z": dim_z}), directory / name, quiet)
+    return Run.open(directory / name).model, own, results
+
+
+def _tell_few_steps(settings, split):
+    if settings.epochs is None:
+        return
+    each = pipeline.steps_per_epoch(split, settings.batch)
+    if each * settings.epochs < FEW_STEPS:
+        enough = f"--epochs={-(-FEW_STEPS // each)}" + (
+            f", or a --batch below {settings.batch}" if settings.batch > 10 else ""
+        )
+        steps = (
+            f"{settings.epochs} of {each} {'step' if each == 1 else 'steps'} are {each * settings.epochs} optimizer steps"
+        )
+        warn(f"epochs: {steps}, in which a model hardly learns; {FEW_STEPS} are {enough}")
+
+
+def _exported(base, results):
+    """Whether a version under `base` was exported with these results, before the run was interrupted."""
+    try:
+        exported = [version["description"]["results"] for version in run_directory.read_json(base / "index.json").values()]
+        return any(all(each[name] == results[name] for name in ("epochs", "train_seconds")) for each in exported)
+    except (ValueError, AttributeError, KeyError, TypeError):  # no index, or a foreign one
+        return False
+
+
+def _costs(state, settings, before):
+    """Returns what training took, that of the first stage, whose results are `before`, included."""
+    if settings.minutes is not None and state.steps < FEW_STEPS:
+        warn(f"minutes: {settings.minutes:g} were {state.steps} optimizer steps, in which a model hardly learns; set more")
+    return dict(
+        train_seconds=round(state.seconds + before.get("train_seconds", 0.0), 3),
+        epochs=state.epoch + before.get("epochs", 0),
+        steps=state.steps + before.get("steps", 0),
+        steps_per_second=state.steps / max(state.seconds, 1e-9),
+        peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        best_validation_error=state.best if np.isfinite(state.best) else None,
+    )

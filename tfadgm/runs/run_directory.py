@@ -1,0 +1,259 @@
+"""The run directory: config.json, split.npz, metrics.csv, tensorboard/, checkpoints/, figures/, results.json, export/1/."""
+
+import dataclasses
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import shutil
+import subprocess
+import time
+
+import numpy as np
+
+from tfadgm import registry
+from tfadgm.data import fingerprint, npz, ranges
+from tfadgm.models.base import DeepGenerativeModel
+from tfadgm.reporting import report
+from tfadgm.runs import build
+from tfadgm.runs.settings import Settings
+from tfadgm.serving import export
+from tfadgm.training import checkpoints
+
+DEFAULTS = json.loads(json.dumps({field.name: field.default for field in dataclasses.fields(Settings)}))
+BEGUN = ("split.npz", "config.writing")  # what `begin` leaves if it is interrupted
+PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "numpy", "tensorflow-datasets", "scikit-learn")
+
+
+@dataclasses.dataclass
+class Run:
+    """A trained run.
+
+    Attributes:
+      path: its directory.
+      config: the content of config.json.
+      settings: its `Settings`.
+      model: the model with its best (averaged) weights; it computes in float32, whatever it was trained in.
+      class_names: K strings.
+    """
+
+    path: pathlib.Path
+    config: dict
+    settings: Settings
+    model: DeepGenerativeModel
+    class_names: list
+
+    @classmethod
+    def open(cls, path):
+        """Opens a run directory; raises a ValueError if it is none, or has not finished build."""
+        path = pathlib.Path(path).expanduser()
+        if not path.is_dir():
+            raise ValueError(f"run: {path} is no directory; allowed: a directory that bin/train made")
+        config = read_json(path / "config.json")
+        given = of_config(path / "config.json", config, "settings", "model_config", "class_names", "git_revision")
+        given = {name: value for name, value in given.items() if value is not None or name in DEFAULTS}
+        unknown = [name for name in given if name not in DEFAULTS]
+        if unknown:
+            told = "allowed: those that bin/train --help lists"
+            raise ValueError(f"{path / 'config.json'}: got the settings {', '.join(unknown)}; {told}")
+        settings = _checked(path / "config.json", lambda: Settings(**given))
+        weights = path / "model.weights.h5"
+        if not weights.exists():
+            lack = f"has not finished training, or has lost {weights.name}"
+            raise ValueError(f"run: {path} {lack}; run the same bin/train again to go on, or to make it again")
+        model = _model(path / "config.json", settings.model, config)
+        checkpoints.load_weights(model, weights)
+        return cls(path, config, settings, model, config["class_names"])
+
+    def data(self):
+        """Returns (data, split) as the run had them; raises a ValueError if the data or the split are others now."""
+        check_data(self.path, self.config, self.settings)
+        data, split = build.load_data(self.settings, draws_stratified(self.path))
+        check_split(self.path, split)
+        return data, split
+
+    def held_out(self):
+        """Returns (x, y) of the examples that the results are of: the test set, if there is one."""
+        _, x, y = report.held_out(*self.data())
+        return x, y
+
+    def export(self, to=None, examples=None, results=None, **options):
+        """Writes the next version of the export of the run, into its own directory or `to`; returns its path.
+
+        Args:
+          to: a directory of versions.
+          examples: raw examples for the warm-up requests.
+          results: what is said of the run in the index of versions.
+          **options: see `export.save`.
+        """
+        about = dict(run=str(self.path.absolute()), git_revision=self.config["git_revision"], results=results)
+        about |= {name: self.config.get(name) for name in ("feature_names", "ranges")}
+        if to is None:
+            to, options["model_name"] = self.path / "export", options.get("model_name") or export.RUN_NAME
+        return export.save(self.model, self.class_names, to, description=about, examples=examples, **options)
+
+
+def of_config(path, config, *names):
+    """Returns the part names[0] of the content of a config.json; a ValueError if it or another of `names` is missing."""
+    missing = [name for name in names if not isinstance(config, dict) or name not in config]
+    if missing or not isinstance(config[names[0]], dict):
+        raise ValueError(f"{path}: has no {', '.join(missing) or names[0]}; allowed: a config.json that bin/train wrote")
+    return config[names[0]]
+
+
+def _checked(path, make):
+    """Returns make(); whatever it raises becomes a ValueError that names the config.json `path`."""
+    try:
+        return make()
+    except Exception as error:  # the file may hold anything
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(f"{path}: {reason}") from error
+
+
+def _model(path, name, config):
+    """Returns the model that the content of a config.json describes, or raises a ValueError that names `path`."""
+    names, described = config["class_names"], config["model_config"]
+    if not isinstance(described, dict):
+        raise ValueError(f"{path}: model_config is {described!r:.40}; allowed: an object of the model's arguments")
+    built = registry.model_class(name)
+    model = _checked(path, lambda: built.from_config({**described, "precision": "float32"}))
+    texts = isinstance(names, list) and all(isinstance(each, str) for each in names)
+    if not texts or (model.has_class and not len(names) == len(set(names)) == model.num_classes):
+        raise ValueError(f"{path}: class_names is {str(names):.40}; allowed: {model.num_classes} different names")
+    for name in ("scale", "shift"):
+        values, shape = getattr(model.preprocess, name), model.preprocess.raw_shape
+        if not np.isfinite(values).all() or _checked(path, lambda v=values, s=shape: np.broadcast_to(v, s)).shape != shape:
+            raise ValueError(f"{path}: {name} of the preprocessing is {values}; allowed: finite numbers")
+    if _checked(path, lambda: np.dtype(model.preprocess.raw_dtype)).kind not in "uifb":
+        raise ValueError(f"{path}: raw_dtype is {model.preprocess.raw_dtype!r}; allowed: a type of numbers")
+    return model
+
+
+def identity_of_data(settings):
+    """Returns the identity of the user's own files (see `fingerprint.of`); None for data sets that have none."""
+    kind, _, place = settings.dataset.partition(":")
+    return fingerprint.of(place) if kind in registry.OF_FILES else None
+
+
+def check_data(directory, config, settings):
+    """Raises a ValueError if the user's own files are others than when the run in `directory` began."""
+    kind, _, place = settings.dataset.partition(":")
+    if kind in registry.OF_FILES and config.get("data") is not None:
+        fingerprint.check(place, config["data"], f"out: of the run in {directory}")
+
+
+def draws_stratified(directory):
+    """Whether the run in `directory`, or a new one, holds out validation examples by class; those of old did not."""
+    path = directory / "config.json"
+    return not path.exists() or read_json(path).get("hold_out") == "stratified"
+
+
+def check_split(directory, split):
+    """Raises a ValueError if the run in `directory` was begun with another split than `split`."""
+    path = directory / "split.npz"
+    if not path.exists():
+        return
+    drawn = dataclasses.asdict(split)
+    before = npz.read_arrays(path, list(drawn))
+    for name, now in drawn.items():
+        if not np.array_equal(before[name], now):
+            raise ValueError(
+                f"{path}: {name} examples are others than when the run began; allowed: the data that it began with, or "
+                "another directory"
+            )
+
+
+def check_preprocess(directory, model):
+    """Raises a ValueError if the run in `directory` was begun with another preprocessing than that of `model`.
+
+    It is fitted to the data, and a version of this package may fit it otherwise than the one before.
+    """
+    path, now = directory / "config.json", model.preprocess
+    described = of_config(path, read_json(path), "model_config").get("preprocess", {})
+    before = type(now)(**described) if described else now
+    alike = (before.noise, before.transform) == (now.noise, now.transform)
+    for name in ("scale", "shift", "columns", "limit"):
+        values = [np.asarray(0.0 if getattr(layer, name) is None else getattr(layer, name)) for layer in (before, now)]
+        alike &= values[0].shape == values[1].shape and np.allclose(*values, rtol=1e-4, atol=1e-30)
+    if not alike:
+        raise ValueError(
+            f"{path}: the run was begun with another preprocessing of x than now, by another version or other data; "
+            "allowed: another directory"
+        )
+
+
+def check_disk(directory, model):
+    """Raises a ValueError if `directory` cannot be written, or has too little room for a run of `model`."""
+    existing = next(parent for parent in [directory, *directory.absolute().parents] if parent.exists())
+    if not os.access(existing, os.W_OK):
+        raise ValueError(f"out: {directory} cannot be written; allowed: a directory that you may write")
+    weights = 4 * sum(int(np.prod(w.shape)) for w in model.weights)
+    needed = 12 * weights + (50 << 20)  # two checkpoints of four arrays per weight, two weight files, export, figures
+    free = shutil.disk_usage(existing).free
+    if free < needed:
+        raise ValueError(f"out: {directory} has {free >> 20} MiB of free disk; allowed: at least {needed >> 20} MiB")
+
+
+def begin(settings, directory, data, split, model, class_names, identity=None):
+    """Writes split.npz and config.json of a new run; for one that was begun, checks that its split is still the same.
+
+    `identity` is that of the user's own data, from before they were read (see `identity_of_data`).
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    if (directory / "config.json").exists():
+        check_split(directory, split)
+        check_preprocess(directory, model)
+        return
+    np.savez(directory / "split.npz", **dataclasses.asdict(split))
+    write_json(
+        directory / "config.json",
+        dict(
+            settings=dataclasses.asdict(settings),
+            resolved=build.resolved(settings, model),
+            split="split.npz",
+            data=identity,
+            hold_out="stratified",
+            feature_names=data.feature_names,
+            ranges=ranges.of(data, model.likelihood),
+            class_names=class_names,
+            formula=model.formula.splitlines(),
+            model_config=model.get_config(),
+            versions={name: _version(name) for name in PACKAGES} | {"python": platform.python_version()},
+            git_revision=git_revision(),
+            started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        ),
+    )
+
+
+def _version(package):
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def git_revision():
+    """Returns the commit of the checkout that this package is imported from, or None."""
+    command = ["git", "-C", str(pathlib.Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=5).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def read_json(path):
+    """Returns the content of a JSON file, or raises a ValueError that names it."""
+    try:
+        return json.loads(pathlib.Path(path).read_text())
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such file; allowed: a run directory that bin/train made") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not a readable JSON file: {error}") from None
+
+
+def write_json(path, content):
+    """Writes JSON under a temporary name and renames it."""
+    temporary = path.with_suffix(".writing")
+    temporary.write_text(json.dumps(content, indent=2) + "\n")
+    os.replace(temporary, path)

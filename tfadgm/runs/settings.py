@@ -1,0 +1,292 @@
+"""Every setting of a run: its type, default, allowed values and meaning, in one place.
+
+The defaults are those of the papers where the paper gives one; `recipes.py` holds the measured settings per data set,
+which the binaries start from. `bin/train` makes one flag of each field.
+"""
+
+import dataclasses
+import math
+import numbers
+import os
+
+from tfadgm import registry
+from tfadgm.distributions.likelihoods import LIKELIHOODS
+from tfadgm.models import adgm, avae
+from tfadgm.models.adgm import AUX_GRADIENTS
+from tfadgm.models.cagem import CLASSIFIERS as CASCADE_CLASSIFIERS
+from tfadgm.models.svm import KINDS as FEATURE_CLASSIFIERS
+from tfadgm.models.untapped import CLASS_DRAWS, REVERSE_GRADIENTS
+from tfadgm.networks.layers import ACTIVATIONS
+from tfadgm.networks.mlp import TRUNKS
+
+AUXILIARIES = tuple(dict.fromkeys(adgm.AUXILIARIES + avae.AUXILIARIES))
+
+
+def _setting(default, text, choices=None, kind=None, group="common"):
+    kind = kind or type(default)
+    return dataclasses.field(default=default, metadata=dict(text=text, choices=choices, kind=kind, group=group))
+
+
+def _network(*args, **kwargs):
+    return _setting(*args, **kwargs, group="network")
+
+
+def _model(*args, **kwargs):
+    return _setting(*args, **kwargs, group="model")
+
+
+def _objective(*args, **kwargs):
+    return _setting(*args, **kwargs, group="objective")
+
+
+def _training(*args, **kwargs):
+    return _setting(*args, **kwargs, group="training")
+
+
+def _evaluation(*args, **kwargs):
+    return _setting(*args, **kwargs, group="evaluation")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """All settings of a run; see each field's text. Raises a ValueError for a value that is not allowed."""
+
+    model: str = _setting("sdgm", "The model.", tuple(registry.MODELS))
+    dataset: str = _setting(
+        "mnist",
+        f"The data: {', '.join(registry.DATASETS)}. npz:FILE, csv:FILE, images:DIR for your own; freyface:FILE; "
+        "mnist:low, omniglot:characters, norb:OPTIONS (see the data set's module).",
+    )
+    labels: int | None = _setting(
+        100, "Number of labels to keep, evenly over classes; 'none' keeps all; with 0, y is a cluster.", kind=int
+    )
+    label_draw: str = _setting(
+        "random", "Draw the labels from the seed, or take those that the paper gives.", ("random", "paper")
+    )
+    data_dir: str | None = _setting(None, "TensorFlow Datasets directory.", kind="path")
+    tfds_name: str | None = _setting(None, "Read the data set from a TFDS copy of this name.", kind=str)
+    epochs: int | None = _setting(None, "Number of epochs (passes over the unlabelled pool).", kind=int)
+    minutes: float | None = _setting(None, "Training time; stops within a step. Instead of epochs.", kind=float)
+    first_run: str | None = _setting(
+        None, "Run of the model that is trained first (m1m2: an m1); 'none' trains it, with half of the budget.", kind="path"
+    )
+    seed: int = _setting(0, "Seed of the label draw, the initial weights and all noise.")
+    validation: int | None = _setting(
+        None,
+        "Number of training examples to hold out, by which the best weights are chosen; 'none': of your own data without a "
+        "test set a fifth of the labelled ones, by which nothing is chosen, else none.",
+        kind=int,
+    )
+
+    trunk: str = _network("mlp", "Networks that read and write x: fully connected or convolutional.", TRUNKS)
+    hidden: tuple = _network((500, 500), "Widths of the hidden layers, such as 500,500.")
+    hidden_above: tuple | None = _network(None, "The same for networks between latents; 'none': as hidden.", kind=tuple)
+    filters: tuple = _network((32, 64), "Channels of the stride-2 convolutions, with trunk=conv.")
+    activation: str = _network("relu", "Activation of hidden layers.", tuple(ACTIVATIONS))
+    head_deviation: float | None = _network(None, "Initial spread of the heads of Gaussians; 'none': Glorot.", kind=float)
+    log_variance_ceiling: float | None = _network(
+        None, "Smooth upper bound of the log-variance of Gaussian latents; 'none': no bound.", kind=float
+    )
+    batch_norm: bool = _network(False, "Batch normalisation of hidden layers.")
+    likelihood: str | None = _network(None, "p(x|.); 'none' takes the data set's.", tuple(LIKELIHOODS), kind=str)
+    min_column_std: float | None = _network(None, "Drop components of x below this spread; 'none': data set's.", kind=float)
+    dim_z: tuple | None = _model(None, "Size of z, or of z1,z2,...; 'none' takes the model's default.", kind=tuple)
+    dim_a: tuple | None = _model(None, "Size of a, or of a1,a2,...; 'none' takes the model's default.", kind=tuple)
+    a_sees_x: bool | None = _model(None, "Whether p(a|.) has x among its parents (adgm, avae).", kind=bool)
+    auxiliary: str | None = _model(
+        None,
+        "p(a|.) learned, p(a) = N(0, I), or a = f(x) (adgm); or exact, for q(z|a,x) linear in a (avae).",
+        AUXILIARIES,
+        kind=str,
+    )
+    aux_gradient: str | None = _model(None, "What trains q(a|x) (adgm, sdgm).", AUX_GRADIENTS, kind=str)
+    flows: int | None = _model(None, "Planar flows behind q(z|x) (vae).", kind=int)
+    skip: bool | None = _model(None, "Whether q(z2|.) has x among its parents (cagem).", kind=bool)
+    classifier: str | None = _model(None, "What answers p(y|x) (cagem).", CASCADE_CLASSIFIERS, kind=str)
+    end_to_end: bool | None = _model(None, "Train M1 and M2 at once (m1m2).", kind=bool)
+    feature_classifier: str | None = _model(None, "The classifier of the features (m1).", FEATURE_CLASSIFIERS, kind=str)
+    anchors: int | None = _model(None, "Most anchors of the classifier's kernel (m1).", kind=int)
+    z_range: tuple | None = _model(None, "Interval of each z, two numbers (untapped).", kind="numbers")
+    hidden_y: tuple | None = _model(None, "Widths of the networks of q(y|x) (untapped).", kind=tuple)
+    hidden_z: tuple | None = _model(None, "Widths of the networks of q(z|x,y) (untapped).", kind=tuple)
+    class_draw: str | None = _model(None, "y of unlabelled examples (untapped).", CLASS_DRAWS, kind=str)
+    gumbel_temperature: float | None = _model(None, "Temperature of a relaxed y (untapped).", kind=float)
+    forward_weight: float | None = _model(None, "alpha_f: weight of the forward bounds (untapped).", kind=float)
+    reverse_weight: float | None = _model(None, "alpha_r: weight of the inverse's bound (untapped).", kind=float)
+    labelled_reverse: bool | None = _model(None, "Whether labelled examples train the inverse too (untapped).", kind=bool)
+    reverse_gradient: str | None = _model(None, "What the inverse's bound trains (untapped).", REVERSE_GRADIENTS, kind=str)
+    class_weight: float | None = _model(None, "Weight of the classification term (untapped).", kind=float)
+    x_weight: float | None = _model(None, "Weight of the inverse's squared error (untapped).", kind=float)
+    clusters: int | None = _setting(
+        None, "Number of values of y, for labels=0; 'none': the classes.", kind=int, group="model"
+    )
+
+    beta: float = _objective(0.1, "alpha = beta (N_l + N_u) / N_l weighs the classification term.")
+    labelled_weight: float = _objective(1.0, "Weight of the labelled bound's mean beside the unlabelled bound's.")
+    samples: int = _objective(1, "Samples of the latents in the bounds.")
+    classifier_samples: int | None = _objective(
+        None, "Samples of a averaged inside q(y|x); 'none': as the bounds.", kind=int
+    )
+    exact_classes: int | str | None = _objective(
+        None, "k most probable classes exactly, one sampled; 'none': all; 'auto': 2 of more than 20.", kind="count"
+    )
+    importance_weighted: bool = _objective(False, "Importance-weighted bounds in training.")
+    warmup_epochs: float = _objective(0.0, "Epochs over which the temperature of the latents' terms rises to 1.")
+    weight_prior: bool = _objective(False, "A standard normal prior on the kernels, divided by the number of examples.")
+
+    batch: int = _training(100, "Unlabelled examples in a batch, over all replicas.")
+    labelled_batch: int = _training(100, "Labelled examples in a batch, at most; over all replicas.")
+    labelled_in_unlabelled: bool = _training(True, "Whether labelled examples are in the unlabelled pool too.")
+    learning_rate: float = _training(3e-4, "Adam's learning rate.")
+    adam_epsilon: float = _training(1e-7, "Adam's epsilon.")
+    schedule: str = _training("constant", "Learning rate over time.", ("constant", "linear", "steps"))
+    decay_from: float = _training(0.5, "schedule=linear: share of the training after which it falls to 0.")
+    decay: float = _training(0.75, "schedule=steps: factor by which it falls every decay_epochs, to a tenth at least.")
+    decay_epochs: int = _training(200, "schedule=steps: epochs between two falls.")
+    average: float | None = _training(None, "Decay of the moving average of the weights that is evaluated.", kind=float)
+    max_norm: float | None = _training(None, "Clip gradients to this total norm.", kind=float)
+    max_value: float | None = _training(None, "Then clip each element to this absolute value.", kind=float)
+    patience: int | None = _training(None, "Stop after so many epochs without a better validation error.", kind=int)
+    keep: str = _training(
+        "best", "The weights of the best epoch on the validation examples, or of the last.", ("best", "last")
+    )
+    checkpoint_seconds: float = _training(60.0, "Least time between checkpoints.")
+    strategy: str = _training("auto", "Devices: one, or all GPUs mirrored.", ("auto", "one", "mirrored"))
+    xla: str = _training("auto", "XLA for the loss and its gradients; auto: on GPUs, where it pays.", ("auto", "on", "off"))
+    threads: int | None = _training(
+        None, "Threads of one operation; 'none': 1 on two cores without XLA, where it pays, else all cores.", kind=int
+    )
+    precision: str = _training(
+        "float32",
+        "Arithmetic of the networks; distributions stay float32. auto: bfloat16 where the processor multiplies it natively.",
+        ("float32", "bfloat16", "auto"),
+    )
+
+    test_samples: int = _evaluation(100, "Samples of a averaged inside q(y|x) at test.")
+    density_samples: int = _evaluation(100, "Importance samples of log p(x) at test.")
+    density_examples: int = _evaluation(1000, "Test examples whose log p(x) is estimated.")
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.metadata["kind"] in (tuple, "numbers") and isinstance(value, int | list):
+                value = (value,) if isinstance(value, int) else tuple(value)
+            _check_type(field, value)
+            choices = field.metadata["choices"]
+            if choices and value is not None and value not in choices:
+                raise ValueError(f"{field.name}: got {value!r}; allowed: {', '.join(choices)}")
+            object.__setattr__(self, field.name, located(field.name, value))
+        if (self.epochs is None) == (self.minutes is None):
+            raise ValueError(f"got epochs={self.epochs}, minutes={self.minutes}; allowed: exactly one of the two")
+        if self.patience is not None and not self.validation:
+            raise ValueError(f"patience: got {self.patience} with validation 0; allowed: none, or validation of at least 1")
+        self._check_ranges()
+
+    def _check_ranges(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            parts = value if isinstance(value, tuple) else (value,)
+            if any(isinstance(part, float) and not math.isfinite(part) for part in parts):
+                raise ValueError(f"{field.name}: got {value}; allowed: finite numbers")
+        positive = ("batch", "labelled_batch", "test_samples", "density_samples", "density_examples", "samples")
+        positive += (
+            "epochs",
+            "minutes",
+            "clusters",
+            "anchors",
+            "threads",
+            "learning_rate",
+            "adam_epsilon",
+            "decay",
+            "decay_epochs",
+            "max_norm",
+            "max_value",
+            "patience",
+            "head_deviation",
+            "log_variance_ceiling",
+        )
+        for name in positive:
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name}: got {value}; allowed: greater than 0")
+        for name in ("dim_z", "dim_a"):
+            if any(size < 1 for size in getattr(self, name) or ()):
+                raise ValueError(f"{name}: got {getattr(self, name)}; allowed: sizes greater than 0")
+        if self.labels is not None and self.labels < 0:
+            raise ValueError(f"labels: got {self.labels}; allowed: none, or at least 0")
+        if self.trunk == "conv" and self.min_column_std:
+            raise ValueError(f"min_column_std: got {self.min_column_std} with trunk conv; allowed: none (all pixels)")
+        if self.clusters is not None and self.labels != 0:
+            raise ValueError(f"clusters: got {self.clusters} with labels {self.labels}; allowed: none, or labels 0")
+        for name in ("validation", "warmup_epochs", "beta", "labelled_weight", "checkpoint_seconds"):
+            if not (getattr(self, name) or 0) >= 0:
+                raise ValueError(f"{name}: got {getattr(self, name)}; allowed: at least 0")
+        for name in ("decay_from", "average"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < 1:
+                raise ValueError(f"{name}: got {value}; allowed: 0 up to, but not including, 1")
+        if not 0 <= self.seed < 2**31:
+            raise ValueError(f"seed: got {self.seed}; allowed: 0 to {2**31 - 1}")
+
+
+def located(name, value):
+    """Returns the value of the setting `name` with a path in it made absolute, so that it holds in every directory."""
+    if name == "dataset" and isinstance(value, str):
+        kind, colon, path = value.partition(":")
+        return f"{kind}:{_absolute(path)}" if kind in registry.OF_FILES and path else value
+    return _absolute(value) if name in ("data_dir", "first_run") and isinstance(value, str) else value
+
+
+def _absolute(path):
+    return path if "://" in path else os.path.abspath(os.path.expanduser(path))
+
+
+def _check_type(field, value):
+    kind = field.metadata["kind"]
+    if not (value is None and "None" in str(field.type)) and not _is(kind, value):
+        raise ValueError(f"{field.name}: got {value!r}; allowed: {_KINDS[kind][1]}")
+
+
+def _is(kind, value):
+    if kind in (tuple, "numbers"):
+        one = int if kind is tuple else float
+        return isinstance(value, tuple) and all(_is(one, part) for part in value)
+    if kind == "count" and value == "auto":
+        return True
+    if isinstance(value, bool) or kind is bool:
+        return isinstance(value, bool) and kind is bool
+    return isinstance(value, {float: numbers.Real, str: str, "path": str}.get(kind, numbers.Integral))
+
+
+def parse(name, text):
+    """Returns the value of the setting `name` written as `text`, or raises a ValueError that tells what is allowed."""
+    field = {field.name: field for field in dataclasses.fields(Settings)}[name]
+    kind, text = field.metadata["kind"], text.strip()
+    if text.lower() == "none":
+        if "None" in str(field.type):
+            return None
+        raise ValueError(f"{name}: got 'none'; allowed: {_KINDS[kind][1]}")
+    try:
+        return _KINDS[kind][0](text)
+    except ValueError:
+        raise ValueError(f"{name}: got {text!r}; allowed: {_KINDS[kind][1]}") from None
+
+
+def _parse_bool(text):
+    if text.lower() in ("true", "yes", "on", "1"):
+        return True
+    if text.lower() in ("false", "no", "off", "0"):
+        return False
+    raise ValueError(text)
+
+
+_KINDS = {
+    int: (int, "a whole number"),
+    float: (float, "a number"),
+    str: (str, "text"),
+    "path": (str, "a path"),
+    "count": (lambda text: text if text == "auto" else int(text), "a whole number, or auto"),
+    bool: (_parse_bool, "true or false"),
+    "numbers": (lambda text: tuple(float(part) for part in text.split(",")), "numbers separated by commas"),
+    tuple: (lambda text: tuple(int(part) for part in text.split(",")), "whole numbers separated by commas"),
+}

@@ -1,0 +1,174 @@
+"""A trained model as a SavedModel that a stock TensorFlow Serving can load: no tfadgm, Keras or TFP needed.
+
+    BASE/1/, BASE/2/, ...     versions: saved_model.pb, variables/, assets.extra/; the largest is served
+    BASE/index.json           what is in each version
+    BASE/../serving/          configuration and the command of a server of BASE (see `serving.operations`)
+
+What an export answers is in `serving.signatures`.
+"""
+
+import datetime
+import itertools
+import json
+import os
+import pathlib
+import re
+import shutil
+import uuid
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+
+from tfadgm.serving import operations, warmup
+from tfadgm.serving.classification import DESCRIPTION_FILE
+from tfadgm.serving.signatures import METHODS, endpoints
+
+RUN_NAME = "tfadgm"  # of the exports inside run directories
+
+
+def save(model, class_names, base, samples=100, description=None, examples=None, keep=None, model_name=None):
+    """Writes `model` as the next version, `<base>/<integer>`, and returns that path; a failure leaves nothing behind.
+
+    Args:
+      model: a `DeepGenerativeModel`.
+      class_names: K different strings; None for a model without a class.
+      base: the directory of all versions, created if needed: TF Serving's model_base_path.
+      samples: draws of the latents before y that the class probabilities are averaged over.
+      description: anything in JSON types, kept beside the model's name and factorisation in `assets.extra/tfadgm.json`
+        and in the index of versions.
+      examples: raw examples [N, ...] for the warm-up requests and the request to try; None takes zeros.
+      keep: how many versions are kept, the newest; None keeps all.
+      model_name: the name under which a server offers the model; None takes that of the directory `base`.
+
+    Raises:
+      ValueError: for class names that do not fit the model, samples or keep below 1, a model_name that another export
+        beside `base` has, or a graph that needs XLA.
+    """
+    base = pathlib.Path(base)
+    model_name = base.absolute().name if model_name is None else model_name
+    _check(model, list(class_names or []), samples, keep, model_name)
+    operations.check_name(base, model_name)
+    base.mkdir(parents=True, exist_ok=True)
+    # TF Serving skips names that are no integers, so it never sees half a model.
+    unfinished = base / f".exporting-{uuid.uuid4().hex}"
+    try:
+        _write(model, class_names, unfinished, samples)
+        _describe(model, class_names, unfinished, samples, description, model_name)
+        examples = _examples(model, examples)
+        warmup.write(unfinished, signatures(unfinished), model_name, examples)
+        path = _publish(unfinished, base)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    _forget(base, keep)
+    write_index(base)
+    operations.write(base, model_name, examples[0])
+    return path
+
+
+def _check(model, names, samples, keep, model_name):
+    if model.classifies and not len(names) == len(set(names)) == model.num_classes:
+        raise ValueError(f"class_names: got {names}; allowed: {model.num_classes} different names")
+    for name, value in (("samples", samples), ("keep", keep)):
+        if value is not None and value < 1:
+            raise ValueError(f"{name}: got {value}; allowed: at least 1")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", model_name):
+        raise ValueError(f"model_name: got {model_name!r}; allowed: letters, digits, '.', '_' and '-', as in a URL")
+
+
+def _examples(model, examples):
+    preprocess = model.preprocess
+    if examples is None or not len(examples):
+        examples = np.zeros((1, *preprocess.raw_shape))
+    return np.asarray(examples, preprocess.raw_dtype)
+
+
+def _write(model, class_names, path, samples):
+    # A bare module: saving the Keras model would save every function that hangs on it, the compiled train step too.
+    module = tf.Module()
+    module.parameters = [variable.value for variable in model.weights]
+    tf.saved_model.save(module, str(path), signatures=endpoints(model, class_names, samples))
+    check_portable(path)
+    found = signatures(path)
+    updater = tf.compat.v1.saved_model.signature_def_utils.MethodNameUpdater(str(path))
+    for name, method in METHODS.items():  # TF2 writes "predict" for every signature
+        if name in found:
+            updater.replace_method_name(name, method, tags="serve")
+    updater.save()
+
+
+def _describe(model, class_names, path, samples, description, model_name):
+    about = {"model": type(model).__name__, "model_name": model_name, "formula": model.formula.splitlines()}
+    about |= {"class_names": class_names, "samples": samples}
+    about |= {"time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")}
+    file = path / DESCRIPTION_FILE
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps({**about, "description": description}, indent=1, default=str))
+
+
+def _publish(unfinished, base):
+    """Renames to the next version; a number that another process takes meanwhile is passed over."""
+    for version in itertools.count(max(versions(base), default=0) + 1):
+        try:
+            os.rename(unfinished, base / str(version))
+            return base / str(version)
+        except OSError:
+            if not (base / str(version)).exists():
+                raise
+
+
+def _forget(base, keep):
+    """Removes all but the `keep` newest versions; each is renamed first, so that no half of it is ever visible."""
+    for version in versions(base)[:-keep] if keep else []:
+        leaving = base / f".removing-{uuid.uuid4().hex}"
+        os.rename(base / str(version), leaving)
+        shutil.rmtree(leaving)
+
+
+def write_index(base):
+    """Writes `<base>/index.json`: {version: what `assets.extra/tfadgm.json` says}, from the versions that are there."""
+    found = {}
+    for version in versions(base):
+        file = base / str(version) / DESCRIPTION_FILE
+        found[str(version)] = json.loads(file.read_text()) if file.exists() else None
+    temporary = base / f".index-{uuid.uuid4().hex}"
+    temporary.write_text(json.dumps(found, indent=1) + "\n")
+    os.replace(temporary, base / "index.json")
+
+
+def versions(base):
+    """Returns the version numbers under `base`, ascending."""
+    return sorted(int(path.name) for path in pathlib.Path(base).iterdir() if path.name.isascii() and path.name.isdigit())
+
+
+def _read(path):
+    message = saved_model_pb2.SavedModel()
+    message.ParseFromString((pathlib.Path(path) / "saved_model.pb").read_bytes())
+    return message.meta_graphs[0]
+
+
+def check_portable(path):
+    """Raises a ValueError if the SavedModel at `path` has functions that must be compiled: a stock server refuses them."""
+    library = _read(path).graph_def.library.function
+    bad = {f.signature.name for f in library if f.attr["_XlaMustCompile"].b}
+    bad |= {f.signature.name for f in library for node in f.node_def if node.attr["_XlaMustCompile"].b}
+    if bad:
+        raise ValueError(f"export: {', '.join(sorted(bad))} must be compiled by XLA; allowed: functions without jit_compile")
+
+
+def signatures(path):
+    """Returns {name: {"method": ..., "inputs": {key: (dtype, shape)}, "outputs": ...}} of the SavedModel at `path`.
+
+    dtype is a string; shape is a tuple with None for an unknown dimension, or None for an unknown rank.
+    """
+
+    def one(info):
+        shape = tf.TensorShape(info.tensor_shape)
+        return tf.as_dtype(info.dtype).name, None if shape.rank is None else tuple(shape)
+
+    found = {}
+    for name, signature in sorted(_read(path).signature_def.items()):
+        if not name.startswith("__"):  # TensorFlow's own
+            inputs, outputs = ({k: one(t) for k, t in sorted(s.items())} for s in (signature.inputs, signature.outputs))
+            found[name] = {"method": signature.method_name, "inputs": inputs, "outputs": outputs}
+    return found

@@ -1,0 +1,261 @@
+"""What happens around the steps: learning rate, validation, logs, checkpoints, stopping. All state is in `State`."""
+
+import csv
+import dataclasses
+import json
+import math
+import os
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfadgm import evaluation
+from tfadgm.telling import warn
+from tfadgm.training import checkpoints, optimizers
+
+
+class TrainingDiverged(ValueError):
+    """The objective became NaN or infinite."""
+
+
+@dataclasses.dataclass
+class State:
+    """What a resumed run must know beside weights, optimizer and step.
+
+    Attributes:
+      epoch: number of finished epochs.
+      seconds: training time so far (steps only).
+      best, best_epoch: lowest validation error and its epoch.
+      finished: whether the budget is used up or the run was stopped early.
+      steps: number of optimizer steps, known when training ends.
+    """
+
+    epoch: int = 0
+    seconds: float = 0.0
+    best: float = math.inf
+    best_epoch: int = 0
+    finished: bool = False
+    steps: int = 0
+
+    def serialize(self):
+        return json.dumps(dataclasses.asdict(self))
+
+    def deserialize(self, text):
+        vars(self).update(json.loads(text))
+
+
+class _PythonState(tf.train.experimental.PythonState):
+    def __init__(self, state):
+        self.state = state
+
+    def serialize(self):
+        return self.state.serialize()
+
+    def deserialize(self, string_value):
+        self.state.deserialize(string_value)
+
+
+def averaged_weights(model):
+    """A scope within which the model has the moving average of its weights, if its optimizer keeps one."""
+    return optimizers.averaged(model.optimizer, model.trainable_variables)
+
+
+class Clock(keras.callbacks.Callback):
+    """Counts training seconds, sets the learning rate and ends the run when its budget is used up.
+
+    With a budget in epochs the rate changes between them. With one in minutes it changes every second, and the run ends
+    within a step: its last epoch has fewer of them.
+
+    Progress is the share of the epochs, or of the minutes, that is used up. Schedules: "constant"; "linear": constant,
+    then from `decay_from` falling linearly to 0; "steps": times `decay` every `decay_epochs` epochs, at least a tenth (0.75
+    and 200 in Maaloe et al.'s code).
+    """
+
+    def __init__(self, plan, state):
+        super().__init__()
+        self.plan, self.state = plan, state
+        self.started = None  # when the running epoch began, or the state's seconds were last counted
+
+    def seconds(self):
+        """Returns the training time so far, that of the running epoch included."""
+        return self.state.seconds + (0.0 if self.started is None else time.perf_counter() - self.started)
+
+    def progress(self):
+        if self.plan.epochs is not None:
+            return self.state.epoch / self.plan.epochs
+        return self.seconds() / 60 / self.plan.minutes
+
+    def reopen(self):
+        """A run that was finished is no longer, if its budget has grown since; one that was stopped early stays so."""
+        early = self.plan.patience is not None and self.state.epoch - self.state.best_epoch >= self.plan.patience
+        self.state.finished = self.state.finished and (early or self.progress() >= 1.0)
+
+    def rate(self):
+        plan = self.plan
+        if plan.schedule == "linear":
+            return plan.learning_rate * min(1.0, (1.0 - self.progress()) / (1.0 - plan.decay_from))
+        if plan.schedule == "steps":
+            return plan.learning_rate * max(0.1, plan.decay ** (self.state.epoch // plan.decay_epochs))
+        return plan.learning_rate
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._set_rate()
+        self.started = time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.plan.epochs is not None:
+            return
+        if self.seconds() - self.rated >= 1.0:
+            self._set_rate()
+        if self.progress() >= 1.0:
+            self.model.stop_training = True  # ends the epoch
+
+    def _set_rate(self):
+        self.model.optimizer.learning_rate.assign(max(self.rate(), 1e-3 * self.plan.learning_rate))
+        self.rated = self.seconds()
+
+    def count(self):
+        """Adds the time of the running epoch to the state's."""
+        self.state.seconds, self.started = self.seconds(), time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.count()
+        self.started = None
+        self.state.epoch = epoch + 1
+        logs["seconds"] = self.state.seconds
+        logs["learning_rate"] = float(np.asarray(self.model.optimizer.learning_rate))
+        if self.progress() >= 1.0:
+            self.state.finished = self.model.stop_training = True
+
+
+class StopOnNaN(keras.callbacks.Callback):
+    """Raises `TrainingDiverged` when the objective is NaN or infinite; looks every `every` steps."""
+
+    def __init__(self, every=50):
+        super().__init__()
+        self.every = every
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch % self.every == 0:
+            self._check(batch, logs)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._check("the last", logs)
+
+    def _check(self, batch, logs):
+        if not math.isfinite(float(logs["objective"])):
+            raise TrainingDiverged(
+                f"the objective became {float(logs['objective'])} at step {batch} of this epoch; "
+                "try a lower learning_rate, max_norm, or batch_norm"
+            )
+
+
+class Validate(keras.callbacks.Callback):
+    """Measures the validation error with the averaged weights, keeps the best weights, stops when it stays worse.
+
+    Without a `best_path` it only measures: then the error of the last weights is that of examples that chose nothing.
+    """
+
+    def __init__(self, x, y, state, best_path=None, samples=20, patience=None):
+        super().__init__()
+        self.x, self.y, self.state, self.best_path = x, y, state, best_path
+        self.samples, self.patience = samples, patience
+
+    def on_epoch_end(self, epoch, logs=None):
+        with averaged_weights(self.model):
+            predicted = evaluation.class_probabilities(self.model, self.x, self.samples).argmax(1)
+            error = logs["validation_error"] = float((predicted != self.y).mean())
+            if error < self.state.best:
+                self.state.best, self.state.best_epoch = error, epoch + 1
+                if self.best_path is not None:
+                    checkpoints.save_weights(self.model, self.best_path)
+        if self.patience is not None and epoch + 1 - self.state.best_epoch >= self.patience:
+            self.state.finished = self.model.stop_training = True
+
+
+class Log(keras.callbacks.Callback):
+    """Appends one row per epoch to metrics.csv and TensorBoard; a resumed run first drops the rows after its epoch."""
+
+    def __init__(self, directory, state):
+        super().__init__()
+        self.path, self.rows = directory / "metrics.csv", []
+        self.rows = [row for row in read_rows(self.path) if int(row["epoch"]) <= state.epoch]
+        lost = state.epoch - len({row["epoch"] for row in self.rows})
+        if lost:
+            warn(f"{self.path}: has no row of {lost} of the {state.epoch} epochs so far; the curves lack them")
+        self.writer = tf.summary.create_file_writer(str(directory / "tensorboard"))
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.rows.append({"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}})
+        temporary = self.path.with_suffix(".writing")
+        with open(temporary, "w", newline="") as file:
+            writer = csv.DictWriter(file, list(dict.fromkeys(name for row in self.rows for name in row)))
+            writer.writeheader()
+            writer.writerows(self.rows)
+        os.replace(temporary, self.path)
+        with self.writer.as_default(step=epoch + 1):
+            for name, value in logs.items():
+                tf.summary.scalar(name, value)
+
+
+def read_rows(path):
+    """Returns the rows of a metrics.csv, a list of dicts of strings; an absent file has none, a damaged row is left out."""
+    if not path.exists():
+        return []
+    try:
+        with open(path, newline="") as file:
+            return [row for row in csv.DictReader(file) if _is_whole(row)]
+    except (ValueError, csv.Error):  # bytes that are no text
+        return []
+
+
+def _is_whole(row):
+    """Whether a row has as many cells as the header, a number or nothing in each, and the number of an epoch."""
+    try:
+        for cell in row.values():  # a missing one is None, further ones are a list
+            float("nan" if cell == "" else cell)
+        return int(row["epoch"]) > 0
+    except (KeyError, TypeError, ValueError):
+        return False
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Saves model, optimizer (with its moving average) and `State` after the first epoch, then at most every `seconds`.
+
+    With a `clock`, that of a budget in minutes, also within an epoch, from whose beginning a resumed run then goes on.
+    """
+
+    def __init__(self, model, directory, state, seconds, clock=None):
+        super().__init__()
+        # Lists of variables: `tf.train.Checkpoint` does not find a Keras 3 model's non-trainable weights by itself.
+        weights, slots = ([v.value for v in part] for part in (model.weights, model.optimizer.variables))
+        checkpoint = tf.train.Checkpoint(weights=weights, optimizer=slots, state=_PythonState(state))
+        self.checkpoint, self.directory = checkpoint, directory
+        self.manager = checkpoints.manager(checkpoint, directory, keep=2)
+        self.state, self.seconds, self.saved, self.clock = state, seconds, -math.inf, clock
+        self.steps = model.optimizer.iterations
+
+    def restore(self):
+        """Restores the latest checkpoint that is whole; returns whether there was one (see `checkpoints.restore`)."""
+        return checkpoints.restore(self.checkpoint, self.directory)
+
+    def on_train_begin(self, logs=None):
+        self.begun = time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.clock is None or self.model.stop_training or batch + 1 >= self.params["steps"]:
+            return
+        due = time.perf_counter() - max(self.saved, self.begun) >= max(self.seconds, 1.0)
+        if due and math.isfinite(float(logs["objective"])):
+            self.clock.count()
+            self.save()
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.state.finished or time.perf_counter() - self.saved >= self.seconds:
+            self.save()
+
+    def save(self):
+        self.manager.save(checkpoint_number=int(self.steps))
+        self.saved = time.perf_counter()

@@ -1,0 +1,123 @@
+"""Trains a model on a stream of batches: compilation, callbacks, checkpoints, resume. Knows no settings of a run."""
+
+import contextlib
+import dataclasses
+import math
+
+import tensorflow as tf
+
+from tfadgm.data import pipeline
+from tfadgm.telling import warn
+from tfadgm.training import callbacks, checkpoints, optimizers, progress
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How a model is trained; the settings of a run of the same names say what each means.
+
+    Exactly one of `epochs` and `minutes` is given. `choose`: whether the weights of the best epoch on the validation
+    examples are taken, rather than the last.
+    """
+
+    epochs: int | None = None
+    minutes: float | None = None
+    seed: int = 0
+    batch: int = 100
+    labelled_batch: int = 100
+    learning_rate: float = 3e-4
+    adam_epsilon: float = 1e-7
+    schedule: str = "constant"
+    decay_from: float = 0.5
+    decay: float = 0.75
+    decay_epochs: int = 200
+    average: float | None = None
+    max_norm: float | None = None
+    max_value: float | None = None
+    patience: int | None = None
+    checkpoint_seconds: float = 60.0
+    choose: bool = True
+
+    def optimizer(self):
+        """Returns the `Adam` of the plan."""
+        return optimizers.Adam(
+            learning_rate=self.learning_rate,
+            epsilon=self.adam_epsilon,
+            max_norm=self.max_norm,
+            max_value=self.max_value,
+            average=self.average,
+        )
+
+
+def train(make_model, data, split, plan, directory, strategy=None, quiet=False):
+    """Trains, or goes on training, the model of a run directory; returns (model with its best weights, state, rows).
+
+    Args:
+      make_model: a function that returns the model with its initial weights; it is called within the strategy's scope.
+      data, split: a `Dataset` and its `Split`.
+      plan: a `Plan`.
+      directory: a `pathlib.Path`: metrics.csv, tensorboard/ and checkpoints/ are written below it.
+      strategy: a `tf.distribute.Strategy`; None: the one in force.
+      quiet: whether to print no progress.
+
+    Raises:
+      TrainingDiverged: if the objective becomes NaN; the last good checkpoint stays.
+      ValueError: if a batch cannot be shared evenly by the replicas.
+    """
+    strategy = strategy or tf.distribute.get_strategy()
+    labelled_batch = min(plan.labelled_batch, len(split.labelled))
+    _check_shares(plan.batch, labelled_batch, strategy.num_replicas_in_sync)
+    with strategy.scope():
+        model = make_model()
+        model.compile(optimizer=plan.optimizer(), jit_compile=False)
+        model.optimizer.build(model.trainable_variables)
+    clock = callbacks.Clock(plan, callbacks.State())
+    state, timed = clock.state, clock if plan.epochs is None else None
+    checkpoint = callbacks.Checkpoint(model, directory / "checkpoints", state, plan.checkpoint_seconds, timed)
+    if not checkpoint.restore() and callbacks.read_rows(directory / "metrics.csv"):
+        warn(f"{directory / 'checkpoints'}: holds no checkpoint of a run that had begun; it begins anew")
+    clock.reopen()
+    best = directory / "checkpoints" / "best.weights.h5"
+    log = callbacks.Log(directory, state)
+    if not state.finished:
+        stream = _stream(plan, data, split, labelled_batch, state.epoch, model.learns_from_labels)
+        _fit(model, stream, plan, data, split, (clock, checkpoint, log, best), quiet)
+    state.steps = int(model.optimizer.iterations)
+    with contextlib.ExitStack() as stack:
+        if best.exists():
+            checkpoints.load_weights(model, best)
+        else:
+            if math.isfinite(state.best):
+                warn(f"{best}: is lost, and with it the weights of the lowest validation error; the last ones are taken")
+            stack.enter_context(callbacks.averaged_weights(model))
+        model.finish(data, split, plan.seed)
+        checkpoints.save_weights(model, directory / "model.weights.h5")
+    checkpoints.load_weights(model, directory / "model.weights.h5")
+    return model, state, log.rows
+
+
+def _fit(model, stream, plan, data, split, parts, quiet):
+    clock, checkpoint, log, best = parts
+    state, steps = clock.state, pipeline.steps_per_epoch(split, plan.batch)
+    around = [clock, callbacks.StopOnNaN()]
+    if split.validation.size and model.learns_from_labels:
+        held_out = (data.x_train[split.validation], data.y_train[split.validation])
+        around.append(callbacks.Validate(*held_out, state, best if plan.choose else None, patience=plan.patience))
+    around += [log, checkpoint] + ([] if quiet else [progress.Progress(clock, steps)])
+    most = plan.epochs or 1_000_000_000  # with minutes, the clock stops the run
+    model.fit(
+        stream, epochs=most, initial_epoch=state.epoch, steps_per_epoch=steps, callbacks=around, shuffle=False, verbose=0
+    )
+
+
+def _stream(plan, data, split, labelled_batch, first_epoch, with_labels):
+    """Returns the training batches from `first_epoch` on."""
+    stream = pipeline.training_stream(data, split, plan.batch, labelled_batch, plan.seed, first_epoch, with_labels)
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    return stream.with_options(options)
+
+
+def _check_shares(batch, labelled_batch, replicas):
+    for name, size in (("batch", batch), ("labelled_batch", labelled_batch)):
+        if size % replicas:
+            raise ValueError(f"{name}: got {size} for {replicas} replicas; allowed: a multiple of {replicas}")
