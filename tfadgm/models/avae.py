@@ -13,7 +13,7 @@ The a's do not generate x: they make the marginal q(z|x) = int q(z|a,x) q(a|x) d
 temperature 0 to 1 over 200 epochs (footnote 2), without which a stays unused.
 
 `auxiliary="linear"` is not in the paper. With networks for q(a|x), q(z|a,x) and p(a|.), as it has them, a gains nothing in
-runs of minutes here (BUILD.md): all three would have to find its use together. Here p(a|.) has nothing to find:
+runs of minutes here (docs/notebook.md): all three would have to find its use together. Here p(a|.) has nothing to find:
 
     q(a,z|x) = prod_i q(a_i) q(z_i|a_i,z_{i-1}),    p(a_i|z_i,z_{i-1}) = q(a_i|z_i,z_{i-1}),    z_0 = x
 

@@ -18,7 +18,8 @@ alpha_f and alpha_r are 1 in eq. 8 and named in algorithm 1, which alone has J_r
 y in J_f^u is drawn from the Concrete distribution, whose density is then that of q(y|x), and p(y) is uniform on the simplex:
 a q(y|x) that is sure pays for it, so that classes without labels stay open. The entropy of p(x|y,z) in eq. 17 is worth up to
 log 2 per pixel, and its maximum is noise wherever no example needs z: with `reverse_gradient` "both" it rose until
-p draws noise for most y and z (BUILD.md). "q", as the authors' code has it, leaves q alone learning to read what p draws.
+p draws noise for most y and z (docs/notebook.md). "q", as the authors' code has it, leaves q alone learning to read what p
+draws.
 
 Two models, and which bound is which. Classes are one-hot in p(x,y,z) as it classifies, generates and is reported: `elbo`,
 `log_weights`, the results' ELBO and log p(x) are bounds of that p(x), with the sum over y inside, to be compared with M2's.

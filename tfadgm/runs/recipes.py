@@ -1,7 +1,7 @@
 """Measured settings per data set, on top of the papers' defaults in `settings.py`.
 
-They were found on validation examples held out from the training data, never on test data; BUILD.md tells how. A setting
-given by the user always wins.
+They were found on validation examples held out from the training data, never on test data; docs/notebook.md tells how. A
+setting given by the user always wins.
 """
 
 from tfadgm.runs.settings import Settings
@@ -19,7 +19,7 @@ COMMON = dict(
     average=0.999,
 )
 IMAGES = dict(COMMON, batch_norm=True, head_deviation=1e-3, exact_classes=2, precision="auto")
-PHOTOGRAPHS = dict(IMAGES, log_variance_ceiling=2.0)  # without, some draws of latents are huge (BUILD.md)
+PHOTOGRAPHS = dict(IMAGES, log_variance_ceiling=2.0)  # without, some draws of latents are huge (docs/notebook.md)
 
 DATASETS = {
     "digits": dict(
