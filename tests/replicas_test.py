@@ -55,8 +55,8 @@ cases = {
     "clipped_norm": ("m2", False, dict(max_norm=0.05)),
     "clipped_value_and_xla": ("m2", True, dict(max_value=0.001)),
 }
-drawn = noise.Draws.__call__
-noise.Draws.__call__ = conftest._mean
+drawn = noise.Draws.__call__, noise.Draws.scored
+noise.Draws.__call__, noise.Draws.scored = conftest._mean, conftest._scored_mean
 for case, (name, xla, clipping) in cases.items():
     one, terms = train(None, name, False, **clipping)
     two, twos = train(strategy, name, xla, **clipping)
@@ -70,7 +70,7 @@ for case, (name, xla, clipping) in cases.items():
     )
 
 # With noise: batch norm trains and both replicas keep the same weights.
-noise.Draws.__call__ = drawn
+noise.Draws.__call__, noise.Draws.scored = drawn
 with strategy.scope():
     network = networks.Network(hidden=(16,), batch_norm=True)
     model = registry.model_class("adgm")(Preprocess([12]), 4, network=network, dim_z=3, dim_a=3)
