@@ -351,7 +351,7 @@ def test_components_of_one_point_are_zeros():
 
 
 def test_a_figure_that_fails_is_told_and_the_others_are_drawn(tmp_path, capsys):
-    model, data = make_model("vae", (5,))
+    model, data = make_model("vae", (5,), sizes=(("dim_z", 3),))
     x_test = np.array(data.x_train[:3])
     x_test[1] = 3e38  # whose latents are not finite
     data = Dataset("made", data.x_train, data.y_train, x_test, data.y_train[:3], data.class_names, "gaussian")

@@ -34,7 +34,6 @@ import numpy as np
 import tensorflow as tf
 
 from tfadgm import class_weights, density
-from tfadgm.models.questions import CLASS_SEED  # noqa: F401
 from tfadgm.serving import inputs
 
 CLASSIFY_METHOD, REGRESS_METHOD = "tensorflow/serving/classify", "tensorflow/serving/regress"
