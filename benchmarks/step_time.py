@@ -54,9 +54,9 @@ def make_step(variant):
     from tfadgm import registry
     from tfadgm.data.preprocess import Preprocess
     from tfadgm.models.objective import Objective
+    from tfadgm.networks import optimizers
     from tfadgm.networks.mlp import Network
     from tfadgm.runs.settings import parse
-    from tfadgm.training import optimizers
 
     names = ("exact_classes", "classifier_samples")
     objective = Objective(num_labelled=100, num_unlabelled=60_000, **{name: parse(name, variant[name]) for name in names})

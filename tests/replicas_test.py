@@ -23,7 +23,7 @@ sys.path.insert(0, sys.argv[1])
 import conftest
 from tfadgm import noise, registry
 from tfadgm.networks import mlp
-from tfadgm.training import optimizers
+from tfadgm.networks import optimizers
 from tfadgm.data.preprocess import Preprocess
 
 rng = np.random.default_rng(0)
@@ -57,8 +57,8 @@ cases = {
     "clipped_norm": ("m2", False, dict(max_norm=0.05)),
     "clipped_value_and_xla": ("m2", True, dict(max_value=0.001)),
 }
-drawn = noise.Draws.__call__
-noise.Draws.__call__ = conftest._mean
+drawn = noise.Draws.__call__, noise.Draws.scored
+noise.Draws.__call__, noise.Draws.scored = conftest._mean, conftest._scored_mean
 for case, (name, xla, clipping) in cases.items():
     one, terms = train(None, name, False, **clipping)
     two, twos = train(strategy, name, xla, **clipping)
@@ -72,7 +72,7 @@ for case, (name, xla, clipping) in cases.items():
     )
 
 # With noise: batch norm trains and both replicas keep the same weights.
-noise.Draws.__call__ = drawn
+noise.Draws.__call__, noise.Draws.scored = drawn
 with strategy.scope():
     network = mlp.Network(hidden=(16,), batch_norm=True)
     model = registry.model_class("adgm")(Preprocess([12]), 4, network=network, dim_z=3, dim_a=3)

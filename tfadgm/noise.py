@@ -61,11 +61,12 @@ def _of_examples(seed):
 
 
 def _draw(draw, shape, seed):
-    """draw(shape, seed); with seeds [B, 2], the first samples of `AT_ONCE` of each example."""
+    """draw(shape, seed); with seeds [B, 2], the first samples of `AT_ONCE` (or of more, if asked for) of each example."""
     if not _of_examples(seed):
         return _once(draw, tf.stack(shape), seed)
     samples, _, units = shape
-    drawn = tf.map_fn(lambda own: draw([AT_ONCE, units], own), seed, fn_output_signature=tf.float32)
+    most = max(AT_ONCE, samples) if isinstance(samples, int) else AT_ONCE
+    drawn = tf.map_fn(lambda own: draw([most, units], own), seed, fn_output_signature=tf.float32)
     return tf.transpose(drawn, [1, 0, 2])[:samples]
 
 

@@ -7,8 +7,7 @@ import tensorflow as tf
 from tfadgm.data.preprocess import Preprocess
 from tfadgm.models.adgm import ADGM
 from tfadgm.models.objective import Objective
-from tfadgm.networks import batch_norm, mlp
-from tfadgm.training import optimizers
+from tfadgm.networks import batch_norm, mlp, optimizers
 
 SEED = tf.constant([1, 2])
 NET = mlp.Network(hidden=(8,))

@@ -20,8 +20,7 @@ from tfadgm import bounds, evaluation, registry
 from tfadgm.data.preprocess import Preprocess
 from tfadgm.models.objective import Objective
 from tfadgm.models.untapped import UntappedOptions
-from tfadgm.networks import batch_norm, mlp
-from tfadgm.training import optimizers
+from tfadgm.networks import batch_norm, mlp, optimizers
 
 D, K, B = 12, 4, 8
 SEED = tf.constant([5, 6])

@@ -14,8 +14,7 @@ from tfadgm.models import svm
 from tfadgm.models.m1 import M1
 from tfadgm.models.m1m2 import M1M2
 from tfadgm.models.objective import Objective
-from tfadgm.networks import batch_norm, mlp
-from tfadgm.training import optimizers
+from tfadgm.networks import batch_norm, mlp, optimizers
 
 SEED, D, K = tf.constant([1, 2]), 6, 3
 

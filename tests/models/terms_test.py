@@ -7,8 +7,7 @@ import tensorflow as tf
 from tfadgm import registry
 from tfadgm.data.preprocess import Preprocess
 from tfadgm.models.objective import Objective
-from tfadgm.networks import batch_norm, mlp
-from tfadgm.training import optimizers
+from tfadgm.networks import batch_norm, mlp, optimizers
 
 SEED, D, K = tf.constant([1, 2]), 6, 3
 

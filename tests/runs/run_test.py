@@ -168,6 +168,55 @@ def test_a_run_without_test_set_and_with_validation(tmp_path):
     assert results["best_validation_error"] == pytest.approx(min(float(row["validation_error"]) for row in rows))
 
 
+def test_own_data_are_measured_by_themselves_and_on_another_file(tmp_path, capsys):
+    from cli_test import call
+
+    data, _ = build.load_data(tiny())
+    x, y = data.x_train.reshape(len(data.x_train), -1), data.y_train
+    for name, rows in (("own", slice(0, 400)), ("new", slice(400, 450))):
+        np.savez(tmp_path / f"{name}.npz", x=x[rows], y=y[rows])
+    settings = tiny("m2", f"npz:{tmp_path / 'own.npz'}", labels=None, epochs=2, likelihood="gaussian")
+    results = run.train(settings, tmp_path / "run", quiet=True)
+    assert results["evaluated_on"] == "validation" and results["validation_examples"] == 80
+    assert "weights_chosen_by_validation" not in results and not list(tmp_path.rglob("best.weights.h5"))
+    assert not call("evaluate", f"--run={tmp_path / 'run'}", f"--data={tmp_path / 'new.npz'}", "--density_samples=2")
+    assert "data error" in capsys.readouterr().out
+    found = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+    assert found["data_examples"] == 50 and found["data"].endswith("new.npz") and 0 <= found["data_error"] <= 1
+
+
+def test_few_labels_are_kept_and_it_is_said_that_nothing_was_measured(tmp_path):
+    data, _ = build.load_data(tiny())
+    np.savez(tmp_path / "own.npz", x=data.x_train[:300], y=np.where(np.arange(300) < 60, data.y_train[:300], -1))
+    results = run.train(tiny("m2", f"npz:{tmp_path / 'own.npz'}", labels=None, epochs=1), tmp_path / "run", quiet=True)
+    assert results["evaluated_on"] == "train" and "--validation=N" in results["not_measured"]
+    assert not any(name.endswith("_error") for name in results if name != "best_validation_error")
+
+
+def test_a_run_that_was_begun_without_held_out_examples_goes_on_without(tmp_path):
+    data, _ = build.load_data(tiny())
+    np.savez(tmp_path / "own.npz", x=data.x_train[:200], y=data.y_train[:200])
+    given = dict(labels=None, epochs=1, density_examples=5)
+    before = run.train(tiny("m2", f"npz:{tmp_path / 'own.npz'}", validation=0, **given), tmp_path / "run", quiet=True)
+    again = run.train(tiny("m2", f"npz:{tmp_path / 'own.npz'}", **given), tmp_path / "run", quiet=True)
+    assert again == json.loads(json.dumps(before)) and again["evaluated_on"] == "train"
+
+
+def test_one_held_out_example_and_one_that_is_far_out_do_not_end_a_run(tmp_path, capsys):
+    x = np.random.default_rng(0).normal(size=(60, 3)).astype("float32")
+    y, far = (x[:, 0] > 0).astype(int), x[:5].copy()
+    far[2] = 3e38
+    np.savez(tmp_path / "own.npz", x=x, y=y)
+    np.savez(tmp_path / "far.npz", x=x, y=y, x_test=far, y_test=y[:5])
+    one = run.train(tiny("vae", f"npz:{tmp_path / 'own.npz'}", validation=1, epochs=1), tmp_path / "one", quiet=True)
+    assert one["elbo_stderr"] is None and one["not_finite"]["elbo_stderr"] == "of one example" and one["elbo"]
+    results = run.train(tiny("m2", f"npz:{tmp_path / 'far.npz'}", labels=None, epochs=1), tmp_path / "run", quiet=True)
+    assert results["test_examples"] == 5 and "latent_pca.png: not drawn" in capsys.readouterr().err
+    for name in ("one", "run"):
+        text = (tmp_path / name / "results.json").read_text()
+        json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+
+
 def test_a_density_without_classes(tmp_path):
     results = run.train(tiny("vae"), tmp_path / "run", quiet=True)
     assert "test_error" not in results and np.isfinite(results["elbo"])

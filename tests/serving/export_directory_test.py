@@ -13,9 +13,8 @@ from tfadgm.cli import export as export_cli
 from tfadgm.data.preprocess import Preprocess
 from tfadgm.models.adgm import ADGM
 from tfadgm.models.vae import VAE
-from tfadgm.networks import mlp
+from tfadgm.networks import mlp, optimizers
 from tfadgm.serving import export
-from tfadgm.training import optimizers
 
 NAMES, NETWORK = ["cat", "dog", "owl"], mlp.Network(hidden=(4,))
 
@@ -61,6 +60,7 @@ def test_signatures_have_the_documented_keys_and_unknown_batches(adgm, vae):
         "regress": strings,
         "encode": {"x": x},
         "generate": {"y": y, "count": scalar, "seed": scalar},
+        "generate_mean": {"y": y, "count": scalar, "seed": scalar},
         "log_density": {"x": x, "samples": scalar},
         "uncertainty": {"x": x},
     }
@@ -72,13 +72,14 @@ def test_signatures_have_the_documented_keys_and_unknown_batches(adgm, vae):
         "regress": {"outputs": row},
         "encode": {"a": ("float32", (None, 2)), "z": ("float32", (None, 3))},
         "generate": {"x": ("float32", (None, 4, 4, 1))},
+        "generate_mean": {"x": ("float32", (None, 4, 4, 1))},
         "log_density": {"log_density": row},
         "uncertainty": dict.fromkeys(("entropy", "expected_entropy", "mutual_information"), row),
     }
     methods = {name: s["method"].removeprefix("tensorflow/serving/") for name, s in found.items()}
     assert methods == dict.fromkeys(found, "predict") | {"classify": "classify", "regress": "regress"}
     found = export.signatures(vae[1])
-    assert set(found) == {"serving_default", "encode", "generate", "log_density", "regress"}
+    assert set(found) == {"serving_default", "encode", "generate", "generate_mean", "log_density", "regress"}
     assert found["serving_default"]["outputs"] == found["encode"]["outputs"] == {"z": ("float32", (None, 3))}
     assert set(found["generate"]["inputs"]) == {"count", "seed"}
     assert "log_density      samples int32 [], x float32 [N, 2] -> log_density" in export_cli.signature_table(found)

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tfadgm import bounds, noise
 from tfadgm.data.preprocess import Preprocess
-from tfadgm.models import density
+from tfadgm.models import density, questions
 from tfadgm.models.adgm import ADGM
 from tfadgm.models.vae import VAE
 from tfadgm.networks import mlp
@@ -116,7 +116,7 @@ def own_log_density(model, raw, samples):
 
 def test_classes_are_the_models_own(adgm):
     model, _, loaded = adgm
-    raw, seed = images(5), tf.constant([signatures.CLASS_SEED, 0])
+    raw, seed = images(5), tf.constant([questions.CLASS_SEED, 0])
     own = tf.exp(tf.concat([model.log_class_probs(raw[i : i + 1], seed, SAMPLES) for i in range(5)], 0))
     answer = loaded.signatures["serving_default"](x=raw)
     close(answer["probabilities"], own)
@@ -147,7 +147,7 @@ def test_every_way_to_ask_has_one_answer(adgm):
 
 def test_uncertainty_is_that_of_the_samples(adgm):
     model, _, loaded = adgm
-    raw, seed = images(5), tf.constant([signatures.CLASS_SEED, 0])
+    raw, seed = images(5), tf.constant([questions.CLASS_SEED, 0])
     q = np.exp(model.classify_by_sample(model.observe(raw), noise.Draws(seed, 1, SAMPLES)).numpy())  # [S, N, K]
     total, expected = (-(p * np.log(p)).sum(-1) for p in (q.mean(0), q))
     answer = loaded.signatures["uncertainty"](x=raw)

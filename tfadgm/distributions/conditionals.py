@@ -100,7 +100,7 @@ class DiagonalNormal(tfd.Normal):
         return dict(loc=real, log_variance=real)
 
     def _log_prob(self, x):
-        squared = tf.square((x - self.loc) * tf.exp(-0.5 * self.log_variance))  # exp(-v) would overflow at half this v
+        squared = tf.square((x - self.loc) * tf.exp(-0.5 * self.log_variance))  # exp(-v) overflows from |v| = 88 on
         return -0.5 * (squared + self.log_variance + math.log(2 * math.pi))
 
 

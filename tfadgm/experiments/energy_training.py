@@ -10,7 +10,7 @@ import scipy.stats
 import tensorflow as tf
 
 from tfadgm import bounds, noise
-from tfadgm.training.optimizers import Adam
+from tfadgm.networks.optimizers import Adam
 
 
 def _setting(default, least, text, below=math.inf):

@@ -6,13 +6,14 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from tfadgm import batch_norm, initial, networks, noise, optimizers  # noqa: F401 (a compiled model is saved with its Adam)
+from tfadgm import noise
 from tfadgm.data.preprocess import Preprocess
 from tfadgm.distributions.likelihoods import likelihood
 from tfadgm.models import factorisation
 from tfadgm.models.objective import Objective
 from tfadgm.models.questions import Questions
 from tfadgm.models.terms import Terms
+from tfadgm.networks import batch_norm, initial, mlp, optimizers  # noqa: F401 (a compiled model is saved with its Adam)
 
 PRECISIONS = ("float32", "bfloat16")
 

@@ -284,7 +284,8 @@ def all_figures(directory, model, data, split, rows, y=None, probabilities=None,
 def _drawn(draw, path):
     """Calls draw(path=path); what cannot be drawn, as numbers that are not finite, is told and does not end a run."""
     try:
-        draw(path=path)
+        with np.errstate(all="ignore"):
+            draw(path=path)
         return True
     except Exception as error:  # of many kinds, and no picture is worth a run
         telling.warn(f"{path}: not drawn: {(str(error) or type(error).__name__).splitlines()[0]}")

@@ -36,7 +36,6 @@ import tensorflow as tf
 
 from tfadgm import class_weights
 from tfadgm.models import density
-from tfadgm.models.questions import CLASS_SEED  # noqa: F401
 from tfadgm.serving import inputs
 
 CLASSIFY_METHOD, REGRESS_METHOD = "tensorflow/serving/classify", "tensorflow/serving/regress"
@@ -103,7 +102,7 @@ def generate(model, seed, y=None, n=None, means=False):
 def picture(preprocess, x, drawn=False):
     """`Preprocess.picture` in TensorFlow: x [N, D] to raw units, float32 [N, *raw_shape]; dropped columns are 0 in x.
 
-    If x is `drawn` and levels were dequantised, the level that x lies in; else, of levels, their middle is subtracted.
+    Of levels that were dequantised the middle is subtracted; if x is `drawn`, it becomes the level that it lies in.
     """
     if preprocess.columns is not None:
         position = np.full(math.prod(preprocess.raw_shape), preprocess.size)  # one more column, of zeros
@@ -113,12 +112,11 @@ def picture(preprocess, x, drawn=False):
     if preprocess.transform == "log1p":
         raw = tf.math.expm1(raw)
         return tf.round(tf.maximum(raw, 0.0)) if drawn else raw  # counts are whole
-    if preprocess.noise != "dequantise":
-        return raw
+    middle = 0.5 if preprocess.noise == "dequantise" else 0.0
     dtype = tf.as_dtype(preprocess.raw_dtype)
-    if drawn and dtype.is_integer:
-        return tf.clip_by_value(tf.floor(raw), float(dtype.min), float(dtype.max))
-    return tf.floor(raw) if drawn else raw - 0.5
+    if not drawn or preprocess.noise == "none" or not dtype.is_integer:
+        return raw - middle
+    return tf.clip_by_value(tf.round(raw - middle), float(dtype.min), float(dtype.max))
 
 
 def endpoints(model, class_names, samples):

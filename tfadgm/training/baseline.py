@@ -5,9 +5,8 @@ import tensorflow as tf
 
 from tfadgm import noise
 from tfadgm.distributions.conditionals import Categorical
-from tfadgm.networks import initial
+from tfadgm.networks import initial, optimizers
 from tfadgm.networks.batch_norm import batch_moments, of_examples
-from tfadgm.training import optimizers
 
 STEPS = 2000
 SVM_EXAMPLES = 5000  # most labelled examples of a support vector machine, whose time grows with their square

@@ -12,8 +12,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfadgm import evaluation
+from tfadgm.networks import optimizers
 from tfadgm.telling import warn
-from tfadgm.training import checkpoints, optimizers
+from tfadgm.training import checkpoints
 
 
 class TrainingDiverged(ValueError):

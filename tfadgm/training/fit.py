@@ -7,8 +7,9 @@ import math
 import tensorflow as tf
 
 from tfadgm.data import pipeline
+from tfadgm.networks import optimizers
 from tfadgm.telling import warn
-from tfadgm.training import callbacks, checkpoints, optimizers, progress
+from tfadgm.training import callbacks, checkpoints, progress
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfadgm.training import optimizers
+from tfadgm.networks import optimizers
 
 SHAPES = [(4, 3), (3,), (1,)]
 
