@@ -72,7 +72,7 @@ class DeepGenerativeModel(Terms, Questions, keras.Model):
         super().__init__(**kwargs)
         self.precision = precision
         self.preprocess, self.num_classes, self.likelihood, self.levels = preprocess, num_classes, likelihood, levels
-        self.network, self.objective = network or networks.Network(), objective or Objective()
+        self.network, self.objective = network or mlp.Network(), objective or Objective()
         self.seed, self.xla = seed, xla
         self._check_options()
         with _dtype_policy(precision):
@@ -226,6 +226,6 @@ class DeepGenerativeModel(Terms, Questions, keras.Model):
     def from_config(cls, config):
         config = dict(config)
         config["preprocess"] = Preprocess(**config["preprocess"])
-        config["network"] = networks.Network(**config["network"])
+        config["network"] = mlp.Network(**config["network"])
         config["objective"] = Objective(**config["objective"])
         return cls(**config)
