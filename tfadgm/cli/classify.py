@@ -30,7 +30,10 @@ def define_flags():
     )
     flags.DEFINE_integer("batch", 100, "Examples that are computed at once.", lower_bound=1)
     flags.DEFINE_integer(
-        "log_density_samples", 10, "Importance samples of log p(x); 0 leaves it out, which is faster.", lower_bound=0
+        "log_density_samples",
+        10,
+        "Importance samples of log p(x), nats in the data's own units; 0 leaves it out, which is faster.",
+        lower_bound=0,
     )
 
 

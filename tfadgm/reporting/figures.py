@@ -140,9 +140,8 @@ def class_samples(model, class_names, path, per_class=10, seed=0):
     elif plotting.is_image(preprocess.raw_shape):
         x = generate_classes(model, seed, per_class if names else per_class**2)
         tiles = plotting.pixels(model, preprocess.picture(x.reshape(-1, per_class, x.shape[-1])))
-        plotting.picture_grid(
-            path, tiles, f"Means of samples: E[x | {'y, z], same z in a column' if names else 'z]'}", names
-        )
+        title = f"Means of samples: E[x | {'y, z], same z in a column' if names else 'z]'}"
+        plotting.picture_grid(path, tiles, title, names)
     else:
         x = generate_classes(model, seed, 200)
         _table(path, *((x.mean(1), "class") if names else (x[0, : plotting.MANY], "sample")), names)
@@ -209,9 +208,7 @@ def latent_pca(model, raw, y, class_names, path):
 def reconstructions(model, raw, path):
     """Draws pictures x [N, *raw_shape], their reconstructions E[x | latents], latents the means of q, and as many samples.
 
-    Of samples too E[x | latents] is drawn.
-
-    (Maaloe et al. 2017, figure 4.) y is the most probable class.
+    Of samples E[x | latents] is drawn too. (Maaloe et al. 2017, figure 4.) y is the most probable class.
     """
     values = model.encode(raw)
     y = None

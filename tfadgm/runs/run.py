@@ -67,7 +67,7 @@ def train(settings, directory, quiet=False):
     model = model.with_precision("float32")
     with progress_bar("example", quiet) as progress:
         results, y, probabilities = report.evaluate(model, settings, data, split, progress)
-    epoch = state.best_epoch if results.get("weights_chosen_by_validation") else state.epoch
+    epoch = state.best_epoch if settings.validation and state.best_epoch else state.epoch  # of the weights
     results.update(report.labelled_accuracy(model, settings, data, split, rows, epoch))
     results.update(_costs(state, settings, before))
     if not _exported(directory / "export", results):
