@@ -158,6 +158,15 @@ def test_an_option_that_a_model_lacks_is_refused(tmp_path):
         run.train(tiny(dataset="half_moons", labels=6, exact_classes=1), tmp_path / "run", quiet=True)
 
 
+def test_validation_chooses_the_weights_unless_the_last_are_kept(tmp_path):
+    for keep in ("best", "last"):
+        settings = tiny("m2", validation=50, keep=keep, epochs=2, density_examples=5)
+        results = run.train(settings, tmp_path / keep, quiet=True)
+        assert settings.chooses == ("weights_chosen_by_validation" in results) == (keep == "best")
+        assert (tmp_path / keep / "checkpoints" / "best.weights.h5").exists() == (keep == "best")
+        assert len(callbacks.read_rows(tmp_path / keep / "metrics.csv")[-1]["validation_error"]) > 0
+
+
 def test_a_run_without_test_set_and_with_validation(tmp_path):
     data, _ = build.load_data(tiny())
     np.savez(tmp_path / "own.npz", x=data.x_train[:300], y=np.where(np.arange(300) < 200, data.y_train[:300], -1))

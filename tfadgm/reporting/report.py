@@ -60,7 +60,7 @@ def evaluate(model, settings, data, split, progress=None, measured=None):
         results.update({(f"{part}_{k}" if k.startswith("error") or k == "examples" else k): v for k, v in named.items()})
         if split.labelled.size:
             results.update(_of_labels_alone(model, settings, data, split, x_known, y, probabilities.argmax(1)))
-    if part == "validation" and settings.validation and model.learns_from_labels:
+    if settings.chooses and split.validation.size and model.learns_from_labels:
         results["weights_chosen_by_validation"] = True
     results.update(evaluation.densities(model, x, settings.density_samples, settings.density_examples, progress))
     return finite(results), y, probabilities
@@ -84,7 +84,7 @@ def _of_labels_alone(model, settings, data, split, x, y, answers):
     """
     labelled = (data.x_train[split.labelled], data.y_train[split.labelled])
     chosen_by = None
-    if settings.validation and split.validation.size:
+    if settings.chooses and split.validation.size:
         chosen_by = (data.x_train[split.validation], data.y_train[split.validation])
     options = dict(seed=settings.seed, average=settings.average, held_out=chosen_by)
     right = {"supervised_baseline": baseline.class_probabilities(model, *labelled, x, **options).argmax(1) == y}

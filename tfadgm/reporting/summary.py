@@ -38,7 +38,8 @@ def _errors(results):
         spread = f" +- {100 * results[f'{part}_error_stderr']:.2f}"
         if interval:
             spread = f" ({100 * interval[0]:.2f} to {100 * interval[1]:.2f}%, 95% interval)"
-        chosen = ", which chose the weights, so that it is too low" if results.get("weights_chosen_by_validation") else ""
+        chosen = results.get("weights_chosen_by_validation") and part == "validation"
+        chosen = ", which chose the weights, so that it is too low" if chosen else ""
         yield f"{part} error", f"{100 * error:.2f}%{spread}, {examples} examples{chosen}"
         yield from _of_labels_alone(results)
         yield "calibration", f"ECE {_number(results, 'ece', '.2f', '%', 100)}, NLL {_number(results, 'nll', '.4f', ' nats')}"

@@ -207,5 +207,4 @@ def train(settings, data, split, directory, quiet=False, start=None):
 def plan(settings):
     """Returns the `fit.Plan` of the settings."""
     own = [field.name for field in dataclasses.fields(fit.Plan) if field.name != "choose"]
-    choose = bool(settings.validation) and settings.keep == "best"
-    return fit.Plan(**{name: getattr(settings, name) for name in own}, choose=choose)
+    return fit.Plan(**{name: getattr(settings, name) for name in own}, choose=settings.chooses)

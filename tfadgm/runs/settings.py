@@ -182,6 +182,11 @@ class Settings:
             raise ValueError(f"patience: got {self.patience} with validation 0; allowed: none, or validation of at least 1")
         self._check_ranges()
 
+    @property
+    def chooses(self):
+        """Whether the validation examples choose the weights; those that were held out unasked do not."""
+        return bool(self.validation) and self.keep == "best"
+
     def _check_ranges(self):
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
