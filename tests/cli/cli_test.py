@@ -166,6 +166,9 @@ def test_an_interrupt_before_the_command_begins_is_told_too(monkeypatch, capsys)
 def test_numbers_that_are_not_finite_end_in_exit_code_1_and_are_named(capsys):
     assert common.check_finite(dict(model="vae", elbo=-3.0, best_validation_error=None)) == 0
     assert capsys.readouterr().err == ""
+    assert common.check_finite(dict(elbo=None, not_finite=dict(elbo="nan"))) == 1
+    assert common.check_finite(dict(elbo_stderr=None, not_finite=dict(elbo_stderr="of one example"))) == 0
+    assert "elbo is nan" in capsys.readouterr().err
     assert common.check_finite(dict(elbo=float("nan"), log_density=float("-inf"), nll=1.0)) == 1
     assert capsys.readouterr().err.startswith("error: elbo is nan, log_density is -inf; allowed: finite numbers")
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tfadgm import bounds, evaluation, noise, registry
 from tfadgm.data.preprocess import Preprocess
-from tfadgm.evaluation import diagnostics
+from tfadgm.evaluation import answers, diagnostics
 from tfadgm.models import density
 from tfadgm.networks import mlp
 
@@ -124,7 +124,7 @@ def test_what_is_observed_does_not_depend_on_how_the_examples_are_cut(monkeypatc
     weights = lambda self, raw, seed, samples, x: tf.reduce_sum(x * 2.0 ** tf.range(float(D)), -1)  # noqa: E731
     monkeypatch.setattr(type(model), "log_weights", weights)
     whole = evaluation.log_density(model, raw, samples=1)
-    monkeypatch.setattr(evaluation, "MEMORY_VALUES", 8 * 7)
+    monkeypatch.setattr(answers, "MEMORY_VALUES", 8 * 7)
     np.testing.assert_array_equal(evaluation.log_density(model, raw, samples=1), whole)
     assert len(set(whole)) > 50  # of 64: each example has noise of its own
 

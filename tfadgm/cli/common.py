@@ -67,10 +67,14 @@ def interrupted(main):
 
 
 def check_finite(results):
-    """Returns the exit code of a command that printed `results`: 1, and one line on stderr, if a number is not finite."""
-    wrong = [name for name, value in results.items() if isinstance(value, float) and not math.isfinite(value)]
+    """Returns the exit code of a command that printed `results`: 1, and one line on stderr, if a number is not finite.
+
+    `not_finite` of the results has those that became None (see `report.finite`); one that has a reason is none of them.
+    """
+    wrong = {name: value for name, value in results.items() if isinstance(value, float) and not math.isfinite(value)}
+    wrong |= {name: value for name, value in (results.get("not_finite") or {}).items() if value in ("nan", "inf", "-inf")}
     if wrong:
-        told = f"{', '.join(f'{name} is {results[name]}' for name in wrong)}; allowed: finite numbers"
+        told = f"{', '.join(f'{name} is {value}' for name, value in wrong.items())}; allowed: finite numbers"
         print(f"error: {told}; values far outside the others in the data, or too high a learning rate", file=sys.stderr)
     return 1 if wrong else 0
 

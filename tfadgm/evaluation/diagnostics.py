@@ -58,11 +58,12 @@ def unit_variances(model, x, chunk=100, samples=50):
       samples: draws of what comes before a latent.
     """
 
-    def moments(raw, seed):
+    def moments(raw):
+        seed = noise.fold(noise.of_examples(raw, density.SEED)[0], "units")  # one for the chunk, of its first example
         means = _posterior_means(model, raw, seed, samples)
         return {name: tf.reduce_mean([a * b, a, b], 1) for name, (a, b) in means.items()}
 
-    found = _mean_over_chunks(moments, model, x, chunk)
+    found = _mean_over_chunks(moments, x, chunk)
     return {name: product - first * second for name, (product, first, second) in found.items()}
 
 
