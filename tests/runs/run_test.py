@@ -18,6 +18,7 @@ import pytest
 import tensorflow as tf
 
 from tfadgm import evaluation, machine
+from tfadgm.evaluation import answers
 from tfadgm.reporting import report
 from tfadgm.runs import build, recipes, run, run_directory
 from tfadgm.serving import classification
@@ -413,7 +414,7 @@ def test_density_in_chunks_equals_density_at_once(finished, monkeypatch):
     opened = run_directory.Run.open(finished[0])
     data, _ = opened.data()
     whole = evaluation.log_density(opened.model, data.x_test[:40], samples=400)
-    monkeypatch.setattr(evaluation, "MEMORY_VALUES", 64 * 10 * 20 * 7)
+    monkeypatch.setattr(answers, "MEMORY_VALUES", 64 * 10 * 20 * 7)
     parts = evaluation.log_density(opened.model, data.x_test[:40], samples=400)
     np.testing.assert_allclose(whole.mean(), parts.mean(), atol=0.2)
     few = evaluation.log_density(opened.model, data.x_test[:40], samples=5)
