@@ -41,7 +41,13 @@ def place(tmp_path_factory):
 
 def filled(command):
     """Returns a command with something in place of README's placeholders: (verb, arguments)."""
-    kinds = {"npz:FILE": "npz:own.npz", "csv:FILE": "csv:own.csv", "images:DIR": "images:own", "FILE...": "own.npz"}
+    kinds = {
+        "npz:FILE": "npz:own.npz",
+        "csv:FILE": "csv:own.csv",
+        "images:DIR": "images:own",
+        "FILE...": "own.npz",
+        "--data=FILE": "--data=own.npz",
+    }
     for name, value in {**kinds, "DIR": RUN, "BASE": "served"}.items():
         command = command.replace(name, value)
     program, *arguments = shlex.split(command, comments=False)
@@ -61,8 +67,8 @@ def test_every_printed_command_has_known_flags_that_fit(command, place, monkeypa
         if settings.dataset.partition(":")[0] in HERE:
             build.make_model(settings, *build.load_data(settings))
     elif verb == "reproduce":
-        chosen = with_flags(reproduce, arguments, lambda argv: reproduce._names(argv[1:], CELLS, "--list" in arguments))
-        assert chosen
+        whole = {"--list", "--all"} & set(arguments)
+        assert with_flags(reproduce, arguments, lambda argv: reproduce._names(argv[1:], CELLS, whole))
     else:
         rest = with_flags(VERBS[verb], arguments, lambda argv: argv[1:])
         assert rest == [argument for argument in arguments if not argument.startswith("-")]
