@@ -15,7 +15,7 @@ from tfadgm.data.dataset import UNLABELLED, Dataset, allocate
 from tfadgm.data.table import LABEL_COLUMN
 
 LONGEST_HEADER = 1 << 24  # characters
-CHUNK_CELLS = 1 << 20
+CHUNK_CELLS = 1 << 18
 LARGEST = float(np.finfo("float32").max)
 
 
