@@ -17,7 +17,7 @@ from absl import app, flags
 from common import RESULTS, hardware
 
 FLAGS = flags.FLAGS
-flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds of labels and build.")
+flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds of labels and training.")
 flags.DEFINE_list("only", None, "Names of variants; default: all.")
 flags.DEFINE_integer("epochs", 25, "Epochs of each run.")
 flags.DEFINE_string("data_dir", None, "TensorFlow Datasets directory.", required=True)

@@ -11,7 +11,7 @@ from absl import app, flags
 from common import record, train, with_baseline
 
 FLAGS = flags.FLAGS
-flags.DEFINE_list("seeds", ["0", "1", "2", "3", "4"], "Seeds of split, labels and build.")
+flags.DEFINE_list("seeds", ["0", "1", "2", "3", "4"], "Seeds of split, labels and training.")
 flags.DEFINE_list("models", ["adgm", "sdgm", "m2"], "Models.")
 flags.DEFINE_string("runs", "runs/digits", "Where the runs are kept.")
 LABELS = 100

@@ -46,7 +46,7 @@ class Run:
 
     @classmethod
     def open(cls, path):
-        """Opens a run directory; raises a ValueError if it is none, or has not finished build."""
+        """Opens a run directory; raises a ValueError if it is none, or has not finished training."""
         path = pathlib.Path(path).expanduser()
         if not path.is_dir():
             raise ValueError(f"run: {path} is no directory; allowed: a directory that bin/train made")
