@@ -49,7 +49,7 @@ class DeepGenerativeModel(Terms, Questions, keras.Model):
       num_classes: K; models without a class ignore it.
       likelihood: one of `likelihoods.LIKELIHOODS`.
       levels: number of levels of each component of x, for the likelihoods that count them.
-      network: the `networks.Network` of every conditional.
+      network: the `mlp.Network` of every conditional.
       objective: an `Objective`.
       seed: base seed of the initial weights and of all noise.
       xla: whether the loss and its gradients are compiled by XLA.

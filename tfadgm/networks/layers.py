@@ -48,7 +48,7 @@ def restore_leading(rows, like):
 
 
 def hidden_dense(units, network, **kwargs):
-    """Returns a dense layer before the activation of a `networks.Network`."""
+    """Returns a dense layer before the activation of a `mlp.Network`."""
     return Dense(units, kernel_initializer=hidden_initializer(network.activation), **kwargs)
 
 

@@ -13,7 +13,8 @@ from tfadgm.training import baseline
 MATCHED_EXAMPLES = 5000  # training examples with labels by which clusters are matched to classes
 TRAIN_EXAMPLES = 10_000  # evaluated where nothing is held out
 NOTHING_HELD_OUT = (
-    "no labelled example was held out; --validation=N holds out N of them, bin/evaluate --data=FILE reads more"
+    "no labelled example was held out; --validation=N holds out N of them, --cross_fit=3 trains three times more and leaves "
+    "out each in turn, bin/evaluate --data=FILE reads more"
 )
 NOTHING_KNOWN = "no label of a training example says which class a cluster stands for"
 

@@ -43,6 +43,10 @@ def _errors(results):
         yield f"{part} error", f"{100 * error:.2f}%{spread}, {examples} examples{chosen}"
         yield from _of_labels_alone(results)
         yield "calibration", f"ECE {_number(results, 'ece', '.2f', '%', 100)}, NLL {_number(results, 'nll', '.4f', ' nats')}"
+    if "crossfit_error" in results:
+        low, high = (100 * value for value in results["crossfit_error_interval"])
+        text = f"{100 * results['crossfit_error']:.2f}% ({low:.2f} to {high:.2f}%, 95% interval)"
+        yield "cross-fitted error", f"{text}, {results['crossfit_examples']} examples in {results['crossfit_folds']} folds"
     if "labelled_accuracy_warning" in results:
         yield "warning", results["labelled_accuracy_warning"]
 

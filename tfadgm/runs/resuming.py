@@ -9,7 +9,7 @@ from tfadgm.runs.settings import located
 from tfadgm.telling import warn
 from tfadgm.training import callbacks
 
-BUDGET = ("epochs", "minutes", "patience")  # may change: a run can be trained longer
+BUDGET = ("epochs", "minutes", "patience", "cross_fit")  # may change: a run can be trained longer, or measured otherwise
 NEEDED = {"model", "dataset", "labels", "seed", "evaluated_on", "epochs", "elbo"}  # of results
 
 
@@ -83,7 +83,7 @@ def renew(settings, directory):
     if changed:
         config["settings"] |= {name: now for name, (_, now) in changed.items()}
         run_directory.write_json(path, config)
-    if not longer:
+    if not set(changed) & {"epochs", "minutes"}:
         return None
     budget = f"{settings.epochs} epochs" if settings.epochs is not None else f"{settings.minutes:g} minutes"
     return f"after {epochs} epochs goes on to {budget}, with the learning rate of such a run from there on"

@@ -10,7 +10,7 @@ import numpy as np
 from tfadgm import machine
 from tfadgm.data import notes, pipeline
 from tfadgm.reporting import figures, report
-from tfadgm.runs import build, resuming, run_directory
+from tfadgm.runs import build, cross_fit, resuming, run_directory
 from tfadgm.runs.run_directory import Run
 from tfadgm.runs.settings import Settings
 from tfadgm.telling import warn
@@ -67,9 +67,11 @@ def train(settings, directory, quiet=False):
     model = model.with_precision("float32")
     with progress_bar("example", quiet) as progress:
         results, y, probabilities = report.evaluate(model, settings, data, split, progress)
-    epoch = state.best_epoch if settings.validation and state.best_epoch else state.epoch  # of the weights
+    epoch = state.best_epoch if settings.chooses and state.best_epoch else state.epoch  # of the weights
     results.update(report.labelled_accuracy(model, settings, data, split, rows, epoch))
     results.update(_costs(state, settings, before))
+    if settings.cross_fit and model.classifies and len(split.labelled):
+        results = report.finite(results | cross_fit.measure(own, data, split, directory, quiet, start))
     if not _exported(directory / "export", results):
         exported = Run(directory, run_directory.read_json(directory / "config.json"), settings, model, names)
         exported.export(samples=settings.test_samples, examples=report.held_out(data, split)[1][:32], results=results)

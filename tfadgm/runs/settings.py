@@ -162,6 +162,9 @@ class Settings:
         ("float32", "bfloat16", "auto"),
     )
 
+    cross_fit: int = _evaluation(
+        0, "Folds of the labelled examples on which the error is measured, each by a training of its own; 0: none."
+    )
     test_samples: int = _evaluation(100, "Samples of a averaged inside q(y|x) at test.")
     density_samples: int = _evaluation(100, "Importance samples of log p(x) at test.")
     density_examples: int = _evaluation(1000, "Test examples whose log p(x) is estimated.")
@@ -226,6 +229,10 @@ class Settings:
         for name in ("validation", "warmup_epochs", "beta", "labelled_weight", "checkpoint_seconds"):
             if not (getattr(self, name) or 0) >= 0:
                 raise ValueError(f"{name}: got {getattr(self, name)}; allowed: at least 0")
+        if self.cross_fit < 0 or self.cross_fit == 1 or (self.cross_fit and self.labels == 0):
+            raise ValueError(
+                f"cross_fit: got {self.cross_fit} with labels {self.labels}; allowed: 0, or at least 2 with labels"
+            )
         for name in ("decay_from", "average"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1:
