@@ -37,6 +37,8 @@ def test_missing_columns_are_all_named(tmp_path):
 def test_a_file_without_a_header_does_not_lose_its_first_row(tmp_path, wanted):
     with pytest.raises(ValueError, match="its first row is numbers; allowed: a header"):
         csv.read_table(write(tmp_path / "t.csv", "5.1,3.5\n4.9,3.0\n"), wanted)
+    with pytest.raises(ValueError, match="its first row is numbers; allowed: a header"):
+        csv.read_table(write(tmp_path / "t.csv", "5.1,3.5,setosa\n4.9,3.0,virginica\n"), wanted)
 
 
 def test_columns_of_a_model_without_names_may_be_identifiers_as_they_once_were(tmp_path):

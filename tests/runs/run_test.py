@@ -189,6 +189,7 @@ def test_own_data_are_measured_by_themselves_and_on_another_file(tmp_path, capsy
     results = run.train(settings, tmp_path / "run", quiet=True)
     assert results["evaluated_on"] == "validation" and results["validation_examples"] == 80
     assert "weights_chosen_by_validation" not in results and not list(tmp_path.rglob("best.weights.h5"))
+    assert "is lost" not in capsys.readouterr().err
     assert not call("evaluate", f"--run={tmp_path / 'run'}", f"--data={tmp_path / 'new.npz'}", "--density_samples=2")
     assert "data error" in capsys.readouterr().out
     found = json.loads((tmp_path / "run" / "evaluation.json").read_text())

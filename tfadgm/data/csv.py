@@ -106,7 +106,8 @@ def _features(path, header, wanted, number):
 
 
 def _are_numbers(cells):
-    return all(_is_number(cell) for cell in cells)
+    """Whether a first row is one of an example, and no header: half of it or more are numbers, and no cell says `label`."""
+    return LABEL_COLUMN not in cells and 2 * sum(map(_is_number, cells)) >= len(cells)
 
 
 def _is_number(text):

@@ -84,10 +84,11 @@ def train(make_model, data, split, plan, directory, strategy=None, quiet=False):
         _fit(model, stream, plan, data, split, (clock, checkpoint, log, best), quiet)
     state.steps = int(model.optimizer.iterations)
     with contextlib.ExitStack() as stack:
-        if best.exists():
+        chosen = plan.choose and math.isfinite(state.best)
+        if chosen and best.exists():
             checkpoints.load_weights(model, best)
         else:
-            if math.isfinite(state.best):
+            if chosen:
                 warn(f"{best}: is lost, and with it the weights of the lowest validation error; the last ones are taken")
             stack.enter_context(callbacks.averaged_weights(model))
         model.finish(data, split, plan.seed)
