@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import os
+import pathlib
 import signal
 import subprocess
 import sys
@@ -9,6 +11,7 @@ import time
 
 import pytest
 
+import tfadgm
 from tfadgm.experiments import CELLS, queue, runner
 from tfadgm.experiments.cell import Cell
 
@@ -61,6 +64,9 @@ def test_one_queue_at_a_time_and_no_more_cores_than_there_are(tmp_path):
         queue.run_all({}, tmp_path, tmp_path / "records", cores=9999)
 
 
+ROOT = str(pathlib.Path(tfadgm.__file__).parents[1])
+
+
 def _values(records):
     names = {path.stem for path in records.glob("*.json")}
     return {name: [row["value"] for row in runner.rows_of(name, records)] for name in names}
@@ -78,7 +84,12 @@ def test_a_queue_that_is_killed_goes_on_to_the_same_records_and_a_failure_stops_
             "--priority=0",
             f"--out={tmp_path / out}",
         ]
-        return subprocess.Popen([*command, f"--records={tmp_path / out / 'records'}"], stdout=subprocess.PIPE, text=True)
+        return subprocess.Popen(
+            [*command, f"--records={tmp_path / out / 'records'}"],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONPATH": ROOT},
+        )
 
     whole = begin("whole")
     printed, _ = whole.communicate()

@@ -222,7 +222,8 @@ def test_one_held_out_example_and_one_that_is_far_out_do_not_end_a_run(tmp_path,
     one = run.train(tiny("vae", f"npz:{tmp_path / 'own.npz'}", validation=1, epochs=1), tmp_path / "one", quiet=True)
     assert one["elbo_stderr"] is None and one["not_finite"]["elbo_stderr"] == "of one example" and one["elbo"]
     results = run.train(tiny("m2", f"npz:{tmp_path / 'far.npz'}", labels=None, epochs=1), tmp_path / "run", quiet=True)
-    assert results["test_examples"] == 5 and "latent_pca.png: not drawn" in capsys.readouterr().err
+    assert results["test_examples"] == 5 and np.isfinite(results["elbo"])  # cut to what the scale has room for
+    assert "not drawn" not in capsys.readouterr().err
     for name in ("one", "run"):
         text = (tmp_path / name / "results.json").read_text()
         json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
@@ -479,7 +480,7 @@ def test_m1m2_trains_an_m1_first_in_half_of_the_budget_or_takes_another_runs(tmp
 
 def test_an_m1_of_labels_of_some_classes_alone_is_refused_before_training(tmp_path, monkeypatch):
     data, split = build.load_data(tiny("m1", dim_a=None))
-    monkeypatch.setattr(build, "load_data", lambda settings: (dataclasses.replace(data, labelled_classes=(0, 1)), split))
+    monkeypatch.setattr(build, "load_data", lambda *_: (dataclasses.replace(data, labelled_classes=(0, 1)), split))
     with pytest.raises(ValueError, match="model: got m1 for digits, which has labels of some classes alone; allowed"):
         run.train(tiny("m1", dim_a=None), tmp_path / "run", quiet=True)
     assert not (tmp_path / "run").exists()

@@ -172,7 +172,8 @@ def test_what_is_parsed_but_not_finite_is_told_in_full():
 
 def read_from_settings():
     """Returns the names NAME of every `settings.NAME` and `plan.NAME`, which are those of the settings, in the package."""
-    found = set()
+    properties = [part.fget.__code__ for part in vars(Settings).values() if isinstance(part, property)]
+    found = {name for code in properties for name in code.co_names}
     for path in SOURCE.rglob("*.py"):
         if path.relative_to(SOURCE).as_posix() not in NO_USE:
             for node in ast.walk(ast.parse(path.read_text())):

@@ -149,7 +149,7 @@ def _count_classes(path, y, y_test):
     if classes == 1:
         raise ValueError(f"{path}: the labels name 1 classes; allowed: at least 2, 0 to K - 1, or none")
     counts = np.bincount(y[y >= 0], minlength=classes)
-    if classes and not counts[0] and y.min() == UNLABELLED:
+    if counts.any() and not counts[0] and y.min() == UNLABELLED:
         raise ValueError(f"{path}: y has no label 0, and -1 is unlabelled; allowed: classes numbered 0 to K - 1")
     labels.check_classes(f"{path}: y", {str(k): int(n) for k, n in enumerate(counts) if n}, len(y))
     return classes
