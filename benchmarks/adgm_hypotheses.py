@@ -4,8 +4,8 @@
     benchmarks/adgm_hypotheses.py --data_dir=DIR --seeds=0,1,2
 
 Each run has the same epochs and seeds (of labels, validation images and noise) and differs from the recipe in what is named.
-The error is that of 5,000 training images held out, with the averaged weights; no test image is read. Finished runs are kept
-in results/adgm_hypotheses.json, an unfinished one goes on from its checkpoint.
+The error is that of 5,000 training images held out, with the last averaged weights; no test image is looked at. Finished runs are kept
+in results/trials/adgm_hypotheses.json, an unfinished one goes on from its checkpoint.
 """
 
 import json
@@ -14,7 +14,7 @@ import pathlib
 import shutil
 
 from absl import app, flags
-from common import RESULTS, hardware
+from common import RESULTS, hardware, write_table
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds of labels and training.")
@@ -23,7 +23,7 @@ flags.DEFINE_integer("epochs", 25, "Epochs of each run.")
 flags.DEFINE_string("data_dir", None, "TensorFlow Datasets directory.", required=True)
 flags.DEFINE_string("runs", "runs/adgm_hypotheses", "Where the runs are kept.")
 
-PATH = RESULTS / "adgm_hypotheses.json"
+PATH = RESULTS / "trials" / "adgm_hypotheses.json"
 VARIANTS = {  # name: (what it asks, settings on top of the recipe)
     "adgm": ("the recipe", dict(model="adgm")),
     "sdgm": ("beside it: the SDGM", dict(model="sdgm")),
@@ -46,24 +46,24 @@ VARIANTS = {  # name: (what it asks, settings on top of the recipe)
 def train(name, seed):
     """Trains a variant and returns what its validation images say."""
     from tfadgm import evaluation, machine
+    from tfadgm.experiments import runner
     from tfadgm.runs import build, recipes, run_directory
 
     settings = recipes.resolve(
-        dataset="mnist", labels=100, validation=5000, epochs=FLAGS.epochs, seed=seed, data_dir=FLAGS.data_dir,
+        dataset="mnist", labels=100, validation=5000, keep="last", epochs=FLAGS.epochs, seed=seed, data_dir=FLAGS.data_dir,
         **VARIANTS[name][1],
     )  # fmt: skip
     directory = pathlib.Path(FLAGS.runs) / f"{name}-{seed}-{FLAGS.epochs}"
     data, split = build.load_data(settings)
     directory.mkdir(parents=True, exist_ok=True)
     model, state, rows = build.train(settings, data, split, directory)
-    # `train` returns the weights of the best epoch, which were chosen by these very images: the last ones are asked for.
-    last = [float(row["validation_error"]) for row in rows]
     x, y = data.x_train[split.validation], data.y_train[split.validation]
     found = evaluation.classification(evaluation.class_probabilities(model, x), y)
     shutil.rmtree(directory / "checkpoints")
     return dict(
-        variant=name, seed=seed, epochs=FLAGS.epochs, validation_error=last[-1], by_epoch=last, best_ece=found["ece"],
-        best_nll=found["nll"], objective=float(rows[-1]["objective"]), seconds=round(state.seconds),
+        variant=name, seed=seed, epochs=FLAGS.epochs, validation_error=found["error"], ece=found["ece"], nll=found["nll"],
+        by_epoch=[float(row["validation_error"]) for row in rows], objective=float(rows[-1]["objective"]),
+        seconds=round(state.seconds), definitions=runner.DEFINITIONS,
         precision=model.precision, git_revision=run_directory.git_revision(), **machine.hardware(),
     )  # fmt: skip
 
@@ -81,9 +81,11 @@ def main(argv):
             content = dict(
                 title="Hypotheses for the ADGM", command="benchmarks/adgm_hypotheses.py", hardware=hardware(), rows=rows
             )
+            PATH.parent.mkdir(exist_ok=True)
             temporary = PATH.with_suffix(".writing")
             temporary.write_text(json.dumps(content, indent=1) + "\n")
             os.replace(temporary, PATH)
+            write_table()
 
 
 if __name__ == "__main__":

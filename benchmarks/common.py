@@ -60,7 +60,9 @@ def record(name, title, command, rows):
       rows: a list of dicts with at least method, seed and test_error.
     """
     RESULTS.mkdir(exist_ok=True)
-    content = dict(title=title, command=command, hardware=hardware(), rows=rows)
+    from tfadgm.experiments import runner
+
+    content = dict(title=title, command=command, definitions=runner.DEFINITIONS, hardware=hardware(), rows=rows)
     (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")
     write_table()
 
@@ -75,8 +77,27 @@ def write_table():
     ]
     for path in sorted(RESULTS.glob("*.json")):
         parts += [*_section(json.loads(path.read_text())), ""]
-    parts += [*_cells(), "", *_speed("step_time", STEP), "", *_speed("serving", SERVED), ""]
+    parts += [*_trials(), "", *_cells(), "", *_speed("step_time", STEP), "", *_speed("serving", SERVED), ""]
     (ROOT / "benchmarks" / "RESULTS.md").write_text("\n".join(parts))
+
+
+def _trials():
+    """Tables of trials that were decided on validation data: variants that differ in one thing."""
+    lines = []
+    for path in sorted((RESULTS / "trials").glob("*.json")):
+        content = json.loads(path.read_text())
+        epochs = sorted({row["epochs"] for row in content["rows"]})
+        told = "mean of the seeds, then each"
+        lines += [f"## {content['title']}", "", f"`{content['command']}`: {told}.", ""]
+        lines += ["| variant | epochs | validation error % | each | ECE % |", "|---|---|---|---|---|"]
+        for name in dict.fromkeys(row["variant"] for row in content["rows"]):
+            for number in epochs:
+                rows = [row for row in content["rows"] if (row["variant"], row["epochs"]) == (name, number)]
+                if rows:
+                    errors = [100 * row["validation_error"] for row in rows]
+                    each, ece = ", ".join(f"{e:.2f}" for e in errors), 100 * statistics.mean(row["ece"] for row in rows)
+                    lines.append(f"| {name} | {number} | {statistics.mean(errors):.2f} | {each} | {ece:.2f} |")
+    return lines
 
 
 def _cells():
@@ -143,10 +164,13 @@ def _machine(content):
 
 
 def _section(content):
+    from tfadgm.experiments import runner
+
+    older = "" if content.get("definitions", 1) == runner.DEFINITIONS else " Of an older definition: see runner.DEFINITIONS."
     lines = [
         f"## {content['title']}",
         "",
-        f"`{content['command']}`, on {_machine(content)}.",
+        f"`{content['command']}`, on {_machine(content)}.{older}",
         "",
     ]
     lines += [

@@ -114,6 +114,8 @@ def _further(cell, rows, records):
     if not rows:
         return []
     said = []
+    if any(row.get("definitions", 1) < runner.DEFINITIONS for row in rows):
+        said.append("of an older definition (see runner.DEFINITIONS)")
     if len(rows) > 1:
         said.append(f"each {_joined(row['value'] for row in rows)}")
     if cell.control and (found := against(cell, records)):

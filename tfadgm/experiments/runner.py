@@ -22,6 +22,9 @@ KEPT = (
     *("bayes_samples", "bayes_examples", "bayes_seconds", "bayes_ece", "bayes_nll", "q_error", "q_seconds", "q_ece"),
 )
 DENSITY_SAMPLES = (1, 10, 100, 1000)
+# Of what is measured, kept in every record. 2: batch norm's averages are corrected for their start, initial weights are drawn by
+# name, dequantised data are dequantised for every importance sample, the baseline has the recipe's moving average.
+DEFINITIONS = 2
 
 
 def run_cell(cell, seed, minutes, out, records, **data):
@@ -63,7 +66,7 @@ def run_cell(cell, seed, minutes, out, records, **data):
             results |= {"log_density_by_samples": known or _by_samples(opened, results)}
     row = dict(seed=seed, minutes=minutes, value=cell.value(results), stderr=cell.error(results))
     row |= {name: results[name] for name in KEPT if name in results} | machine.hardware()
-    row |= dict(git_revision=revision, command=command(cell, seed, minutes))
+    row |= dict(definitions=DEFINITIONS, git_revision=revision, command=command(cell, seed, minutes))
     record(cell, row, records)
     return row
 
