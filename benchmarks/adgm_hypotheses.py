@@ -4,8 +4,8 @@
     benchmarks/adgm_hypotheses.py --data_dir=DIR --seeds=0,1,2
 
 Each run has the same epochs and seeds (of labels, validation images and noise) and differs from the recipe in what is named.
-The error is that of 5,000 training images held out, with the last averaged weights; no test image is looked at. Finished runs are kept
-in results/trials/adgm_hypotheses.json, an unfinished one goes on from its checkpoint.
+The error is that of 5,000 training images held out, with the last averaged weights; no test image is looked at.
+Finished runs are kept in results/trials/adgm_hypotheses.json, an unfinished one goes on from its checkpoint.
 """
 
 import json

@@ -22,8 +22,8 @@ KEPT = (
     *("bayes_samples", "bayes_examples", "bayes_seconds", "bayes_ece", "bayes_nll", "q_error", "q_seconds", "q_ece"),
 )
 DENSITY_SAMPLES = (1, 10, 100, 1000)
-# Of what is measured, kept in every record. 2: batch norm's averages are corrected for their start, initial weights are drawn by
-# name, dequantised data are dequantised for every importance sample, the baseline has the recipe's moving average.
+# Of what is measured, kept in every record. 2: batch norm's averages are corrected for their start, initial weights are
+# drawn by name, dequantised data are dequantised for every importance sample, the baseline has the recipe's average.
 DEFINITIONS = 2
 
 
