@@ -77,7 +77,18 @@ def write_table():
     ]
     for path in sorted(RESULTS.glob("*.json")):
         parts += [*_section(json.loads(path.read_text())), ""]
-    parts += [*_trials(), "", *_cells(), "", *_speed("step_time", STEP), "", *_speed("serving", SERVED), ""]
+    parts += [
+        *_trials(),
+        "",
+        *_cells(),
+        "",
+        *_speed("step_time", STEP),
+        "",
+        *_speed("serving", SERVED),
+        "",
+        *_speed("agreement", AGREEMENT),
+        "",
+    ]
     (ROOT / "benchmarks" / "RESULTS.md").write_text("\n".join(parts))
 
 
@@ -130,6 +141,18 @@ STEP = (
         "share of the machine's product rate": lambda r: f"{r['ratio']:.2f}",
         "of it by its products alone": lambda r: f"{r['ceiling']:.2f}",
         "MB": lambda r: f"{r['peak_memory_mb']:.0f}",
+    },
+)
+AGREEMENT = (
+    "Labelled accuracy in training and of the reported model, digits, 100 labels",
+    "rows",
+    {
+        "model": lambda r: r["model"],
+        "batch norm": lambda r: "yes" if r["batch_norm"] else "no",
+        "steps": lambda r: str(r["steps"]),
+        "in training %": lambda r: f"{100 * r['trained']:.1f}",
+        "reported %": lambda r: f"{100 * r['reported']:.1f}" + (" (differs)" if r["differs"] else ""),
+        "test error %": lambda r: f"{100 * r['test_error']:.1f}",
     },
 )
 SERVED = (
