@@ -3,9 +3,14 @@
 import sys
 
 
+def tell(message):
+    """Prints `message` as one line on stderr."""
+    print(printable(message), file=sys.stderr, flush=True)
+
+
 def warn(message):
     """Prints "warning: `message`" as one line on stderr."""
-    print(f"warning: {printable(message)}", file=sys.stderr, flush=True)
+    tell(f"warning: {message}")
 
 
 def printable(text):

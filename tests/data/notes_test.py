@@ -63,3 +63,9 @@ def test_columns_that_may_be_a_mistake(column, words):
 )
 def test_what_numbers_are_taken_for(x, likelihood, words):
     assert words in notes.taken(make(x), likelihood)[0]
+
+
+def test_a_table_of_truth_values_is_told_like_others():
+    x = GENERATOR.random((50, 3)) < 0.5
+    data = Dataset("t", x, np.arange(50) % 2, None, None, ["a", "b"], likelihood="gaussian", levels=2, scale="standardise")
+    assert not told(data)

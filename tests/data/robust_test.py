@@ -66,3 +66,13 @@ def test_standardised_values_of_training_are_never_cut():
     x = np.zeros((5000, 1))
     x[0] = 1.0  # 70 standard deviations from the mean, and nothing is wrong with it
     assert make(x).make_preprocess()(x.astype("float32")).numpy().max() == pytest.approx((1 - x.mean()) / x.std(), rel=1e-5)
+
+
+@pytest.mark.parametrize("share", [0.12, 0.26, 0.27, 0.6])
+def test_a_skewed_column_with_many_zeros_is_left_alone(share):
+    """Where just over a quarter is not 0, the distance of the quartiles is that to the smallest of them."""
+    generator = np.random.default_rng(3)
+    x = np.where(generator.random((4000, 1)) < share, generator.lognormal(0, 2, (4000, 1)), 0.0)
+    found = robust.columns(x)
+    assert sum(count for count, *_ in found.far.values()) <= 0.01 * len(x)
+    assert found.std[0] > 0.5 * x.std()

@@ -60,3 +60,9 @@ def test_results_that_are_not_finite_are_none_with_a_word():
     assert set(more["not_finite"]) == {"elbo", "elbo_stderr", "log_density_stderr", "bayes_nll"}
     finite = dict(elbo=1.0)
     assert report.finite(finite) is finite
+
+
+def test_numbers_within_results_are_cleaned_too():
+    found = report.finite(dict(elbo=1.0, terms={"a": float("nan"), "b": [2.0, float("inf")]}))
+    assert found["terms"] == {"a": None, "b": [2.0, None]}
+    assert found["not_finite"] == {"terms.a": "nan", "terms.b.1": "inf"}

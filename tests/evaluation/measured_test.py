@@ -53,3 +53,14 @@ def test_what_does_not_fit_is_told(tmp_path, name, content, message):
     (tmp_path / name).write_text(content)
     with pytest.raises(ValueError, match=message):
         _read(tmp_path / name)
+
+
+def test_other_units_and_labels_that_are_none_are_told(tmp_path, capsys):
+    (tmp_path / "new.csv").write_text("u,v,label\n1,2000,ugly\n3,4000,good\n5,6000,unknown\n")
+    limits = dict(low=[0.0, 0.0], high=[9.0, 9.0], bounds=None)
+    _read(tmp_path / "new.csv", _opened(ranges=limits, feature_names=["u", "v"]))
+    told = capsys.readouterr().err
+    assert "column 'v' is 4000 on average, in training 0 to 9" in told and "unknown" in told
+    np.savez(tmp_path / "new.npz", x=np.full((2, 4, 4, 1), 200.0), y=np.array([0, 1]))
+    with pytest.raises(ValueError, match="holds numbers from 200 to 200; allowed: 0 to 1"):
+        _read(tmp_path / "new.npz", _opened((4, 4, 1), ranges=dict(low=0.0, high=1.0, bounds=[0, 1])), names=["0", "1"])

@@ -44,6 +44,10 @@ def test_a_finished_run_can_be_cross_fitted_afterwards(tmp_path):
     before = run.train(recipes.resolve("m2", "digits", **given), tmp_path / "run", quiet=True)
     after = run.train(recipes.resolve("m2", "digits", **given, cross_fit=2), tmp_path / "run", quiet=True)
     assert "crossfit_error" not in before and after["crossfit_examples"] == 20
+    more = run.train(recipes.resolve("m2", "digits", **given, cross_fit=3), tmp_path / "run", quiet=True)
+    assert (
+        more["crossfit_folds"] == 3 and len(list((tmp_path / "run" / "folds").iterdir())) == 5
+    )  # none is taken for another
     assert after["test_error"] == before["test_error"] and not (tmp_path / "run" / "export" / "2").exists()
 
 

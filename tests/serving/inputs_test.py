@@ -100,3 +100,20 @@ def test_levels_that_training_had_not_are_refused(levels):
     np.testing.assert_array_equal(decode(x), x)
     with pytest.raises(tf.errors.InvalidArgumentError, match=f"a picture of levels 0 to {levels - 1}, as in training"):
         decode(x * (255 // (levels - 1)))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "levels", "noise", "right", "wrong"),
+    [
+        ("float32", None, "binarise", [0.0, 1.0], [[-0.1, 0.0], [0.0, 255.0]]),
+        ("float32", None, "none", [-5.0, 255.0], [[np.nan, 0.0], [np.inf, 0.0]]),
+        ("uint8", 17, "dequantise", [0, 16], [[0, 17], [255, 0]]),
+        ("int64", 2, "binarise", [0, 1], [[-1, 0], [2, 0]]),
+    ],
+)
+def test_values_that_the_model_does_not_know_are_refused_in_arrays_too(dtype, levels, noise, right, wrong):
+    preprocess = Preprocess((2,), dtype, noise=noise)
+    np.testing.assert_array_equal(inputs.read(tf.constant([right], dtype), preprocess, levels), [right])
+    for row in wrong:
+        with pytest.raises(tf.errors.InvalidArgumentError, match="x: allowed: "):
+            inputs.read(tf.constant([row], dtype), preprocess, levels)

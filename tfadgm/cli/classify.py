@@ -16,6 +16,7 @@ import sys
 from absl import flags
 
 from tfadgm.cli import common
+from tfadgm.telling import printable
 
 
 def define_flags():
@@ -45,7 +46,7 @@ def main(argv):
     values, errors = flags.FLAGS, []
 
     def failed(error):
-        print(f"error: {error}", file=sys.stderr)
+        print(printable(f"error: {error}"), file=sys.stderr)
         errors.append(error)
 
     open_classifier = _source(values)

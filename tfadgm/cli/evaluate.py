@@ -27,7 +27,7 @@ def define_flags():
     )
     flags.DEFINE_integer("bayes_examples", 1000, "Examples that it classifies.", lower_bound=1)
     flags.DEFINE_bool("diagnostics", False, "Whether the bound is taken apart.")
-    flags.DEFINE_string("data", None, "Other examples to measure on: a file, or a folder of pictures.")
+    common.define_path("data", "Other examples to measure on: a file, or a folder of pictures.")
 
 
 def main(argv):

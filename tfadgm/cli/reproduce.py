@@ -83,7 +83,8 @@ def _queue(argv, values):
         return 0
     data = dict(data_dir=values.data_dir, tfds_name=values.tfds_name)
     failed = queue.run_all(chosen, out, records, values.cores, values.priority, **data)
-    print("\n".join(["failed:", *failed]) if failed else "all is on record")
+    lacking = [line for line in queue.status(chosen, out, records, values.data_dir) if line.endswith("not available")]
+    print("\n".join(["failed:", *failed] if failed else ["all is on record", *(f"but {line}" for line in lacking)]))
     return int(bool(failed))
 
 

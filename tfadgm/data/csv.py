@@ -76,7 +76,7 @@ def _unreadable(path, error):
 def _header(path, file):
     """Reads and returns the names of the columns."""
     lines = iter(lambda: file.readline(LONGEST_HEADER), "")
-    header = [name.strip() for name in next(csv.reader(lines), [])]
+    header = [name.strip() for name in next((row for row in csv.reader(lines) if row), [])]
     if not header:
         raise ValueError(f"{path}: has 0 rows; allowed: a header and at least one example")
     twice = sorted({name for name in header if header.count(name) > 1})
@@ -130,6 +130,8 @@ def _read_body(path, file, header, names, to_train):
     for frame in _frames(file, header, kept):
         parts.append(_numbers(path, frame, names))
         if to_train and kept:
+            if frame[LABEL_COLUMN].isna().any():  # an empty cell is "", one that is not there is none
+                _explain(path, [], shortest=len(header))
             texts.add(frame[LABEL_COLUMN])
         elif kept:
             identifier += frame[kept[0]].tolist()
@@ -176,14 +178,16 @@ def _numbers(path, frame, names):
     return x
 
 
-def _explain(path, names):
-    """Raises a ValueError for the first row of the file that has too many cells or, in the columns `names`, no number."""
+def _explain(path, names, shortest=0):
+    """Raises a ValueError for the first row of the file that has too many cells or, in the columns `names`, no number.
+
+    Also for one of fewer cells than `shortest`: a comma that is missing loses a label.
+    """
     with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
-        rows = csv.reader(file)
-        columns = [name.strip() for name in next(rows, [])]
-        body = (row for row in rows if row)
+        body = (row for row in csv.reader(file) if row)
+        columns = [name.strip() for name in next(body, [])]
         for number, row in enumerate(body, 2):
-            if len(row) > len(columns):
+            if not shortest <= len(row) <= len(columns):
                 raise ValueError(f"{path}: row {number} has {len(row)} columns; allowed: {len(columns)}, as the header")
             cells = dict(zip(columns, row, strict=False))
             for name in names:

@@ -142,7 +142,8 @@ class Dataset:
     def _standardise(self):
         found = self.columns
         scale = _inverse(found.std, found.mean)
-        reached = np.maximum(np.abs(found.low - found.mean), np.abs(found.high - found.mean)) * scale
+        reached = np.maximum(np.abs(found.low - found.mean), np.abs(found.high - found.mean))
+        reached = (reached + (0.0 if self.levels is None else 0.5)) * scale  # with the noise of what is dequantised
         return dict(
             scale=scale,
             shift=found.mean + (0.0 if self.levels is None else 0.5),  # the mean of what is dequantised

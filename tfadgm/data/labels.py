@@ -1,5 +1,7 @@
 """What a label says: a class's name, or that its example has none."""
 
+import math
+
 import numpy as np
 
 from tfadgm.data.dataset import UNLABELLED
@@ -24,9 +26,10 @@ def is_unlabelled(text):
 
 def _number(text):
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
         return None
+    return number if math.isfinite(number) else None
 
 
 class Labels:

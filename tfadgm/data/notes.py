@@ -93,7 +93,7 @@ def _counting(data):
     x = data.x_train
     if x.ndim != 2 or len(x) < 3:
         return np.zeros(0, "int64")
-    first = np.flatnonzero(x[1] - x[0] == 1)
+    first = np.flatnonzero(np.subtract(x[1], x[0], dtype="float64") == 1)
     return np.array([c for c in first if (np.diff(x[:, c].astype("float64")) == 1).all()], "int64")
 
 

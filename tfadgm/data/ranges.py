@@ -102,7 +102,8 @@ def _compare_columns(where, x, limits, names):
     low, high = (np.asarray(limits[key], "float64") for key in ("low", "high"))
     x = np.asarray(x, "float64")
     with np.errstate(over="ignore"):
-        outside = ((x < 2 * low - high) | (x > 2 * high - low)).mean(0)
+        room = high - low + 1e-6 * np.maximum(np.abs(low), np.abs(high))  # what float32 and logarithms round off
+        outside = ((x < low - room) | (x > high + room)).mean(0)
     found = np.flatnonzero(outside > OUTSIDE)
     if not len(found):
         return []

@@ -11,8 +11,10 @@ import numpy as np
 # A value is far out where it is more than FENCE times the distance of the quartiles beyond them: 27 standard deviations
 # of a normal distribution. Tukey's fences (1977) have 1.5 and 3; these are to leave alone whatever is merely skewed.
 FENCE = 20.0
+MOST = 0.01  # share of a column that can be far out: more are what the column is like, as beside many zeros
 LIMIT = 30.0  # of |x| in standard deviations; what lies beyond enters as this
-QUANTILES = (0.25, 0.75), (0.1, 0.9), (0.01, 0.99)  # the next where a column's values at these are the same
+# The next where a column's values at these are the same, or more than MOST lie far beyond them.
+QUANTILES = (0.25, 0.75), (0.1, 0.9), (0.01, 0.99)
 SAMPLE_VALUES = 4_000_000  # from which quantiles are taken
 CHUNK_VALUES = 1 << 20
 
@@ -78,8 +80,10 @@ def _fences(rows):
     for levels in QUANTILES:
         low, high = np.quantile(rows, levels, axis=0)
         spread = np.where(undecided, high - low, 0.0)
-        found = spread > 0
-        below, above = np.where(found, low - FENCE * spread, below), np.where(found, high + FENCE * spread, above)
+        lowest, highest = low - FENCE * spread, high + FENCE * spread
+        outside = ((rows < lowest) | (rows > highest)).sum(0)
+        found = (spread > 0) & (outside <= max(2, MOST * len(rows)))
+        below, above = np.where(found, lowest, below), np.where(found, highest, above)
         undecided &= ~found
     return below, above
 

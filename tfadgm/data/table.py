@@ -51,6 +51,8 @@ def are_skewed_counts(x):
         return False
     rows = sample(x)
     rows = rows[:, rows.std(0) > 0]
+    if not rows.shape[1]:
+        return False
     logarithms = np.log1p(rows)
     gain = np.log(rows.std(0)) - np.log(logarithms.std(0)) - logarithms.mean(0)
     return bool(gain.mean() > LEAST_GAIN)

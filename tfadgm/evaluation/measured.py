@@ -5,7 +5,9 @@ import pathlib
 import numpy as np
 
 from tfadgm import registry
+from tfadgm.data import ranges
 from tfadgm.serving import classification
+from tfadgm.telling import tell, warn
 
 KINDS = "an .npz with x and y, a .csv with a column of labels, or a folder of pictures with a folder per class"
 
@@ -34,6 +36,11 @@ def read(path, opened, data):
         x = classification.as_raw(x, preprocess.raw_shape, preprocess.raw_dtype)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+    limits, names = opened.config.get("ranges"), opened.config.get("feature_names")
+    for line in found.notes:
+        tell(line)
+    for line in (*found.warnings, *(ranges.compare(str(path), x, limits, names) if limits else ())):
+        warn(line)
     return "data", x, _classes(path, found, data.class_names)
 
 

@@ -68,14 +68,16 @@ class Cell:
         return (self.settings or {}).get("model") or (self.call or "").rpartition(":")[2]
 
     def value(self, results):
-        """Returns the measure in `results`, in the unit of the paper's number."""
+        """Returns the measure in `results`, in the unit of the paper's number; a ValueError if it is not finite."""
         key, factor, *_ = MEASURES[self.measure]
+        if results[key] is None:
+            raise ValueError(f"{self.name}: {key} is {results.get('not_finite', {}).get(key)}; allowed: a finite number")
         return factor * results[key]
 
     def error(self, results):
         """Returns the standard error of the measure over the evaluated examples, in its unit; 0 if it is not known."""
         _, factor, _, _, key = MEASURES[self.measure]
-        return factor * results.get(key, 0.0)
+        return factor * (results.get(key) or 0.0)
 
     @property
     def work(self):

@@ -193,7 +193,7 @@ TABLES = [
                 "frozen",
                 "q(a|x) not trained",
                 dict(aux_gradient="frozen", batch_norm=False),
-                "no batch norm either, whose moving averages would go on moving",
+                "no batch norm either",
             ),
         ]
     ),

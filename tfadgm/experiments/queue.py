@@ -70,6 +70,7 @@ def run_all(cells, out, records, cores=None, priority=PRIORITY, **data):
         for cell, seed in ordered(cells):
             if is_done(cell, seed, records) or listing.status(cell, [], data.get("data_dir")) != "not run":
                 continue
+            _note(cell, seed, out, None)
             code = _run_one(cell, seed, out, records, chosen, priority, lock, data)
             _note(cell, seed, out, code)
             if code:
@@ -101,21 +102,21 @@ def _run_one(cell, seed, out, records, cores, priority, lock, data):
         os.sched_setaffinity(0, cores)
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: it ends with the queue
 
-    with open(logs / f"{cell.name}-{seed}.log", "a") as log:
+    with open(logs / f"{cell.name}-{seed}.log", "w") as log:
         return subprocess.run(command, stdout=log, stderr=log, preexec_fn=begin, pass_fds=[lock.fileno()]).returncode
 
 
 def _note(cell, seed, out, code):
-    """Keeps the last line of a cell that failed in OUT/failed.json, and forgets it when it has ended well."""
+    """Keeps why a cell failed in OUT/failed.json; forgets it when it begins again (code None) and has ended well."""
     path, key = out / "failed.json", f"{cell.name}, seed {seed}"
     failures = json.loads(path.read_text()) if path.exists() else {}
     failures.pop(key, None)
     if code:
         lines = (out / "logs" / f"{cell.name}-{seed}.log").read_text().strip().splitlines()
         reason = next((line for line in reversed(lines) if line.startswith("error:")), lines[-1] if lines else "")
-        failures[key] = reason or f"exit code {code}"
+        failures[key] = f"ended by signal {-code}" if code < 0 else reason or f"exit code {code}"
         print(f"{key}: failed: {failures[key]}", flush=True)
-    else:
+    elif code is not None:
         print(f"{key}: done", flush=True)
     run_directory.write_json(path, failures)
 

@@ -20,6 +20,7 @@ KEPT = (
     *("train_seconds", "epochs", "steps_per_second", "labels", "test_error", "supervised_baseline_error", "ece", "nll"),
     *("elbo", "log_density_samples", "log_density_examples", "log_density_by_samples", "effective_samples", "digits_found"),
     *("bayes_samples", "bayes_examples", "bayes_seconds", "bayes_ece", "bayes_nll", "q_error", "q_seconds", "q_ece"),
+    "not_finite",
 )
 DENSITY_SAMPLES = (1, 10, 100, 1000)
 # Of what is measured, kept in every record. 2: batch norm's averages are corrected for their start, initial weights are

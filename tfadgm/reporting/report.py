@@ -133,13 +133,26 @@ def labelled_accuracy(model, settings, data, split, rows, epoch):
 def finite(results):
     """Returns `results` with None in place of numbers that are NaN or infinite, which JSON has not.
 
-    If there are any, `not_finite` is a dict of their names and of what they were.
+    If there are any, `not_finite` is a dict of their names and of what they were; within dicts and lists names have dots.
     """
-    wrong = {name: v for name, v in results.items() if isinstance(v, float) and not math.isfinite(v)}
+    wrong, cleaned = {}, {}
+    for name, value in results.items():
+        cleaned[name] = _cleaned(name, value, wrong)
     if not wrong:
         return results
     told = {**results.get("not_finite", {}), **{name: _why(name, v, wrong) for name, v in wrong.items()}}
-    return {**results, **dict.fromkeys(wrong), "not_finite": told}
+    return {**cleaned, "not_finite": told}
+
+
+def _cleaned(name, value, wrong):
+    if isinstance(value, dict):
+        return {key: _cleaned(f"{name}.{key}", each, wrong) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_cleaned(f"{name}.{i}", each, wrong) for i, each in enumerate(value)]
+    if isinstance(value, float) and not math.isfinite(value):
+        wrong[name] = value
+        return None
+    return value
 
 
 def _why(name, value, wrong):

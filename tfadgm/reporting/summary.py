@@ -79,7 +79,8 @@ def _densities(results):
     where = "" if results["evaluated_on"] != "train" else ", of training examples: nothing was held out"
     yield "ELBO", f"{_with_error(results, 'elbo', own)}{where}"
     if "trained_elbo" in results:
-        yield "as trained", f"{results['trained_elbo']:.2f} nats, of another model: {results['trained_elbo_of']}"
+        trained = _number(results, "trained_elbo", ".2f")
+        yield "as trained", f"{trained} nats, of another model: {results['trained_elbo_of']}"
     effective = results.get("effective_samples_note") or f"{_number(results, 'effective_samples', '.1f')} effective"
     counts = f"{results['log_density_samples']} samples, {effective}"
     yield "log p(x) >=", f"{_with_error(results, 'log_density', own)} ({counts}, {results['log_density_examples']} examples)"

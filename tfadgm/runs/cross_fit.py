@@ -36,7 +36,7 @@ def measure(settings, data, split, directory, quiet=False, start=None):
 
     Args:
       settings, data, split: of a run, whose models are trained with the same settings.
-      directory: a `pathlib.Path`, of the run; the models' own are in folds/0, folds/1, ... An interrupted one goes on.
+      directory: a `pathlib.Path`, of the run; the models' own are in folds/0-of-3, ... An interrupted one goes on.
       quiet: whether to print no progress.
       start: the trained model of the first stage, for a model that has one.
 
@@ -53,7 +53,7 @@ def measure(settings, data, split, directory, quiet=False, start=None):
             unlabelled=np.setdiff1d(split.unlabelled, left_out),
             validation=left_out,
         )
-        path = directory / "folds" / str(k)
+        path = directory / "folds" / f"{k}-of-{settings.cross_fit}"
         path.mkdir(parents=True, exist_ok=True)
         model, _, _ = build.train(last, data, part, path, quiet, start)
         model = model.with_precision("float32")

@@ -37,6 +37,7 @@ def existing_results(settings, directory):
     run_directory.check_data(directory, config, settings)
     if "epochs" in changed or "minutes" in changed:
         _check_budget(settings, directory)
+    _check_stopped(settings, changed, config["settings"], directory)
     done, whole = finished_results(directory), (directory / "model.weights.h5").exists()
     if (directory / "results.json").exists() and not (done and whole):
         warn(f"{directory / ('model.weights.h5' if done else 'results.json')}: lost or damaged; it is made again")
@@ -60,7 +61,10 @@ def as_begun(settings, directory):
     path = directory / "config.json"
     if not path.exists():
         return settings
-    before = run_directory.of_config(path, run_directory.read_json(path), "settings")
+    config = run_directory.read_json(path)
+    before = run_directory.of_config(path, config, "settings")
+    if "hold_out" in config:  # begun with these defaults
+        return settings
     if settings.exact_classes == "auto" and before.get("exact_classes") is None:
         settings = dataclasses.replace(settings, exact_classes=None)
     if settings.validation is None and before.get("validation", 0) is not None:
@@ -123,6 +127,17 @@ def _check_budget(settings, directory):
             raise ValueError(
                 f"{name}: got {given:g} for {directory}, which had {used:.4g} already; allowed: more, or another directory"
             )
+
+
+def _check_stopped(settings, changed, before, directory):
+    """Raises a ValueError for a longer budget of a run that patience has stopped, which would not go on."""
+    done, asked = finished_results(directory), before.get("epochs")
+    stopped = done and asked and done["epochs"] < asked and settings.patience is not None
+    if stopped and {"epochs", "minutes"} & set(changed) and "patience" not in changed:
+        raise ValueError(
+            f"epochs: the run in {directory} was stopped after {done['epochs']} of {asked} by patience {settings.patience}; "
+            "allowed: another --patience, or none"
+        )
 
 
 def _used(directory):

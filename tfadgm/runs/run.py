@@ -103,7 +103,8 @@ def _first_stage(name, settings, directory, quiet):
     own = dataclasses.replace(settings, **half)
     given = {field.name: getattr(own, field.name) for field in dataclasses.fields(own) if field.metadata["group"] != "model"}
     dim_z = None if settings.dim_z is None else settings.dim_z[:1]
-    results = train(Settings(**{**given, "model": name, "dim_z": dim_z}), directory / name, quiet)
+    given |= dict(model=name, dim_z=dim_z, cross_fit=0, patience=None)  # of the classifier, which is another stage's
+    results = train(Settings(**given), directory / name, quiet)
     return Run.open(directory / name).model, own, results
 
 

@@ -133,13 +133,13 @@ def _model(path, name, config):
 def identity_of_data(settings):
     """Returns the identity of the user's own files (see `fingerprint.of`); None for data sets that have none."""
     kind, _, place = settings.dataset.partition(":")
-    return fingerprint.of(place) if kind in registry.OF_FILES else None
+    return fingerprint.of(place) if kind in registry.OF_FILES and place else None
 
 
 def check_data(directory, config, settings):
     """Raises a ValueError if the user's own files are others than when the run in `directory` began."""
     kind, _, place = settings.dataset.partition(":")
-    if kind in registry.OF_FILES and config.get("data") is not None:
+    if kind in registry.OF_FILES and place and config.get("data") is not None:
         fingerprint.check(place, config["data"], f"out: of the run in {directory}")
 
 
@@ -255,5 +255,5 @@ def read_json(path):
 def write_json(path, content):
     """Writes JSON under a temporary name and renames it."""
     temporary = path.with_suffix(".writing")
-    temporary.write_text(json.dumps(content, indent=2) + "\n")
+    temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
     os.replace(temporary, path)

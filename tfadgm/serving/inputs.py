@@ -20,33 +20,45 @@ def reads_pictures(preprocess):
     return preprocess.raw_dtype == "uint8" and len(shape) == 3 and shape[-1] in (1, 3)
 
 
-def read(x, preprocess, name="x"):
-    """Returns raw examples x [N, *raw_shape] as they are, if shape and values are those of the raw dtype; see `checked`.
+def read(x, preprocess, levels=None, name="x"):
+    """Returns raw examples x [N, *raw_shape] as they are, if shape and values are those that the model knows; see `checked`.
 
     The server does not check shapes: without this, [2, 8, 4, 1] would be answered as four rows of [4, 4, 1].
     """
-    return checked(tf.ensure_shape(x, [None, *preprocess.raw_shape], name), preprocess, name)
+    return checked(tf.ensure_shape(x, [None, *preprocess.raw_shape], name), preprocess, name, levels)
 
 
-def checked(x, preprocess, name, rows=None):
-    """Returns raw examples x [N, ...] as they are, if their values are ones that the raw dtype can hold.
+def _bounds(preprocess, levels):
+    """Returns (low, high, whole): the values that raw examples may have, infinite ends for all finite numbers."""
+    dtype = tf.as_dtype(preprocess.raw_dtype)
+    low, high = (0, 1) if dtype == tf.bool else (dtype.min, dtype.max) if dtype.is_integer else (-math.inf, math.inf)
+    if levels:
+        low, high = max(low, 0), min(high, levels - 1)
+    elif preprocess.noise == "binarise":
+        low, high = max(low, 0), min(high, 1)
+    return low, high, not dtype.is_floating
+
+
+def checked(x, preprocess, name, levels=None, rows=None):
+    """Returns raw examples x [N, ...] as they are, if their values are ones that the model knows.
+
+    These are what the raw dtype can hold: finite numbers, or whole ones in its range; of levels, 0 to levels - 1; of
+    intensities without levels, which are drawn as 0 or 1, 0 to 1.
 
     Args:
-      x: of the raw dtype, or float32 in its place (whole numbers in range, then, if the raw dtype is one of those).
+      x: of the raw dtype, or float32 in its place.
       preprocess: the model's `Preprocess`.
       name: of the feature, for the message.
+      levels: number of levels of the model's examples, or None.
       rows: int64 [N, 1], their numbers in the request; None for 0 to N - 1.
     """
-    dtype = tf.as_dtype(preprocess.raw_dtype)
-    if dtype.is_floating:
-        right, allowed = tf.math.is_finite(tf.cast(x, tf.float32)), "finite numbers"
-    elif x.dtype == dtype:
+    low, high, whole = _bounds(preprocess, levels)
+    if x.dtype == tf.bool:
         return x
-    else:
-        low, high = (0, 1) if dtype == tf.bool else (dtype.min, dtype.max)
-        wide = tf.cast(x, tf.float64)
-        right = (wide >= low) & (wide <= high) & (wide == tf.round(wide))
-        allowed = f"whole numbers from {low} to {high}"
+    wide = tf.cast(x, tf.float64)
+    right = tf.math.is_finite(wide) & (wide >= low) & (wide <= high)
+    right = right & (wide == tf.round(wide)) if whole else right
+    allowed = "finite numbers" if high == math.inf else f"{'whole ' * whole}numbers from {low} to {high}"
     message = f"{name}: allowed: {allowed}; got other values in the rows (from 0)"
     wrong = tf.where(tf.reduce_any(~right, list(range(1, right.shape.rank))))
     wrong = wrong if rows is None else tf.gather_nd(rows, wrong)
@@ -134,7 +146,7 @@ def parse_examples(serialised, preprocess, levels=None):
                 values = _decode_memory(values, size, dtype)
             elif name == PICTURE_FEATURE:
                 values = decode_pictures(values, preprocess, name, levels)
-            values = tf.cast(checked(tf.reshape(values, [-1, size]), preprocess, name, rows), tf.float32)
+            values = tf.cast(checked(tf.reshape(values, [-1, size]), preprocess, name, levels, rows), tf.float32)
             raw = tf.tensor_scatter_nd_update(raw, rows, values)
     return tf.reshape(raw, [-1, *preprocess.raw_shape])
 

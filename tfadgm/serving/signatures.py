@@ -130,10 +130,10 @@ def _of_any_model(model):
     x, examples, scalar = _raw(model), tf.TensorSpec([None], tf.string, "inputs"), _scalar
 
     def encode(x):
-        return model.encode(inputs.read(x, model.preprocess))
+        return model.encode(inputs.read(x, model.preprocess, model.levels))
 
     def of_x(x, samples):
-        return {"log_density": log_density(model, inputs.read(x, model.preprocess), samples)}
+        return {"log_density": log_density(model, inputs.read(x, model.preprocess, model.levels), samples)}
 
     def regress(serialised):
         raw = inputs.parse_examples(serialised, model.preprocess, model.levels)
@@ -168,7 +168,7 @@ def _of_classifiers(model, class_names, samples):
         return {"classes": tf.gather(names, tf.argmax(probabilities, -1)), "probabilities": probabilities}
 
     def predict(x):
-        return answer(inputs.read(x, preprocess))
+        return answer(inputs.read(x, preprocess, model.levels))
 
     def classify(serialised):
         raw = inputs.parse_examples(serialised, preprocess, model.levels)
@@ -180,7 +180,7 @@ def _of_classifiers(model, class_names, samples):
         "predict": (predict, x),
         "predict_float": (predict, tf.TensorSpec(x.shape, tf.float32, "x")),
         "classify": (classify, strings),
-        "uncertainty": (lambda x: uncertainty(model, inputs.read(x, preprocess), samples), x),
+        "uncertainty": (lambda x: uncertainty(model, inputs.read(x, preprocess, model.levels), samples), x),
     }
     if inputs.reads_pictures(preprocess):
         decode = functools.partial(inputs.decode_pictures, preprocess=preprocess, name="inputs", levels=model.levels)

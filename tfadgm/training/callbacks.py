@@ -254,7 +254,8 @@ class Checkpoint(keras.callbacks.Callback):
             self.save()
 
     def on_epoch_end(self, epoch, logs=None):
-        if self.state.finished or time.perf_counter() - self.saved >= self.seconds:
+        best = self.state.best_epoch == self.state.epoch  # whose weights were kept: a resume must not undo the epoch
+        if self.state.finished or best or time.perf_counter() - self.saved >= self.seconds:
             self.save()
 
     def save(self):
