@@ -72,7 +72,6 @@ def test_standardised_values_of_training_are_never_cut():
 def test_a_skewed_column_with_many_zeros_is_left_alone(share):
     """Where just over a quarter is not 0, the distance of the quartiles is that to the smallest of them."""
     generator = np.random.default_rng(3)
-    x = np.where(generator.random((4000, 1)) < share, generator.lognormal(0, 2, (4000, 1)), 0.0)
+    x = np.where(generator.random((4000, 1)) < share, generator.exponential(1.0, (4000, 1)), 0.0)
     found = robust.columns(x)
-    assert sum(count for count, *_ in found.far.values()) <= 0.01 * len(x)
-    assert found.std[0] > 0.5 * x.std()
+    assert sum(count for count, *_ in found.far.values()) <= 2 and found.std[0] == pytest.approx(x.std(), rel=0.1)

@@ -199,7 +199,7 @@ BAD = {
     "wrong length": (feature(x_int64=[1] * 63), "x_int64: allowed: 64 values"),
     "wrong type": (feature(x_float=[0.5] * 64), "x_float: allowed: whole numbers"),
     "not finite": (feature(x_float=[float("nan")] * 64), "x_float: allowed: whole numbers"),
-    "out of range": (feature(x_int64=[256] * 64), "x_int64: allowed: whole numbers from 0 to 255"),
+    "out of range": (feature(x_int64=[256] * 64), "x_int64: allowed: whole numbers from 0 to 16"),
     "two features": (feature(x_int64=[1] * 64, x_bytes=b"1" * 64), "exactly one of the features"),
     "memory too short": (feature(x_bytes=b"1" * 63), "x_bytes: allowed: 64 bytes"),
 }

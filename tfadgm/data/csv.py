@@ -130,8 +130,6 @@ def _read_body(path, file, header, names, to_train):
     for frame in _frames(file, header, kept):
         parts.append(_numbers(path, frame, names))
         if to_train and kept:
-            if frame[LABEL_COLUMN].isna().any():  # an empty cell is "", one that is not there is none
-                _explain(path, [], shortest=len(header))
             texts.add(frame[LABEL_COLUMN])
         elif kept:
             identifier += frame[kept[0]].tolist()
@@ -178,16 +176,13 @@ def _numbers(path, frame, names):
     return x
 
 
-def _explain(path, names, shortest=0):
-    """Raises a ValueError for the first row of the file that has too many cells or, in the columns `names`, no number.
-
-    Also for one of fewer cells than `shortest`: a comma that is missing loses a label.
-    """
+def _explain(path, names):
+    """Raises a ValueError for the first row of the file that has too many cells or, in the columns `names`, no number."""
     with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
         body = (row for row in csv.reader(file) if row)
         columns = [name.strip() for name in next(body, [])]
         for number, row in enumerate(body, 2):
-            if not shortest <= len(row) <= len(columns):
+            if len(row) > len(columns):
                 raise ValueError(f"{path}: row {number} has {len(row)} columns; allowed: {len(columns)}, as the header")
             cells = dict(zip(columns, row, strict=False))
             for name in names:

@@ -63,7 +63,7 @@ def as_begun(settings, directory):
         return settings
     config = run_directory.read_json(path)
     before = run_directory.of_config(path, config, "settings")
-    if "hold_out" in config:  # begun with these defaults
+    if {"hold_out", "data"} <= set(config):  # begun with these defaults
         return settings
     if settings.exact_classes == "auto" and before.get("exact_classes") is None:
         settings = dataclasses.replace(settings, exact_classes=None)

@@ -34,8 +34,9 @@ def _bounds(preprocess, levels):
     low, high = (0, 1) if dtype == tf.bool else (dtype.min, dtype.max) if dtype.is_integer else (-math.inf, math.inf)
     if levels:
         low, high = max(low, 0), min(high, levels - 1)
-    elif preprocess.noise == "binarise":
-        low, high = max(low, 0), min(high, 1)
+    elif preprocess.noise == "binarise" and preprocess.scale.size == preprocess.shift.size == 1:
+        lowest, highest = float(preprocess.shift), float(preprocess.shift + 1 / preprocess.scale)  # intensities 0 and 1
+        low, high = max(low, round(lowest, 3)), min(high, round(highest, 3))
     return low, high, not dtype.is_floating
 
 
