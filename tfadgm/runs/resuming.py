@@ -63,12 +63,11 @@ def as_begun(settings, directory):
         return settings
     config = run_directory.read_json(path)
     before = run_directory.of_config(path, config, "settings")
-    if {"hold_out", "data"} <= set(config):  # begun with these defaults
-        return settings
-    if settings.exact_classes == "auto" and before.get("exact_classes") is None:
+    older = not {"hold_out", "data"} <= set(config)
+    if older and settings.exact_classes == "auto" and before.get("exact_classes") is None:
         settings = dataclasses.replace(settings, exact_classes=None)
-    if settings.validation is None and before.get("validation", 0) is not None:
-        settings = dataclasses.replace(settings, validation=before.get("validation", 0))
+    if settings.validation is None and before.get("validation", 0) == 0:
+        settings = dataclasses.replace(settings, validation=0)
     return settings
 
 
