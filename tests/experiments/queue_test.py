@@ -64,6 +64,12 @@ def test_one_queue_at_a_time_and_no_more_cores_than_there_are(tmp_path):
         queue.run_all({}, tmp_path, tmp_path / "records", cores=9999)
 
 
+def test_a_system_without_affinities_is_told(tmp_path, monkeypatch):
+    monkeypatch.delattr(queue.os, "sched_setaffinity")
+    with pytest.raises(ValueError, match="all: the system cannot bind a process to cores; allowed: Linux"):
+        queue.run_all({}, tmp_path, tmp_path / "records")
+
+
 ROOT = str(pathlib.Path(tfadgm.__file__).parents[1])
 
 

@@ -58,8 +58,10 @@ def run_all(cells, out, records, cores=None, priority=PRIORITY, **data):
       **data: data_dir and tfds_name.
 
     Raises:
-      ValueError: if another queue is at work in `out`, or there are fewer cores.
+      ValueError: if another queue is at work in `out`, there are fewer cores, or the system is not Linux.
     """
+    if not hasattr(os, "sched_setaffinity"):
+        raise ValueError("all: the system cannot bind a process to cores; allowed: Linux, or cells by name")
     has = os.sched_getaffinity(0)
     if cores is not None and not 1 <= cores <= len(has):
         raise ValueError(f"cores: got {cores}; allowed: 1 to {len(has)}")
