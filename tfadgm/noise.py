@@ -31,6 +31,7 @@ def of_examples(raw, seed):
     The sum of the values' bits, each times an odd number of its own, modulo 2^64: exact, in whatever order it is made.
     """
     flat = tf.reshape(tf.cast(raw, tf.float32), [-1, math.prod(raw.shape[1:])]) + 0.0  # -0 is 0
+    flat = tf.where(tf.math.is_nan(flat), np.float32(np.nan), flat)  # a missing cell has many spellings
     odd = np.random.default_rng(list(seed)).integers(-(2**62), 2**62, flat.shape[-1]) * 2 + 1
     bits = tf.cast(tf.bitcast(flat, tf.int32), tf.int64)
     return tf.bitcast(tf.reduce_sum(bits * odd, -1), tf.int32)

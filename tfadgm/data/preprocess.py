@@ -54,6 +54,8 @@ class Preprocess(keras.layers.Layer):
         """D, the number of components of x."""
         return math.prod(self.raw_shape) if self.columns is None else len(self.columns)
 
+    read_size = components = size  # networks read all of x, and all of it is scored
+
     @property
     def image_shape(self):
         """[height, width, channels] of x, or None if the raw example is no image or x lacks more than whole channels."""

@@ -9,6 +9,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfadgm.distributions.conditionals import Conditional, Gaussian
+from tfadgm.distributions.logit_bernoulli import LogitBernoulli
+from tfadgm.distributions.table import TableLikelihood
 from tfadgm.networks import convolutions
 
 tfd, tfb = tfp.distributions, tfp.bijectors
@@ -32,21 +34,6 @@ class Likelihood(Conditional):
     def expected(self, distribution):
         """Returns E[x | parents], the picture that is shown."""
         return distribution.mean()
-
-
-class LogitBernoulli(tfd.Bernoulli):
-    """`tfd.Bernoulli` by its logits l, with log p(x) = x l - softplus(l): one transcendental function per pixel."""
-
-    def __init__(self, logits):
-        super().__init__(logits=logits, dtype=tf.float32)
-        self._parameters = dict(logits=logits)
-
-    @classmethod
-    def _parameter_properties(cls, dtype, num_classes=None):
-        return dict(logits=tfp.util.ParameterProperties())
-
-    def _log_prob(self, x):
-        return x * self.logits - tf.nn.softplus(self.logits)
 
 
 class BernoulliLikelihood(Likelihood):
@@ -171,6 +158,7 @@ LIKELIHOODS = {
     "gaussian": GaussianLikelihood,
     "categorical": CategoricalLikelihood,
     "logistic_mixture": LogisticMixtureLikelihood,
+    "table": TableLikelihood,
 }
 
 

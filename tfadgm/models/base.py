@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from tfadgm import noise
-from tfadgm.data.preprocess import Preprocess
+from tfadgm.data.table_preprocess import preprocess_from_config
 from tfadgm.distributions.likelihoods import likelihood
 from tfadgm.models import factorisation
 from tfadgm.models.objective import Objective
@@ -74,9 +74,12 @@ class DeepGenerativeModel(Terms, Questions, keras.Model):
         self.preprocess, self.num_classes, self.likelihood, self.levels = preprocess, num_classes, likelihood, levels
         self.network, self.objective = network or mlp.Network(), objective or Objective()
         self.seed, self.xla = seed, xla
+        if preprocess.read_size < preprocess.size:
+            self.network = dataclasses.replace(self.network, reads=preprocess.read_size)
         self._check_options()
         with _dtype_policy(precision):
             self.p, self.q = self.factors()
+        self._check_reads()
         self.sizes = factorisation.check(type(self).__name__, self.p, self.q, preprocess.size, self.num_classes)
         for symbol, factors in (("p", self.p), ("q", self.q)):
             for name, factor in factors.items():
@@ -102,8 +105,10 @@ class DeepGenerativeModel(Terms, Questions, keras.Model):
 
     def p_x(self, given):
         """Returns the conditional p(x | given), `given` the parents' names."""
-        counted = {"levels": self.levels} if self.levels and self.likelihood in ("categorical", "logistic_mixture") else {}
-        return likelihood(self.likelihood, given, self.preprocess.size, self.network, **counted)
+        options = {"levels": self.levels} if self.levels and self.likelihood in ("categorical", "logistic_mixture") else {}
+        if self.likelihood == "table":
+            options = {"layout": getattr(self.preprocess, "layout", None)}
+        return likelihood(self.likelihood, given, self.preprocess.size, self.network, **options)
 
     def _check_options(self):
         if self.precision not in PRECISIONS:
@@ -114,6 +119,13 @@ class DeepGenerativeModel(Terms, Questions, keras.Model):
                 f"exact_classes: got {exact} of {self.num_classes} classes; allowed: none"
                 + (f", or 1 to {self.num_classes - 2}" if self.num_classes > 2 else "")
             )
+
+    def _check_reads(self):
+        """Of a table p scores the observed cells alone: a factor that reads them has no integral over the others."""
+        wrong = [name for name, factor in self.p.items() if "x" in factor.given]
+        if self.network.reads is not None and wrong:
+            given = ",".join(self.p[wrong[0]].given)
+            raise ValueError(f"likelihood: got 'table' with p({wrong[0]}|{given}); allowed: a_sees_x=false")
 
     @property
     def formula(self):
@@ -225,7 +237,7 @@ class DeepGenerativeModel(Terms, Questions, keras.Model):
     @classmethod
     def from_config(cls, config):
         config = dict(config)
-        config["preprocess"] = Preprocess(**config["preprocess"])
+        config["preprocess"] = preprocess_from_config(config["preprocess"])
         config["network"] = mlp.Network(**config["network"])
         config["objective"] = Objective(**config["objective"])
         return cls(**config)

@@ -54,7 +54,9 @@ class Questions:
 
     def log_scale(self, raw):
         """What makes of log p(x) one of the examples as given, [B]: log |dx / d raw|, but 0 where p(x) is a probability."""
-        return self.preprocess.log_jacobian(raw) if self.likelihood == "gaussian" else tf.zeros(tf.shape(raw)[:1])
+        if self.likelihood in ("gaussian", "table"):
+            return self.preprocess.log_jacobian(raw)
+        return tf.zeros(tf.shape(raw)[:1])
 
     @property
     def gives_levels(self):

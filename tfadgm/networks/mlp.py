@@ -29,6 +29,7 @@ class Network:
       trunk: "mlp", or "conv": x is read by strided convolutions and written by transposed ones.
       filters: channels of the convolutions, one stride-2 layer each; only for trunk "conv".
       image_shape: [height, width, channels] of x; only for trunk "conv".
+      reads: how many of the first entries of x networks read; None: all.
     """
 
     hidden: tuple = (500, 500)
@@ -40,6 +41,7 @@ class Network:
     trunk: str = "mlp"
     filters: tuple = (32, 64)
     image_shape: tuple | None = None
+    reads: int | None = None
 
     def __post_init__(self):
         for name in ("hidden", "hidden_above", "filters", "image_shape"):
@@ -91,6 +93,8 @@ class MLP(keras.layers.Layer):
             self.encoder = ConvEncoder(network, name="conv")
 
     def build_from(self, sizes):
+        if self.network.reads is not None and "x" in self.given:
+            sizes = {**sizes, "x": self.network.reads}
         if self.encoder is not None:
             self.encoder.build((None, sizes["x"]))
             sizes = {**sizes, "x": self.encoder.units}
@@ -103,6 +107,8 @@ class MLP(keras.layers.Layer):
 
     def call(self, values):
         h = {name: values[name] for name in self.given}
+        if self.network.reads is not None and "x" in h:
+            h["x"] = h["x"][..., : self.network.reads]
         if self.encoder is not None:
             h["x"] = self.encoder(h["x"])
         for i, dense in enumerate(self.dense):

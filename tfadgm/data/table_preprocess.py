@@ -1,0 +1,266 @@
+"""From the raw rows of a table, missing cells and all, to x: a Keras layer, as `Preprocess` is one for arrays.
+
+A raw row is float32 [C], NaN where a cell is missing: numbers and dates as they are, 0 or 1, counts, and the code of a
+category, of which the last is "other" (see `columns.Column`).
+"""
+
+import keras
+import numpy as np
+import scipy.stats
+import tensorflow as tf
+
+from tfadgm.data import robust
+from tfadgm.data.layout import BINARIES, CATEGORIES, COUNTS, NUMBERS, Layout
+from tfadgm.data.preprocess import Preprocess
+from tfadgm.noise import uniform
+
+KINDS = {NUMBERS: ("number", "date"), BINARIES: ("binary",), COUNTS: ("count",), CATEGORIES: ("category",)}
+# Nats per cell that a power must gain over the identity to be taken, and what powers there are: all these map R onto R.
+LEAST_GAIN, POWERS = 0.1, (0.0, 2.0)
+FIT_ROWS = 100_000  # from which the scales of columns are found, evenly over the table
+POWER_ROWS = 5_000  # likewise, the powers
+
+
+class TablePreprocess(keras.layers.Layer):
+    """x = [read | scored], float32 [B, D], of raw rows [B, C]; see `Layout`. A number v becomes
+
+        x = clip(scale * (yj((v - centre) / spread) - shift)),
+
+    yj the power transform of Yeo and Johnson 2000 (the identity for the power 1), so that a column with a long tail is
+    near to a Gaussian; `log_jacobian` has its slope.
+
+    Args:
+      kinds: of each raw column, "number", "date", "binary", "count" or "category".
+      categories: the number of values of each column that is a category, "other" included; 0 for the others.
+      centre, spread, power, shift, scale, limit: of each column that is a number; of one that is a count shift and scale,
+        of log(1 + count). [C] each, anything for the other kinds.
+      hidden: share of the observed cells that are not read, drawn afresh for every batch of training. They are scored.
+    """
+
+    noise, transform, image_shape, raw_dtype = "none", "none", None, "float32"
+
+    def __init__(self, kinds, categories, centre, spread, power, shift, scale, limit, hidden=0.0, **kwargs):
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        self.kinds, self.categories, self.hidden = tuple(kinds), tuple(categories), hidden
+        known = {kind for kinds in KINDS.values() for kind in kinds}
+        if not self.kinds or not set(self.kinds) <= known:
+            raise ValueError(f"kinds: got {self.kinds}; allowed: {', '.join(sorted(known))}")
+        if not 0 <= hidden < 1:
+            raise ValueError(f"hidden: got {hidden}; allowed: 0 up to, but not including, 1")
+        given = dict(centre=centre, spread=spread, power=power, shift=shift, scale=scale, limit=limit)
+        for name, value in given.items():
+            value = np.asarray(value, "float32")
+            if value.shape != (len(self.kinds),) or not np.isfinite(value).all():
+                raise ValueError(f"{name}: got {value}; allowed: a finite number for each of {len(self.kinds)} columns")
+            setattr(self, name, value)
+        self.order = self._order()
+        counts = self.order[COUNTS]
+        self.layout = Layout(
+            len(self.order[NUMBERS]),
+            len(self.order[BINARIES]),
+            len(counts),
+            [self.categories[c] for c in self.order[CATEGORIES]],
+            self.shift[counts].tolist(),
+            self.scale[counts].tolist(),
+        )
+        self.built = True
+
+    def _order(self):
+        """Returns {kind of the layout: raw column numbers}, categories by their number of values."""
+        order = {name: [c for c, kind in enumerate(self.kinds) if kind in kinds] for name, kinds in KINDS.items()}
+        order[CATEGORIES].sort(key=lambda c: self.categories[c])
+        return {name: np.asarray(columns, "int32") for name, columns in order.items()}
+
+    @property
+    def _columns(self):
+        """The numbers of the raw columns, in the order that they have in x."""
+        return np.concatenate(list(self.order.values()))
+
+    @property
+    def raw_shape(self):
+        return (len(self.kinds),)
+
+    @property
+    def components(self):
+        """How many numbers of an example log p(x) is of, if no cell is missing."""
+        return len(self.kinds)
+
+    @property
+    def size(self):
+        """D, the size of x."""
+        return self.layout.size
+
+    @property
+    def read_size(self):
+        """How many of the first entries of x networks read."""
+        return self.layout.read_size
+
+    def call(self, raw, seed=None):
+        """Returns x, [B, D]; with a seed, as in training, a share `hidden` of the cells is not read."""
+        observed = tf.cast(~tf.math.is_nan(raw), tf.float32)
+        raw = tf.where(tf.math.is_nan(raw), 0.0, raw)
+        parts = {kind: tf.gather(raw, columns, axis=-1) for kind, columns in self.order.items()}
+        parts[NUMBERS] = self._standardised(parts[NUMBERS])
+        parts[CATEGORIES] = self._one_hot(parts[CATEGORIES])
+        observed = tf.gather(observed, self._columns, axis=-1)
+        seen = observed
+        if seed is not None and self.hidden > 0:
+            seen *= tf.cast(uniform(tf.shape(observed), seed) >= self.hidden, tf.float32)
+        return self.layout.assemble(parts, observed, seen)
+
+    def _of_numbers(self, name):
+        return getattr(self, name)[self.order[NUMBERS]]
+
+    def _standardised(self, numbers):
+        centre, spread, power, shift, scale, limit = map(
+            self._of_numbers, ("centre", "spread", "power", "shift", "scale", "limit")
+        )
+        return tf.clip_by_value(scale * (yeo_johnson((numbers - centre) / spread, power) - shift), -limit, limit)
+
+    def _one_hot(self, codes):
+        sizes = [self.categories[c] for c in self.order[CATEGORIES]]
+        parts = [tf.one_hot(tf.cast(codes[..., i], tf.int32), size) for i, size in enumerate(sizes)]
+        return tf.concat(parts, -1) if parts else tf.zeros_like(codes)
+
+    def observation(self, raw, seeds=None, samples=1):
+        """Returns the x that densities score, [1, B, D]; nothing in it is drawn."""
+        return self(raw)[tf.newaxis]
+
+    def log_jacobian(self, raw):
+        """log |dx / d raw| over the observed numbers, float32 [B]: what makes a density of x one in the columns' units.
+
+        Counts, categories and yes or no have probabilities, which have no units.
+        """
+        raw = tf.gather(raw, self.order[NUMBERS], axis=-1)
+        centre, spread, power, scale = map(self._of_numbers, ("centre", "spread", "power", "scale"))
+        missing = tf.math.is_nan(raw)
+        standard = (tf.where(missing, 0.0, raw) - centre) / spread
+        slope = tf.sign(standard) * (power - 1) * tf.math.log1p(tf.abs(standard)) + np.log(scale / spread)
+        return tf.reduce_sum(tf.where(missing, 0.0, slope), -1)
+
+    def raw(self, x, drawn=False):
+        """Returns the raw rows, float32 [..., C], of the scored part of x: what `call` makes x of.
+
+        Args:
+          x: [..., D], in which a category may be probabilities in place of one-hot, and 0 or 1 a probability.
+          drawn: whether counts become whole; probabilities become the most probable value in either case.
+        """
+        values, masks = self.layout.scored(x)
+        centre, spread, power, shift, scale = map(self._of_numbers, ("centre", "spread", "power", "shift", "scale"))
+        numbers = centre + spread * inverse_yeo_johnson(values[NUMBERS] / scale + shift, power)
+        counts = tf.round(values[COUNTS]) if drawn else values[COUNTS]
+        columns = [numbers, tf.round(values[BINARIES]), counts, self._codes(values[CATEGORIES])]
+        missing = tf.concat(list(masks.values()), -1) < 0.5
+        ordered = tf.where(missing, np.nan, tf.concat(columns, -1))
+        return tf.gather(ordered, np.argsort(self._columns), axis=-1)
+
+    def _codes(self, one_hot):
+        if not self.layout.categories:
+            return one_hot
+        parts = tf.split(one_hot, list(self.layout.categories), -1)
+        return tf.stack([tf.cast(tf.argmax(part, -1), tf.float32) for part in parts], -1)
+
+    def picture(self, x):
+        """Returns `raw(x)` as an array."""
+        return self.raw(tf.convert_to_tensor(x, tf.float32)).numpy()
+
+    def get_config(self):
+        numbers = ("centre", "spread", "power", "shift", "scale", "limit")
+        return {
+            **super().get_config(),
+            **dict(kinds=list(self.kinds), categories=list(self.categories), hidden=self.hidden),
+            **{name: getattr(self, name).tolist() for name in numbers},
+        }
+
+
+def preprocess_from_config(config):
+    """Returns the `TablePreprocess` or the `Preprocess` that `config`, of its `get_config`, describes."""
+    return TablePreprocess(**config) if "kinds" in config else Preprocess(**config)
+
+
+def yeo_johnson(v, power):
+    """The power transform of Yeo and Johnson 2000, for powers from 0 to 2, elementwise.
+
+    ((1 + v)^p - 1) / p for v >= 0, and -((1 - v)^(2 - p) - 1) / (2 - p) for v < 0; by expm1, so that 0 and 2 are no
+    exceptions: (1 + v)^p - 1 = expm1(p log(1 + v)).
+    """
+    log = tf.math.log1p(tf.abs(v))
+    power = np.where(np.asarray(power) == 0, 1e-6, np.where(np.asarray(power) == 2, 2 - 1e-6, power))
+    exponent = tf.where(v >= 0, power, 2 - power)
+    return tf.sign(v) * tf.math.expm1(exponent * log) / exponent
+
+
+def inverse_yeo_johnson(u, power):
+    """The inverse of `yeo_johnson`, elementwise."""
+    power = np.where(np.asarray(power) == 0, 1e-6, np.where(np.asarray(power) == 2, 2 - 1e-6, power))
+    exponent = tf.where(u >= 0, power, 2 - power)
+    return tf.sign(u) * tf.math.expm1(tf.math.log1p(exponent * tf.abs(u)) / exponent)
+
+
+def fit(x, kinds, categories, hidden=0.0):
+    """Returns the `TablePreprocess` of a table.
+
+    Args:
+      x: raw rows, float [N, C], NaN where a cell is missing. No labels, no test data.
+      kinds, categories, hidden: see `TablePreprocess`.
+    """
+    rows = np.asarray(x[:: max(1, -(-len(x) // FIT_ROWS))], "float64")
+    found = [_of_column(rows[:, c], kind) for c, kind in enumerate(kinds)]
+    names = ("centre", "spread", "power", "shift", "scale", "limit")
+    return TablePreprocess(kinds, categories, **dict(zip(names, np.array(found).T, strict=True)), hidden=hidden)
+
+
+def _of_column(values, kind):
+    """Returns (centre, spread, power, shift, scale, limit) of a column."""
+    values = values[~np.isnan(values)]
+    nothing = (0.0, 1.0, 1.0, 0.0, 1.0, robust.LIMIT)
+    if kind not in ("number", "date", "count") or not len(values):
+        return nothing
+    if kind == "count":
+        logarithms = np.log1p(values)
+        return (*nothing[:3], logarithms.mean(), 1 / (_spread(logarithms) or 1.0), robust.LIMIT)
+    moments = robust.columns(values[:, None])
+    mean, std = moments.mean[0], _positive(moments.std[0], moments.mean[0])
+    inside = np.clip(values, moments.low[0], moments.high[0])
+    centre, spread, power = _power(inside[:: max(1, -(-len(inside) // POWER_ROWS))], mean, std)
+    if power == 1:
+        return mean, std, 1.0, 0.0, 1.0, max(robust.LIMIT, 1.01 * np.abs((inside - mean) / std).max())
+    # In float32, as the graph has it.
+    standard = np.asarray((inside - centre) / spread, "float32")
+    transformed = yeo_johnson(standard, np.float32(power)).numpy().astype("float64")
+    shift, deviation = transformed.mean(), _spread(transformed) or 1.0
+    reached = np.abs((transformed - shift) / deviation).max()
+    return centre, spread, power, shift, 1 / deviation, max(robust.LIMIT, 1.01 * reached)
+
+
+def _spread(values):
+    return float(values.std())
+
+
+def _positive(std, mean):
+    """std, or 1 where it is below what float32 can hold beside the mean."""
+    precision = np.finfo("float32")
+    return std if std > max(precision.eps * abs(mean), precision.tiny) else 1.0
+
+
+def _power(values, mean, std):
+    """Returns (centre, spread, power) under which values are most like a Gaussian; mean, std, 1 if that gains too little.
+
+    A logarithm of (v - lowest) is among them, nearly: power 0 about the lowest value, in units of what most are above it.
+    """
+    if values.std() == 0:
+        return mean, std, 1.0
+    low, tenth, quarter, median, three = np.quantile(values, (0.0, 0.1, 0.25, 0.5, 0.75))
+    scales = [(mean, std), (median, three - quarter), (low, median - low), (low, tenth - low)]
+    found = [(*_gain(values, centre, spread), centre, spread) for centre, spread in scales if spread > 1e-6 * std]
+    gain, power, centre, spread = max(found)
+    gain += np.log(values.std())  # beyond the identity's, which is -log of the deviation
+    return (centre, spread, power) if gain > LEAST_GAIN else (mean, std, 1.0)
+
+
+def _gain(values, centre, spread):
+    """Returns (nats per value, power) of the best power of (values - centre) / spread, but for a constant."""
+    standard = (values - centre) / spread
+    found = [(scipy.stats.yeojohnson_llf(power, standard) / len(values), power) for power in np.linspace(*POWERS, 21)]
+    likelihood, power = max(found)
+    return likelihood - np.log(spread), float(power)
