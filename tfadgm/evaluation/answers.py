@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfadgm import machine, noise
-from tfadgm.distributions.conditionals import SquashedGaussian
+from tfadgm.distributions.transformed import SquashedGaussian
 from tfadgm.models import density
 from tfadgm.models.questions import CLASS_SAMPLES
 
