@@ -23,6 +23,7 @@ demo: install
 test: install
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
 	$(RUN) -m pytest --numprocesses=2 --dist=worksteal
 
 results: install

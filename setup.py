@@ -11,6 +11,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["tfadgm", "tfadgm.*"]),
+    package_data={"tfadgm": ["py.typed"]},
     install_requires=[
         "absl-py>=2.1",
         "h5py>=3.10",
@@ -31,7 +32,7 @@ setup(
         "serving": ["grpcio>=1.60", "tensorflow-serving-api>=2.18"],
         "litert": ["ai-edge-litert>=1.2"],
         "onnx": ["onnxruntime>=1.20", "tf2onnx>=1.16"],
-        "test": ["importlib_resources>=6", "pytest>=9", "pytest-xdist>=3.6", "requests>=2.31", "ruff>=0.9"],
+        "test": ["importlib_resources>=6", "mypy>=2", "pytest>=9", "pytest-xdist>=3.6", "requests>=2.31", "ruff>=0.9"],
     },
     entry_points={"console_scripts": [f"tfadgm-{verb} = tfadgm.cli.{verb}:entry" for verb in VERBS]},
 )

@@ -5,14 +5,20 @@ example. The one shape convention is [K, S, B, event]: class, sample, batch, eve
 [S, B, units], an enumerated one-hot y [K, 1, 1, K]. All sums are made in log space.
 """
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 import tensorflow as tf
 
 from tfadgm import class_weights, noise
+from tfadgm.distributions.conditionals import Conditional, Values
 from tfadgm.distributions.linear_gaussian import computed_once
 from tfadgm.networks import batch_norm
 
+Factors: TypeAlias = dict[str, Conditional]  # p or q, or a part of it, by the names of the children; parents before children
 
-def follow(factors, given, draws):
+
+def follow(factors: Factors, given: Values, draws: noise.Draws) -> tuple[Values, Values]:
     """Walks `factors` in order (ancestral sampling), drawing every variable that is not in `given`.
 
     Args:
@@ -36,7 +42,7 @@ def follow(factors, given, draws):
     return values, log_factors
 
 
-def log_weight(p, values, log_q, temperature=1.0):
+def log_weight(p: Factors, values: Values, log_q: Values, temperature: float | tf.Tensor = 1.0) -> tf.Tensor:
     """log p(x|.) + temperature * (sum log p(latents|.) - sum log q(latents|.)), [K, S, B] or [S, B].
 
     At temperature 1 its exponential is the importance weight p(x, latents) / q(latents | x), whose mean is p(x).
@@ -50,25 +56,25 @@ def _total(terms):
     return sum(terms.values()) if terms else 0.0
 
 
-def mean_bound(log_w):
+def mean_bound(log_w: tf.Tensor) -> tf.Tensor:
     """Mean over samples of the log-weights, [..., S, B] to [..., B]: the evidence lower bound."""
     return tf.reduce_mean(log_w, axis=-2)
 
 
-def importance_bound(log_w):
+def importance_bound(log_w: tf.Tensor) -> tf.Tensor:
     """log (1/S) sum_s w_s, [..., S, B] to [..., B] (Burda et al. 2015, eq. 8); at least `mean_bound`, rising with S."""
     samples = tf.cast(tf.shape(log_w)[-2], log_w.dtype)
     return tf.reduce_logsumexp(log_w, axis=-2) - tf.math.log(samples)
 
 
-def split_at_y(q):
+def split_at_y(q: Factors) -> tuple[Factors, Conditional, Factors]:
     """Splits an ordered q into the factors before y, the factor of y, and those after it."""
     names = list(q)
     at = names.index("y")
     return {n: q[n] for n in names[:at]}, q["y"], {n: q[n] for n in names[at + 1 :]}
 
 
-def first_samples(values, samples):
+def first_samples(values: Values, samples: int) -> Values:
     """Keeps the first `samples` of each value's sample axis."""
     return {name: value[..., :samples, :, :] for name, value in values.items()}
 
@@ -76,7 +82,9 @@ def first_samples(values, samples):
 # ---------------------------------------------------------------------------------------------------- the class side
 
 
-def infer_class(q, x, draws, stop_gradient=False):
+def infer_class(
+    q: Factors, x: tf.Tensor, draws: noise.Draws, stop_gradient: bool = False
+) -> tuple[Values, Values, tf.Tensor]:
     """Draws what q draws before y, and scores every class.
 
     Args:
@@ -94,7 +102,7 @@ def infer_class(q, x, draws, stop_gradient=False):
     return values, log_q, q_y.log_probs(given)
 
 
-def visit_classes(log_q_y, draws, exact_classes=None):
+def visit_classes(log_q_y: tf.Tensor, draws: noise.Draws, exact_classes: int | None = None) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns (y, weights) of the classes over which a sum over y goes: all of them, or k and one that is drawn.
 
     Args:
@@ -107,7 +115,9 @@ def visit_classes(log_q_y, draws, exact_classes=None):
     return class_weights.most_probable_classes(log_q_y, exact_classes, noise.fold(draws.seed, "y"), draws.batch)
 
 
-def cascade_class(p, q, values, log_q_y, draws, exact_classes=None):
+def cascade_class(
+    p: Factors, q: Factors, values: Values, log_q_y: tf.Tensor, draws: noise.Draws, exact_classes: int | None = None
+) -> tf.Tensor:
     """log p(y | a_s, x) ~ log E_{q(y'|a_s,x) q(z|x,y',a_s)} p(y|z), [S, B, K], for a p whose class has parents (CaGeM).
 
     Gradients reach the parameters of p(y|.), and through the weights q(y'|a_s,x) what `log_q_y` lets through (Maaloe et
@@ -132,7 +142,7 @@ def cascade_class(p, q, values, log_q_y, draws, exact_classes=None):
     return tf.reduce_logsumexp(log_p_y + log_weights[..., tf.newaxis], 0)
 
 
-def classification_bound(log_q_y, y):
+def classification_bound(log_q_y: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     """log (1/S) sum_s q(y|a_s, x), [B], from log q(y|a_s, x) [S, B, K] and one-hot y [B, K].
 
     The papers' code has the logarithm outside the average; eq. 12 of Maaloe et al. 2016 prints it twice.
@@ -143,7 +153,16 @@ def classification_bound(log_q_y, y):
 # --------------------------------------------------------------------------------------------------------- the bounds
 
 
-def labelled_bound(p, q, x, y, draws, temperature=1.0, reduce_samples=mean_bound, inferred=None):
+def labelled_bound(
+    p: Factors,
+    q: Factors,
+    x: tf.Tensor,
+    y: tf.Tensor,
+    draws: noise.Draws,
+    temperature: float | tf.Tensor = 1.0,
+    reduce_samples: Callable[[tf.Tensor], tf.Tensor] = mean_bound,
+    inferred: tuple[Values, Values] | None = None,
+) -> tf.Tensor:
     """-L(x, y) <= log p(x, y), [B] (Kingma et al. 2014, eq. 6; Maaloe et al. 2016, eq. 10).
 
         E_{q(a|x) q(z|a,x,y)} [log p(x, y, a, z) - log q(a|x) - log q(z|a, x, y)]
@@ -162,7 +181,16 @@ def labelled_bound(p, q, x, y, draws, temperature=1.0, reduce_samples=mean_bound
     return reduce_samples(log_weight(p, values, {**log_q, **log_q_after}, temperature))
 
 
-def unlabelled_bound(p, q, inferred, log_q_y, draws, temperature=1.0, reduce_samples=mean_bound, exact_classes=None):
+def unlabelled_bound(
+    p: Factors,
+    q: Factors,
+    inferred: tuple[Values, Values],
+    log_q_y: tf.Tensor,
+    draws: noise.Draws,
+    temperature: float | tf.Tensor = 1.0,
+    reduce_samples: Callable[[tf.Tensor], tf.Tensor] = mean_bound,
+    exact_classes: int | None = None,
+) -> tf.Tensor:
     """-U(x) <= log p(x), [B], with the sum over y inside (Maaloe et al. 2016, eq. 11, 17 and 27).
 
         E_{q(a|x)} [ sum_y q(y|.) E_{q(z|a,x,y)} [f(x, y, a, z)] + H(q(y|.)) ],   f = log p(x,y,a,z) - log q(a,z|x,y)
@@ -196,14 +224,16 @@ def unlabelled_bound(p, q, inferred, log_q_y, draws, temperature=1.0, reduce_sam
     return tf.reduce_mean(per_sample, 0)
 
 
-def density_log_weight(p, q, x, draws, temperature=1.0):
+def density_log_weight(
+    p: Factors, q: Factors, x: tf.Tensor, draws: noise.Draws, temperature: float | tf.Tensor = 1.0
+) -> tf.Tensor:
     """log p(x, latents) - log q(latents|x), [S, B], of a model without a class; see `log_weight` for the temperature."""
     with computed_once():
         values, log_q = follow(q, {"x": x}, draws)
         return log_weight(p, values, log_q, temperature)
 
 
-def marginal_log_weight(p, q, x, draws):
+def marginal_log_weight(p: Factors, q: Factors, x: tf.Tensor, draws: noise.Draws) -> tf.Tensor:
     """log w_s with w_s an unbiased estimate of p(x), [S, B].
 
     Without y: `density_log_weight`. With y, which is summed over exactly and so needs no q(y|.):
@@ -215,7 +245,7 @@ def marginal_log_weight(p, q, x, draws):
     return tf.reduce_logsumexp(class_log_weight(p, q, x, draws), 0)
 
 
-def class_log_weight(p, q, x, draws):
+def class_log_weight(p: Factors, q: Factors, x: tf.Tensor, draws: noise.Draws) -> tf.Tensor:
     """log w_s(y) with w_s(y) an unbiased estimate of p(x, y) for every class, [K, S, B]."""
     before, q_y, after = split_at_y(q)
     values, log_q = follow(before, {"x": x}, draws)

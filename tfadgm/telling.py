@@ -1,6 +1,10 @@
 """What is told to the user beside results: one line each, on stderr."""
 
 import sys
+from collections.abc import Callable
+from typing import TypeAlias
+
+Progress: TypeAlias = Callable[[int, int], None]  # of (done, total), called now and then
 
 
 def tell(message):

@@ -7,7 +7,7 @@ import scipy.stats
 import tensorflow as tf
 
 from tfadgm import bounds, noise
-from tfadgm.distributions import conditionals, likelihoods, linear_gaussian
+from tfadgm.distributions import conditionals, likelihoods, linear_gaussian, transformed
 from tfadgm.networks import mlp
 
 SEED = (1, 2)
@@ -163,8 +163,8 @@ def test_gaussian_draws_carry_gradients_to_mean_and_variance():
 
 GAUSSIANS = {
     "gaussian": lambda: conditionals.Gaussian("z", 2, mlp.Network(hidden=(5,))),
-    "squashed": lambda: conditionals.SquashedGaussian("z", 2, mlp.Network(hidden=(5,)), -1.5, 1.5),
-    "flows": lambda: conditionals.PlanarFlow("z", 2, mlp.Network(hidden=(5,)), flows=2),
+    "squashed": lambda: transformed.SquashedGaussian("z", 2, mlp.Network(hidden=(5,)), -1.5, 1.5),
+    "flows": lambda: transformed.PlanarFlow("z", 2, mlp.Network(hidden=(5,)), flows=2),
     "linear": lambda: linear_gaussian.LinearGaussian("y", "z", 2, mlp.Network(hidden=(5,)), linear_units=3),
     "merged": lambda: conditionals.PrecisionWeighted("z", _wide(), 2, mlp.Network(hidden=(5,))),
 }
@@ -295,7 +295,7 @@ def _scattered(conditional):
 
 
 def test_a_gaussian_behind_planar_flows_has_mass_one_and_its_samples_its_density():
-    factor = conditionals.PlanarFlow("h", 2, mlp.Network(hidden=(4,)), flows=3)
+    factor = transformed.PlanarFlow("h", 2, mlp.Network(hidden=(4,)), flows=3)
     factor.build_from({"h": 3})
     distribution = _scattered(factor).distribution(_values("h", 3))
     side = np.linspace(-15, 15, 601, dtype="float32")
@@ -308,7 +308,7 @@ def test_a_gaussian_behind_planar_flows_has_mass_one_and_its_samples_its_density
 
 
 def test_a_squashed_gaussian_has_mass_one_on_its_interval():
-    factor = conditionals.SquashedGaussian("h", 1, mlp.Network(hidden=(4,)), -1.5, 1.5)
+    factor = transformed.SquashedGaussian("h", 1, mlp.Network(hidden=(4,)), -1.5, 1.5)
     factor.build_from({"h": 3})
     distribution = _scattered(factor).distribution(_values("h", 3))
     z = np.linspace(-1.5, 1.5, 200_001, dtype="float64")
@@ -320,7 +320,7 @@ def test_a_squashed_gaussian_has_mass_one_on_its_interval():
 
 
 def test_the_uniform_prior_is_constant_on_its_cube():
-    prior = conditionals.Uniform(-1.0, 3.0, units=2)
+    prior = transformed.Uniform(-1.0, 3.0, units=2)
     z = prior.sample(prior.distribution({}), 4, 5, tf.constant([1, 2]))
     assert z.shape == (4, 5, 2)
     np.testing.assert_allclose(prior.log_prob({}, z), np.full((4, 5), -2 * np.log(4.0)), rtol=1e-6)
@@ -367,8 +367,8 @@ def test_the_ceiling_of_the_log_variance_is_smooth_and_for_latents_alone(v, expe
 
 def test_the_ceiling_holds_for_every_gaussian_that_reads_its_variance_off_a_network():
     for make in (
-        lambda ceiling: _of_log_variance(conditionals.SquashedGaussian, 40.0, ceiling, base=True),
-        lambda ceiling: _of_log_variance(conditionals.PlanarFlow, 40.0, ceiling, base=True, flows=2),
+        lambda ceiling: _of_log_variance(transformed.SquashedGaussian, 40.0, ceiling, base=True),
+        lambda ceiling: _of_log_variance(transformed.PlanarFlow, 40.0, ceiling, base=True, flows=2),
     ):
         np.testing.assert_allclose([make(2.0), make(None)], [2.0, 40.0], atol=1e-4)
 

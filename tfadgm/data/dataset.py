@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import tempfile
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -45,19 +46,19 @@ class Dataset:
     y_train: np.ndarray
     x_test: np.ndarray | None
     y_test: np.ndarray | None
-    class_names: list
+    class_names: list[str]
     likelihood: str = "bernoulli"
     levels: int | None = None
-    scale: object = 1.0
+    scale: float | str = 1.0
     min_column_std: float = 0.0
     paper_labels: np.ndarray | None = None
-    labelled_classes: tuple | None = None
-    feature_names: list | None = None
-    notes: tuple = ()
-    warnings: tuple = ()
+    labelled_classes: tuple[int, ...] | None = None
+    feature_names: list[str] | None = None
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     without_classes: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.x_train, self.x_test = _native(self.x_train), _native(self.x_test)
         self.y_train = np.asarray(self.y_train, "int64")
         if self.y_test is not None:
@@ -65,14 +66,14 @@ class Dataset:
         check(self)
 
     @property
-    def num_classes(self):
+    def num_classes(self) -> int:
         return len(self.class_names)
 
     @property
-    def raw_shape(self):
+    def raw_shape(self) -> tuple[int, ...]:
         return tuple(self.x_train.shape[1:])
 
-    def make_preprocess(self, likelihood=None, min_column_std=None):
+    def make_preprocess(self, likelihood: str | None = None, min_column_std: float | None = None) -> Preprocess:
         """Returns the `Preprocess` that p(x|.) needs, fitted to the training examples (no labels, no test data).
 
         bernoulli: intensities in [0, 1], binarised afresh for every batch. categorical and logistic_mixture: levels on
@@ -97,7 +98,7 @@ class Dataset:
         return columns
 
     @property
-    def constant_channels(self):
+    def constant_channels(self) -> np.ndarray:
         """Numbers of the channels with one value in all training examples, where channels have scales; none, if all have."""
         if self.scale not in PER_CHANNEL:
             return np.zeros(0, "int64")
@@ -130,12 +131,12 @@ class Dataset:
         )
 
     @property
-    def standardised(self):
+    def standardised(self) -> bool:
         """Whether a Gaussian p(x|.) sees every component with mean 0 and deviation 1."""
         return isinstance(self.scale, str) and self.scale in ("standardise", "log1p")
 
     @functools.cached_property
-    def columns(self):
+    def columns(self) -> robust.Columns:
         """The `robust.Columns` of the training examples, of log(1 + x) where that is how they are seen."""
         return robust.columns(self.x_train, np.log1p if self.scale == "log1p" else None)
 
@@ -176,9 +177,9 @@ def _moments(chunks):
 
     Sums are of differences to the first example: constants have a deviation of exactly 0, large means cost no digits.
     """
-    first, count, total, squares = None, 0, 0.0, 0.0
+    first, count, total, squares = np.zeros(()), 0, 0.0, 0.0
     for chunk in chunks:
-        first = np.array(chunk[0], "float64") if first is None else first
+        first = first if count else np.array(chunk[0], "float64")
         chunk = np.subtract(chunk, first, dtype="float64")
         count, total, squares = count + len(chunk), total + chunk.sum(0), squares + (chunk**2).sum(0)
     mean = total / count
@@ -191,7 +192,7 @@ def _inverse(std, mean):
     return 1.0 / np.where(std > np.maximum(precision.eps * np.abs(mean), precision.tiny), std, 1.0)
 
 
-def check(data):
+def check(data: Dataset) -> None:
     """Raises a ValueError that names the part of `data` that cannot be right."""
     parts = [("train", data.x_train, data.y_train), ("test", data.x_test, data.y_test)]
     for part, x, y in parts:
@@ -226,7 +227,7 @@ def _check_labels(data, part, x, y):
         )
 
 
-def allocate(shape, dtype):
+def allocate(shape: Sequence[int], dtype: np.dtype | str) -> np.ndarray:
     """Returns an array to be filled: in memory, or in an unnamed temporary file if it is large."""
     if np.prod(shape, dtype="int64") * np.dtype(dtype).itemsize <= MEMORY_LIMIT_BYTES:
         return np.empty(shape, dtype)

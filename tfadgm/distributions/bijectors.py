@@ -2,8 +2,7 @@
 
 import tensorflow as tf
 import tensorflow_probability as tfp
-
-tfb = tfp.bijectors
+from tensorflow_probability import bijectors as tfb
 
 LEAST_ALONG = -80.0  # of w'u in a planar flow: softplus of much less is 0 in float32
 
@@ -14,7 +13,7 @@ class Sigmoid(tfb.Bijector):
     (`tfb.Sigmoid` has the value, but a gradient of NaN from u = 88.8 on: of the branch of a `where` that is not taken.)
     """
 
-    def __init__(self, name="sigmoid"):
+    def __init__(self, name: str = "sigmoid") -> None:
         super().__init__(forward_min_event_ndims=0, parameters=dict(locals()), name=name)
 
     @classmethod
@@ -35,7 +34,7 @@ class Sigmoid(tfb.Bijector):
         return tf.math.log_sigmoid(u) + tf.math.log_sigmoid(-u)
 
 
-def scaled_sigmoid(low, high, name="scaled_sigmoid"):
+def scaled_sigmoid(low: float | tf.Tensor, high: float | tf.Tensor, name: str = "scaled_sigmoid") -> tfb.Chain:
     """Returns the bijector z = low + (high - low) * sigmoid(u), from R to (low, high), as a `tfb.Chain`.
 
         log |dz/du| = log(high - low) + log sigmoid(u) + log sigmoid(-u)
@@ -76,7 +75,7 @@ class Planar(tfb.Bijector):
 
     _BISECTIONS = 60
 
-    def __init__(self, u, w, b, name="planar"):
+    def __init__(self, u: tf.Tensor, w: tf.Tensor, b: tf.Tensor, name: str = "planar") -> None:
         parameters = dict(locals())
         along = tf.reduce_sum(w * u, -1, keepdims=True)
         squared = tf.reduce_sum(w * w, -1, keepdims=True)

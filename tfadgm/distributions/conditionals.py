@@ -5,16 +5,18 @@ them in a `tfd.Distribution` whose event is the last axis. Leading axes are [K, 
 """
 
 import math
+from typing import Any, TypeAlias
 
 import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from tfadgm import noise
-from tfadgm.distributions import bijectors
 from tfadgm.networks import initial, layers, mlp
 
-tfd, tfb = tfp.distributions, tfp.bijectors
+Values: TypeAlias = dict[str, tf.Tensor]  # of variables, by their names
+Size: TypeAlias = int | tf.Tensor  # of an axis: a number, or int32 [] where a graph learns it as it runs
 
 
 class Conditional(keras.layers.Layer):
@@ -23,62 +25,67 @@ class Conditional(keras.layers.Layer):
     Args:
       given: names of the parents, separated by spaces, in the order in which they are printed.
       units: size of the child.
-      network: a `mlp.Network`; None for a conditional without parents.
+      network: a `mlp.Network`; None: the default one, which a conditional without parents does not use.
     """
 
     parameters_per_unit = 1
     is_deterministic = False
 
-    def __init__(self, given="", units=1, network=None, **kwargs):
+    def __init__(self, given: str = "", units: int = 1, network: mlp.Network | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.given, self.units, self.network = tuple(given.split()), int(units), network
+        self.given, self.units, self.network = tuple(given.split()), int(units), network or mlp.Network()
         if self.given:
-            self.trunk = mlp.MLP(self.given, network, name="trunk")
+            self.trunk = mlp.MLP(self.given, self.network, name="trunk")
             self.head = self._make_head()
 
     @property
-    def head_units(self):
+    def head_units(self) -> int:
         """How many parameters `call` returns."""
         return self.units * self.parameters_per_unit
 
-    def _make_head(self, initializer=None):
-        return layers.Dense(self.head_units, kernel_initializer=initializer or initial.glorot_normal(), name="head")
+    def _make_head(self):
+        return layers.Dense(self.head_units, kernel_initializer=self._head_initializer(), name="head")
 
-    def build_from(self, sizes):
+    def _head_initializer(self):
+        return initial.glorot_normal()
+
+    def build_from(self, sizes: dict[str, int]) -> None:
         """Creates the weights; `sizes` maps each parent's name to its number of units."""
         if self.given:
             self.trunk.build_from(sizes)
             self.head.build((None, self.network.hidden[-1]))
         self.built = True
 
-    def freeze(self):
+    def freeze(self) -> None:
         """Keeps the conditional as it is: no weight is trained, and all batch norm in it takes its moving averages."""
         self.trainable = False
 
-    def call(self, values):
+    def call(self, values: Values) -> tf.Tensor:
         """Returns the parameters, float32 [..., units * parameters_per_unit], given a dict of parent values."""
         return tf.cast(self.head(self.trunk(values)), tf.float32)
 
-    def distribution(self, values):
+    def distribution(self, values: Values) -> tfd.Distribution:
         """Returns p(child | values) as a `tfd.Distribution` with event shape [units]."""
         raise NotImplementedError
 
-    def sample(self, distribution, samples, batch, seed):
+    def sample(self, distribution: tfd.Distribution, samples: Size, batch: Size, seed: tf.Tensor) -> tf.Tensor:
         """Draws [..., S, B, units] from `distribution`, whose leading axes may be 1 or missing."""
         missing = tf.stack([samples, batch])
         shape = tf.broadcast_dynamic_shape(distribution.batch_shape_tensor(), missing)
         return tfd.BatchBroadcast(distribution, shape).sample(seed=seed)
 
-    def sample_and_log_prob(self, distribution, samples, batch, seed):
+    def sample_and_log_prob(
+        self, distribution: tfd.Distribution, samples: Size, batch: Size, seed: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns a draw as `sample` does, and its log-density under `distribution`, [...]."""
         value = self.sample(distribution, samples, batch, seed)
         return value, distribution.log_prob(value)
 
-    def point(self, distribution):
+    def point(self, distribution: tfd.Distribution) -> tf.Tensor:
         """Returns the value that stands for `distribution`: its mean."""
         return distribution.mean()
 
-    def log_prob(self, values, value):
+    def log_prob(self, values: Values, value: tf.Tensor) -> tf.Tensor:
         """Returns log p(value | values), [...]."""
         return self.distribution(values).log_prob(value)
 
@@ -89,7 +96,7 @@ class Conditional(keras.layers.Layer):
 class DiagonalNormal(tfd.Normal):
     """N(loc, exp(log_variance)): `tfd.Normal` parameterised as in the papers, without a logarithm of an exponential."""
 
-    def __init__(self, loc, log_variance):
+    def __init__(self, loc: tf.Tensor, log_variance: tf.Tensor) -> None:
         self.log_variance = log_variance
         super().__init__(loc, tf.exp(0.5 * log_variance))
         self._parameters = dict(loc=loc, log_variance=log_variance)
@@ -113,22 +120,29 @@ class Gaussian(Conditional):
 
     parameters_per_unit = 2
 
-    def __init__(self, given="", units=1, network=None, log_variance_floor=None, **kwargs):
+    def __init__(
+        self,
+        given: str = "",
+        units: int = 1,
+        network: mlp.Network | None = None,
+        log_variance_floor: float | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(given, units, network, **kwargs)
         self.log_variance_floor = log_variance_floor
 
-    def _make_head(self):
+    def _head_initializer(self):
         deviation = self.network.head_deviation
-        return super()._make_head(initial.normal(deviation) if deviation else None)
+        return initial.normal(deviation) if deviation else super()._head_initializer()
 
-    def distribution(self, values):
+    def distribution(self, values: Values) -> tfd.Distribution:
         loc, log_variance = tf.split(self(values), 2, axis=-1)
         return tfd.Independent(DiagonalNormal(loc, self._bounded(log_variance)), 1)
 
     @property
-    def log_variance_ceiling(self):
+    def log_variance_ceiling(self) -> float | None:
         """See `mlp.Network`."""
-        return self.network and self.network.log_variance_ceiling
+        return self.network.log_variance_ceiling
 
     def _bounded(self, log_variance):
         floor, ceiling = self.log_variance_floor, self.log_variance_ceiling
@@ -136,7 +150,7 @@ class Gaussian(Conditional):
             log_variance = ceiling - tf.nn.softplus(ceiling - log_variance)
         return log_variance if floor is None else floor + tf.nn.softplus(log_variance - floor)
 
-    def sample(self, distribution, samples, batch, seed):
+    def sample(self, distribution: tfd.Distribution, samples: Size, batch: Size, seed: tf.Tensor) -> tf.Tensor:
         """loc + scale * noise, the noise [S, B, units] shared by all classes.
 
         Each class's draw has the right law and the sum over classes is linear in them, so the bound stays unbiased;
@@ -144,7 +158,9 @@ class Gaussian(Conditional):
         """
         return self._draw(distribution, samples, batch, seed)[0]
 
-    def sample_and_log_prob(self, distribution, samples, batch, seed):
+    def sample_and_log_prob(
+        self, distribution: tfd.Distribution, samples: Size, batch: Size, seed: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """A draw loc + scale * e, and -1/2 sum (e^2 + v + log 2 pi) by its noise e.
 
         Read off the value, e would be another number where the scale is not far above the last digit of the value.
@@ -166,93 +182,9 @@ class Gaussian(Conditional):
 class StandardNormal(Gaussian):
     """N(child | 0, I): a prior."""
 
-    def distribution(self, values):
+    def distribution(self, values: Values) -> tfd.Distribution:
         zeros = tf.zeros([self.units])
         return tfd.Independent(DiagonalNormal(zeros, zeros), 1)
-
-
-class TransformedGaussian(Gaussian):
-    """Base of what is a Gaussian through a bijector."""
-
-    def sample(self, distribution, samples, batch, seed):
-        """The image of a draw of the Gaussian."""
-        return distribution.bijector.forward(super().sample(distribution.distribution, samples, batch, seed))
-
-    def sample_and_log_prob(self, distribution, samples, batch, seed):
-        """The image of a draw u of the Gaussian, and log N(u) - log |det df/du|."""
-        before, log_prob = super().sample_and_log_prob(distribution.distribution, samples, batch, seed)
-        bijector = distribution.bijector
-        return bijector.forward(before), log_prob - bijector.forward_log_det_jacobian(before, 1)
-
-    def point(self, distribution):
-        """The image of the Gaussian's mean."""
-        return distribution.bijector.forward(distribution.distribution.mean())
-
-
-class SquashedGaussian(TransformedGaussian):
-    """A Gaussian through a scaled sigmoid, on (low, high) (Gemp et al. 2017, section 2)."""
-
-    def __init__(self, given="", units=1, network=None, low=0.0, high=1.0, **kwargs):
-        super().__init__(given, units, network, **kwargs)
-        self.low, self.high = low, high
-
-    def distribution(self, values):
-        return tfd.TransformedDistribution(super().distribution(values), bijectors.scaled_sigmoid(self.low, self.high))
-
-
-class Uniform(Conditional):
-    """A uniform prior on [low, high]^units.
-
-    Draws keep `MARGIN` of the width away from the border, where the inverse of a squashed Gaussian is infinite: float32
-    noise is exactly 0 once in 2^23 numbers.
-    """
-
-    MARGIN = 1e-6
-
-    def __init__(self, low, high, units=1, **kwargs):
-        super().__init__(units=units, **kwargs)
-        self.low, self.high = low, high
-
-    def distribution(self, values):
-        low, high = tf.fill([self.units], self.low), tf.fill([self.units], self.high)
-        return tfd.Independent(tfd.Uniform(low, high), 1)
-
-    def sample(self, distribution, samples, batch, seed):
-        margin = self.MARGIN * (self.high - self.low)
-        return noise.uniform([samples, batch, self.units], seed, self.low + margin, self.high - margin)
-
-    def log_prob(self, values, value):
-        """-units log(high - low), [...], also at the border, which a squashed Gaussian reaches by rounding."""
-        return tf.fill(tf.shape(value)[:-1], -self.units * math.log(self.high - self.low))
-
-
-class PlanarFlow(TransformedGaussian):
-    """A Gaussian through planar flows whose parameters depend on the parents too (Rezende and Mohamed 2015, section 4.2).
-
-    Args:
-      flows: their number.
-    """
-
-    def __init__(self, given="", units=1, network=None, flows=1, **kwargs):
-        self.flows = flows
-        super().__init__(given, units, network, **kwargs)
-
-    @property
-    def head_units(self):
-        return 2 * self.units + self.flows * (2 * self.units + 1)
-
-    def _make_head(self):
-        # Small, so that the flows start near the identity.
-        return Conditional._make_head(self, initial.normal(1e-2))
-
-    def distribution(self, values):
-        sizes = [self.units] * (2 + 2 * self.flows) + [1] * self.flows
-        loc, log_variance, *rest = tf.split(self(values), sizes, axis=-1)
-        u, w, b = rest[: self.flows], rest[self.flows : 2 * self.flows], rest[2 * self.flows :]
-        # w of its own scale: at w = 0, where a small head starts, a planar flow has no gradient in u.
-        planar = [bijectors.Planar(u[i], w[i] + 1.0 / self.units, b[i][..., 0]) for i in range(self.flows)]
-        normal = tfd.Independent(DiagonalNormal(loc, self._bounded(log_variance)), 1)
-        return tfd.TransformedDistribution(normal, tfb.Chain(planar))
 
 
 class PrecisionWeighted(Gaussian):
@@ -265,12 +197,12 @@ class PrecisionWeighted(Gaussian):
       prior: a `Gaussian`, p(child | its parents). Its weights stay its own.
     """
 
-    def __init__(self, given, prior, units, network, **kwargs):
+    def __init__(self, given: str, prior: Gaussian, units: int, network: mlp.Network | None, **kwargs: Any) -> None:
         super().__init__(given, units, network, **kwargs)
         self.given = prior.given + self.given
         self._prior_distribution = prior.distribution  # a method: a layer would be counted among this one's weights
 
-    def distribution(self, values):
+    def distribution(self, values: Values) -> tfd.Distribution:
         seen, expected = super().distribution(values).distribution, self._prior_distribution(values).distribution
         share = tf.sigmoid(expected.log_variance - seen.log_variance)  # of 1 / v in the sum of both precisions
         loc = expected.loc + share * (seen.loc - expected.loc)
@@ -285,20 +217,20 @@ class Deterministic(Gaussian):
     parameters_per_unit = 1
     is_deterministic = True
 
-    def distribution(self, values):
+    def distribution(self, values: Values) -> tfd.Distribution:
         return tfd.Independent(tfd.Deterministic(self(values)), 1)
 
-    def sample(self, distribution, samples, batch, seed):
+    def sample(self, distribution: tfd.Distribution, samples: Size, batch: Size, seed: tf.Tensor) -> tf.Tensor:
         return distribution.mean()
 
 
 class Categorical(Conditional):
     """Cat(child | softmax(parents)), the child a one-hot vector [..., units]."""
 
-    def distribution(self, values):
+    def distribution(self, values: Values) -> tfd.Distribution:
         return tfd.OneHotCategorical(logits=self(values), dtype=tf.float32)
 
-    def log_probs(self, values):
+    def log_probs(self, values: Values) -> tf.Tensor:
         """Returns the log-probabilities of all classes, [..., units]."""
         return tf.nn.log_softmax(self(values))
 
@@ -306,10 +238,10 @@ class Categorical(Conditional):
 class UniformCategorical(Categorical):
     """Cat(child | 1/K, ..., 1/K): a prior over one-hot vectors."""
 
-    def distribution(self, values):
+    def distribution(self, values: Values) -> tfd.Distribution:
         return tfd.OneHotCategorical(logits=tf.zeros([self.units]), dtype=tf.float32)
 
-    def log_prob(self, values, value):
+    def log_prob(self, values: Values, value: tf.Tensor) -> tf.Tensor:
         return tf.fill(tf.shape(value)[:-1], -math.log(self.units))
 
 
@@ -322,23 +254,23 @@ class RelaxedCategorical(Conditional):
       temperature: t, greater than 0.
     """
 
-    def __init__(self, units, temperature, **kwargs):
+    def __init__(self, units: int, temperature: float, **kwargs: Any) -> None:
         super().__init__(units=units, **kwargs)
         self.temperature = temperature
 
-    def distribution(self, log_q_y):
+    def distribution(self, log_q_y: tf.Tensor) -> tfd.Distribution:
         """Of log y, given log q(y|x) [..., units]."""
         return tfd.ExpRelaxedOneHotCategorical(self.temperature, logits=log_q_y)
 
-    def sample(self, distribution, samples, batch, seed):
+    def sample(self, distribution: tfd.Distribution, samples: Size, batch: Size, seed: tf.Tensor) -> tf.Tensor:
         uniform = noise.uniform([samples, batch, self.units], seed, low=1e-20)
         gumbel = -tf.math.log(-tf.math.log(uniform))
         return tf.nn.log_softmax((distribution.logits + gumbel) / self.temperature)
 
-    def point(self, distribution):
+    def point(self, distribution: tfd.Distribution) -> tf.Tensor:
         """The logarithm of the relaxed class without noise."""
         return tf.nn.log_softmax(distribution.logits / self.temperature)
 
-    def simplex_log_prob(self, distribution, log_y):
+    def simplex_log_prob(self, distribution: tfd.Distribution, log_y: tf.Tensor) -> tf.Tensor:
         """The log-density of y = exp(log_y) on the simplex, [...] (Maddison, Mnih and Teh 2017, eq. 23)."""
         return distribution.log_prob(log_y) - tf.reduce_sum(log_y, -1)

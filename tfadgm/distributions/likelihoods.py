@@ -4,16 +4,17 @@ All are over x [..., D]; see `conditionals.py` for the leading axes.
 """
 
 import math
+from typing import Any
 
 import tensorflow as tf
 import tensorflow_probability as tfp
+from tensorflow_probability import bijectors as tfb
+from tensorflow_probability import distributions as tfd
 
-from tfadgm.distributions.conditionals import Conditional, Gaussian
+from tfadgm.distributions.conditionals import Conditional, Gaussian, Values
 from tfadgm.distributions.logit_bernoulli import LogitBernoulli
 from tfadgm.distributions.table import TableLikelihood
-from tfadgm.networks import convolutions
-
-tfd, tfb = tfp.distributions, tfp.bijectors
+from tfadgm.networks import convolutions, mlp
 
 # Floor of the log-variance of a Gaussian p(x|.). The papers' code has none, and the likelihood of a pixel that never
 # changes is then unbounded. A variance of exp(-7) is a standard deviation of 0.03 in units of the scaled data: 7.7 levels
@@ -26,12 +27,12 @@ LOG_SCALE_OF_DRAWS = 80.0  # a logistic of a larger scale overflows in float32; 
 class Likelihood(Conditional):
     """p(x | parents): a conditional whose trunk may end in transposed convolutions."""
 
-    def _make_head(self, *args):
+    def _make_head(self):
         if self.network.trunk == "conv":
             return convolutions.ConvHead(self.network, self.parameters_per_unit, name="head")
-        return super()._make_head(*args)
+        return super()._make_head()
 
-    def expected(self, distribution):
+    def expected(self, distribution: tfd.Distribution) -> tf.Tensor:
         """Returns E[x | parents], the picture that is shown."""
         return distribution.mean()
 
@@ -39,7 +40,7 @@ class Likelihood(Conditional):
 class BernoulliLikelihood(Likelihood):
     """x in [0, 1]^D, independent Bernoulli given the parents."""
 
-    def distribution(self, values):
+    def distribution(self, values: Values) -> tfd.Distribution:
         return tfd.Independent(LogitBernoulli(self(values)), 1)
 
 
@@ -48,23 +49,32 @@ class GaussianLikelihood(Likelihood, Gaussian):
 
     log_variance_ceiling = None
 
-    def __init__(self, given="", units=1, network=None, log_variance_floor=LOG_VARIANCE_FLOOR, **kwargs):
+    def __init__(
+        self,
+        given: str = "",
+        units: int = 1,
+        network: mlp.Network | None = None,
+        log_variance_floor: float = LOG_VARIANCE_FLOOR,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(given, units, network, log_variance_floor, **kwargs)
 
 
 class CategoricalLikelihood(Likelihood):
     """x in {0, ..., levels - 1}^D / (levels - 1): a softmax over the levels of each pixel (van den Oord et al. 2016)."""
 
-    def __init__(self, given="", units=1, network=None, levels=256, **kwargs):
+    def __init__(
+        self, given: str = "", units: int = 1, network: mlp.Network | None = None, levels: int = 256, **kwargs: Any
+    ) -> None:
         self.levels = self.parameters_per_unit = levels
         super().__init__(given, units, network, **kwargs)
 
-    def distribution(self, values):
+    def distribution(self, values: Values) -> tfd.Distribution:
         logits = _split_last(self(values), self.levels)
         scale = tfb.Scale(1.0 / (self.levels - 1))
         return tfd.Independent(_Rescaled(tfd.Categorical(logits=logits, dtype=tf.float32), scale), 1)
 
-    def expected(self, distribution):
+    def expected(self, distribution: tfd.Distribution) -> tf.Tensor:
         probs = tf.nn.softmax(distribution.distribution.distribution.logits)
         return tf.linalg.matvec(probs, tf.linspace(0.0, 1.0, self.levels))
 
@@ -83,7 +93,7 @@ class QuantisedLogistic(tfd.QuantizedDistribution):
       levels: their number.
     """
 
-    def __init__(self, centre, log_scale, levels):
+    def __init__(self, centre: tf.Tensor, log_scale: tf.Tensor, levels: int) -> None:
         self.centre, self.log_scale, self.levels = centre, log_scale, levels
         # For draws: level k takes what rounds up to it, hence the shift.
         logistic = tfd.Logistic(centre, tf.exp(tf.minimum(log_scale, LOG_SCALE_OF_DRAWS)))
@@ -119,12 +129,20 @@ class LogisticMixtureLikelihood(Likelihood):
     gives is the mean of the components' centres, clipped to [0, 1].
     """
 
-    def __init__(self, given="", units=1, network=None, levels=256, components=5, **kwargs):
+    def __init__(
+        self,
+        given: str = "",
+        units: int = 1,
+        network: mlp.Network | None = None,
+        levels: int = 256,
+        components: int = 5,
+        **kwargs: Any,
+    ) -> None:
         self.levels, self.components = levels, components
         self.parameters_per_unit = 3 * components
         super().__init__(given, units, network, **kwargs)
 
-    def distribution(self, values):
+    def distribution(self, values: Values) -> tfd.Distribution:
         weights, centres, log_scales = tf.split(_split_last(self(values), self.parameters_per_unit), 3, axis=-1)
         # Centres start spread over the levels and scales at a tenth of the range, as an untrained head gives zeros.
         spread = tf.linspace(-0.8, 0.8, self.components) if self.components > 1 else tf.zeros([1])
@@ -134,7 +152,7 @@ class LogisticMixtureLikelihood(Likelihood):
         mixture = tfd.MixtureSameFamily(tfd.Categorical(logits=weights), quantised)
         return tfd.Independent(_Rescaled(mixture, tfb.Scale(1.0 / (self.levels - 1))), 1)
 
-    def expected(self, distribution):
+    def expected(self, distribution: tfd.Distribution) -> tf.Tensor:
         mixture = distribution.distribution.distribution
         centre = tf.clip_by_value(mixture.components_distribution.centre / (self.levels - 1), 0.0, 1.0)
         return tf.reduce_sum(tf.nn.softmax(mixture.mixture_distribution.logits) * centre, -1)
@@ -162,7 +180,7 @@ LIKELIHOODS = {
 }
 
 
-def likelihood(name, given, units, network, **options):
+def likelihood(name: str, given: str, units: int, network: mlp.Network, **options: Any) -> Likelihood:
     """Returns the conditional p(x | given) called `name`, one of `LIKELIHOODS`."""
     if name not in LIKELIHOODS:
         raise ValueError(f"likelihood: got {name!r}; allowed: {', '.join(LIKELIHOODS)}")

@@ -7,20 +7,21 @@ so that with p(a|z,.) as below the bound is that of q(z|.) alone, whose covarian
 
 import contextlib
 import contextvars
+from collections.abc import Iterator
+from typing import Any
 
 import tensorflow as tf
 import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
-from tfadgm.distributions.conditionals import Conditional, DiagonalNormal, Gaussian
-from tfadgm.networks import initial, layers
+from tfadgm.distributions.conditionals import Conditional, DiagonalNormal, Gaussian, Values
+from tfadgm.networks import initial, layers, mlp
 
-tfd = tfp.distributions
-
-_computed = contextvars.ContextVar("tfadgm_computed", default=None)
+_computed: contextvars.ContextVar[dict | None] = contextvars.ContextVar("tfadgm_computed", default=None)
 
 
 @contextlib.contextmanager
-def computed_once():
+def computed_once() -> Iterator[None]:
     """Within this scope a `LinearGaussian` reads the same values once, for q(child|.) and for what follows from it in p,
     and remembers by which noise its child was drawn.
     """
@@ -48,16 +49,16 @@ class LinearGaussian(Gaussian):
 
     DEVIATION = 0.1  # of the initial V, which at 0 would have no gradient
 
-    def __init__(self, linear, given, units, network, linear_units, **kwargs):
+    def __init__(self, linear: str, given: str, units: int, network: mlp.Network, linear_units: int, **kwargs: Any) -> None:
         self.linear, self.linear_units = linear, linear_units
         super().__init__(given, units, network, **kwargs)
         self.given = (linear, *self.given)
 
     @property
-    def head_units(self):
+    def head_units(self) -> int:
         return (2 + self.linear_units) * self.units
 
-    def build_from(self, sizes):
+    def build_from(self, sizes: dict[str, int]) -> None:
         super().build_from(sizes)
         start = initial.normal(self.DEVIATION)
         self.directions = self.add_weight((self.units, self.linear_units), start, name="directions")
@@ -81,7 +82,7 @@ class LinearGaussian(Gaussian):
             computed[self] = read, parameters
         return parameters
 
-    def distribution(self, values):
+    def distribution(self, values: Values) -> tfd.Distribution:
         loc, log_variance, directions = self._parameters(values)
         moved = tf.linalg.matvec(directions, values[self.linear])
         normal = DiagonalNormal(loc + tf.exp(0.5 * log_variance) * moved, log_variance)
@@ -96,7 +97,7 @@ class LinearGaussian(Gaussian):
             computed["drawn", self] = sample, distribution.distribution.moved + e
         return sample, e
 
-    def posterior(self, values, child):
+    def posterior(self, values: Values, child: tf.Tensor) -> tfd.Distribution:
         """Returns p(a | child, the others) for a ~ N(0, I), exactly (as in factor analysis):
 
         N(a | M^-1 V' (child - mu) / s, M^-1),  M = I + V' V
@@ -120,13 +121,13 @@ class LinearGaussianPosterior(Conditional):
       conditional: its `LinearGaussian`.
     """
 
-    def __init__(self, child, conditional, **kwargs):
+    def __init__(self, child: str, conditional: LinearGaussian, **kwargs: Any) -> None:
         super().__init__(units=conditional.linear_units, **kwargs)
         self.given, self.child = (*conditional.given[1:], child), child
         self._posterior = conditional.posterior  # a method: a layer would be counted among this one's weights
 
-    def build_from(self, sizes):
+    def build_from(self, sizes: dict[str, int]) -> None:
         self.built = True
 
-    def distribution(self, values):
+    def distribution(self, values: Values) -> tfd.Distribution:
         return self._posterior(values, values[self.child])

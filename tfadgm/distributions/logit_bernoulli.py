@@ -2,14 +2,13 @@
 
 import tensorflow as tf
 import tensorflow_probability as tfp
-
-tfd = tfp.distributions
+from tensorflow_probability import distributions as tfd
 
 
 class LogitBernoulli(tfd.Bernoulli):
     """`tfd.Bernoulli` by its logits l, with log p(x) = x l - softplus(l): one transcendental function per pixel."""
 
-    def __init__(self, logits):
+    def __init__(self, logits: tf.Tensor) -> None:
         super().__init__(logits=logits, dtype=tf.float32)
         self._parameters = dict(logits=logits)
 

@@ -14,14 +14,16 @@ one of log p(x_o), for any q, also one that reads less than x_o. That the missin
     category   categorical over the values of training and "other"   a logit per value
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
-from tfadgm.data.layout import BINARIES, CATEGORIES, COUNTS, NUMBERS
-from tfadgm.distributions.conditionals import Conditional, DiagonalNormal
+from tfadgm.data.layout import BINARIES, CATEGORIES, COUNTS, NUMBERS, Layout
+from tfadgm.distributions.conditionals import Conditional, DiagonalNormal, Size, Values
 from tfadgm.distributions.logit_bernoulli import LogitBernoulli
-
-tfd = tfp.distributions
+from tfadgm.networks import mlp
 
 LOG_VARIANCE_FLOOR = -7.0  # a standard deviation of 0.03 of that of the column, without which a constant one has no bound
 LOG_SHAPE_CEILING = 7.0  # beyond it the negative binomial is a Poisson, and its log-gamma functions lose their digits
@@ -37,7 +39,14 @@ class TableDistribution(tfd.Distribution):
       layout: a `Layout`.
     """
 
-    def __init__(self, numbers, binaries, counts, categories, layout):
+    def __init__(
+        self,
+        numbers: DiagonalNormal | None,
+        binaries: LogitBernoulli | None,
+        counts: tfd.NegativeBinomial | None,
+        categories: list[tfd.OneHotCategorical],
+        layout: Layout,
+    ) -> None:
         self.parts = {NUMBERS: numbers, BINARIES: binaries, COUNTS: counts}
         self.categories, self.layout = categories, layout
         super().__init__(
@@ -66,7 +75,7 @@ class TableDistribution(tfd.Distribution):
             # A cell that is missing is all 0, of which a one-hot distribution gives log p = 0 too.
             yield part, _grouped_values(value, count, size), mask
 
-    def each(self, function, like):
+    def each(self, function: Callable[[tfd.Distribution], tf.Tensor], like: tf.Tensor) -> tf.Tensor:
         """Returns x, all of it observed and read, of function(distribution) of each part; `like`: [..., 1] of its axes."""
         values = {kind: function(part) for kind, part in self.parts.items() if part is not None}
         groups = [_flat_values(function(part)) for part in self.categories]
@@ -94,18 +103,25 @@ class TableLikelihood(Conditional):
       layout: a `Layout`.
     """
 
-    def __init__(self, given="", units=1, network=None, layout=None, **kwargs):
+    def __init__(
+        self,
+        given: str = "",
+        units: int = 1,
+        network: mlp.Network | None = None,
+        layout: Layout | None = None,
+        **kwargs: Any,
+    ) -> None:
         if layout is None or units != layout.size:
             raise ValueError(f"likelihood: got 'table' for {units} numbers without columns of kinds; allowed: gaussian")
         self.layout = layout
         super().__init__(given, units, network, **kwargs)
 
     @property
-    def head_units(self):
+    def head_units(self) -> int:
         layout = self.layout
         return 2 * layout.numbers + layout.binaries + 2 * layout.counts + sum(layout.categories)
 
-    def distribution(self, values):
+    def distribution(self, values: Values) -> TableDistribution:
         layout = self.layout
         n, b, c = layout.numbers, layout.binaries, layout.counts
         groups = [size * count for size, count in layout.groups]
@@ -127,7 +143,7 @@ class TableLikelihood(Conditional):
         log_shape = LOG_SHAPE_CEILING - tf.nn.softplus(LOG_SHAPE_CEILING - shapes)
         return tfd.NegativeBinomial(tf.exp(log_shape), logits=log_mean - log_shape)
 
-    def sample(self, distribution, samples, batch, seed):
+    def sample(self, distribution: tfd.Distribution, samples: Size, batch: Size, seed: tf.Tensor) -> tf.Tensor:
         shape = tf.stack([samples, batch])
         like = tf.zeros(tf.concat([self._axes(distribution, shape), [1]], 0))
         seeds = iter(tf.unstack(tf.random.experimental.stateless_split(seed, 3 + len(distribution.categories))))
@@ -143,13 +159,13 @@ class TableLikelihood(Conditional):
         part = next(p for p in [*distribution.parts.values(), *distribution.categories] if p is not None)
         return tf.broadcast_dynamic_shape(part.batch_shape_tensor()[:-1], shape)
 
-    def expected(self, distribution):
+    def expected(self, distribution: tfd.Distribution) -> tf.Tensor:
         """Returns x of the mean of each column given the parents: probabilities, of what is 0 or 1 and of categories."""
         part = next(p for p in [*distribution.parts.values(), *distribution.categories] if p is not None)
         like = tf.zeros(tf.concat([part.batch_shape_tensor()[:-1], [1]], 0))
         return distribution.each(_mean, like)
 
-    def point(self, distribution):
+    def point(self, distribution: tfd.Distribution) -> tf.Tensor:
         return self.expected(distribution)
 
 

@@ -12,9 +12,11 @@ import numpy as np
 import tensorflow as tf
 
 from tfadgm import machine, noise
-from tfadgm.distributions.conditionals import SquashedGaussian
+from tfadgm.distributions.transformed import SquashedGaussian
 from tfadgm.models import density
+from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.models.questions import CLASS_SAMPLES
+from tfadgm.telling import Progress
 
 MEMORY_VALUES = 40_000_000  # values of the widest layer in one chunk, 160 MB in float32
 ELBO_EXAMPLES = 500  # at a time
@@ -22,7 +24,9 @@ ELBO_EXAMPLES = 500  # at a time
 INFINITE_VARIANCE = "no measure here: the weights of a Gaussian on a bounded z have an infinite variance, whatever q is"
 
 
-def class_probabilities(model, x, samples=CLASS_SAMPLES, chunk=500):
+def class_probabilities(
+    model: DeepGenerativeModel, x: np.ndarray, samples: int = CLASS_SAMPLES, chunk: int = 500
+) -> np.ndarray:
     """Returns q(y|x) = mean over `samples` draws of a of q(y|a, x), float64 [N, K], for raw examples x.
 
     It is the classifier that is served, its noise included: a service makes the errors that are reported.
@@ -42,20 +46,22 @@ def _rows(model):
     return classes, max(classes, MEMORY_VALUES // widest)
 
 
-def elbo(model, x):
+def elbo(model: DeepGenerativeModel, x: np.ndarray) -> np.ndarray:
     """Returns -U(x) <= log p(x) in nats, [N]; binary data are binarised once, the same for every model and bound."""
     classes, rows = _rows(model)
     chunk = max(1, min(ELBO_EXAMPLES, rows // classes))
     return _in_chunks(lambda raw: density.elbo(model, raw), ("elbo",), model, x, chunk)
 
 
-def trained_elbo(model, x):
+def trained_elbo(model: DeepGenerativeModel, x: np.ndarray) -> np.ndarray:
     """Returns the bound that training maximises, [N], of a model whose `elbo` is of another p(x): see `Questions`."""
     chunk = max(1, min(ELBO_EXAMPLES, _rows(model)[1]))
     return _in_chunks(lambda raw: density.trained_elbo(model, raw), ("trained_elbo",), model, x, chunk)
 
 
-def log_density(model, x, samples=100, progress=None):
+def log_density(
+    model: DeepGenerativeModel, x: np.ndarray, samples: int = 100, progress: Progress | None = None
+) -> np.ndarray:
     """Returns the importance-weighted bound of log p(x) with `samples` samples in nats, [N] (Burda et al. 2015, eq. 8).
 
     It is what the exported signature `log_density` answers.
@@ -63,7 +69,9 @@ def log_density(model, x, samples=100, progress=None):
     return importance(model, x, samples, progress)[0]
 
 
-def importance(model, x, samples=100, progress=None):
+def importance(
+    model: DeepGenerativeModel, x: np.ndarray, samples: int = 100, progress: Progress | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Importance-weighted estimates of p(x) from `samples` draws of q; memory grows with neither samples nor examples.
 
     Returns:
@@ -74,12 +82,14 @@ def importance(model, x, samples=100, progress=None):
     return bound + log_scale(model, x), effective
 
 
-def log_scale(model, x):
+def log_scale(model: DeepGenerativeModel, x: np.ndarray) -> np.ndarray:
     """Returns what the densities of examples in their own units have more than those of x as the model scales it, [N]."""
     return _in_chunks(model.log_scale, ("scale",), model, x, ELBO_EXAMPLES)
 
 
-def bayes_class_probabilities(model, x, samples=100, progress=None):
+def bayes_class_probabilities(
+    model: DeepGenerativeModel, x: np.ndarray, samples: int = 100, progress: Progress | None = None
+) -> np.ndarray:
     """Returns p(y|x) = p(x, y) / p(x), float64 [N, K], from importance-weighted estimates of p(x, y) for every class.
 
     The generative classifier that Maaloe et al. 2016 propose in their discussion, beside q(y|x). The estimates of the
@@ -127,10 +137,10 @@ def _side_by_side(function, calls):
 
     As many are under way as the cores have room for.
     """
-    workers, waiting = machine.side_by_side(), collections.deque()
+    workers, waiting = machine.side_by_side(), collections.deque[tuple]()
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         for name, arguments in calls:
-            waiting.append((name, pool.submit(lambda arguments=arguments: function(*arguments).numpy())))
+            waiting.append((name, pool.submit(lambda given: function(*given).numpy(), arguments)))
             if len(waiting) > workers:
                 name, future = waiting.popleft()
                 yield name, future.result()
@@ -138,7 +148,13 @@ def _side_by_side(function, calls):
             yield name, future.result()
 
 
-def densities(model, x, samples=100, examples=1000, progress=None):
+def densities(
+    model: DeepGenerativeModel,
+    x: np.ndarray,
+    samples: int = 100,
+    examples: int = 1000,
+    progress: Progress | None = None,
+) -> dict[str, float | str]:
     """Returns the ELBO over all x, both bounds over the first `examples`, and standard errors over examples, a dict.
 
     elbo and log_density are of x as the model scales it, and of its kept columns alone, as they have always been here;
@@ -150,7 +166,7 @@ def densities(model, x, samples=100, examples=1000, progress=None):
     bound, (weighted, effective) = elbo(model, x), importance(model, x[:examples], samples, progress)
     scale = log_scale(model, x).astype("float64")
     scaled, scaled_weighted, size = bound - scale, weighted - scale[:examples], model.preprocess.size
-    found = dict(
+    found: dict[str, float | str] = dict(
         elbo=float(scaled.mean()),
         elbo_stderr=_stderr(scaled),
         elbo_of_density_examples=float(scaled[:examples].mean()),

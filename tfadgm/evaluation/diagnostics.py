@@ -1,16 +1,19 @@
 """Where a bound's nats go: terms by factor, KL per unit, active units."""
 
+from collections.abc import Container
+
 import numpy as np
 import tensorflow as tf
 
 from tfadgm import bounds, class_weights, noise
 from tfadgm.distributions.conditionals import DiagonalNormal
 from tfadgm.models import density
+from tfadgm.models.base import DeepGenerativeModel
 
 ACTIVE = 0.01  # variance of a unit's mean over the data above which it is active (Burda et al. 2016, section 5.1)
 
 
-def terms(model, x, chunk=200):
+def terms(model: DeepGenerativeModel, x: np.ndarray, chunk: int = 200) -> dict[str, float]:
     """Returns the mean over examples of each factor's part in the bound, a dict of name to nats per example (a float).
 
     "log p(x|y,z)", "-log q(z|a,x,y)", ...: their sum is the ELBO with one sample of every latent, y being enumerated. All is
@@ -25,7 +28,7 @@ def terms(model, x, chunk=200):
     return {name: float(value) for name, value in parts.items()}
 
 
-def kl_per_unit(model, x, chunk=200):
+def kl_per_unit(model: DeepGenerativeModel, x: np.ndarray, chunk: int = 200) -> dict[str, np.ndarray]:
     """Returns E_q [log q(z_d|.) - log p(z_d|.)] of every unit of each Gaussian latent, a dict of name to [units], nats.
 
     Latents whose density is no product over units, in q or in p, are left out (see `not_by_unit`): one behind flows, or the
@@ -34,17 +37,17 @@ def kl_per_unit(model, x, chunk=200):
     return _mean_over_chunks(lambda raw: _terms(model, raw)[1], x, chunk)
 
 
-def not_by_unit(model, units):
+def not_by_unit(model: DeepGenerativeModel, units: Container[str]) -> list[str]:
     """Returns the names of the latents that `units`, of `kl_per_unit`, leaves out."""
     return [name for name, factor in model.q.items() if name != "y" and name not in units and not factor.is_deterministic]
 
 
-def active_units(model, x, chunk=100):
+def active_units(model: DeepGenerativeModel, x: np.ndarray, chunk: int = 100) -> dict[str, int]:
     """Returns how many units of each latent are active, which is A_u > `ACTIVE`: see `unit_variances`."""
     return {name: int((value > ACTIVE).sum()) for name, value in unit_variances(model, x, chunk).items()}
 
 
-def unit_variances(model, x, chunk=100, samples=50):
+def unit_variances(model: DeepGenerativeModel, x: np.ndarray, chunk: int = 100, samples: int = 50) -> dict[str, np.ndarray]:
     """Returns A_u = Cov_x(E_{q(u|x)} u) of every unit, a dict of name to [units] (Burda et al. 2016, section 5.1).
 
     Of the latents that q reads off something: the mean of one that is drawn from noise alone is a constant, used or not.
@@ -85,7 +88,7 @@ def _posterior_means(model, raw, seed, samples):
 
 
 def _mean_over_chunks(function, x, chunk):
-    total = {}
+    total: dict[str, np.ndarray] = {}
     compiled = tf.function(function, autograph=False, reduce_retracing=True)
     for start in range(0, len(x), chunk):
         raw = np.ascontiguousarray(x[start : start + chunk])

@@ -1,25 +1,35 @@
 """New examples with labels, to measure a trained run on: a file of the kinds that it could be trained on."""
 
 import pathlib
+from typing import Protocol
 
 import numpy as np
 
 from tfadgm import registry
 from tfadgm.data import ranges
+from tfadgm.data.dataset import Dataset
+from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.serving import classification
 from tfadgm.telling import tell, warn
 
 KINDS = "an .npz with x and y, a .csv with a column of labels, or a folder of pictures with a folder per class"
 
 
-def read(path, opened, data):
+class Trained(Protocol):
+    """What is asked of a run: the content of its config.json, and its model."""
+
+    config: dict
+    model: DeepGenerativeModel
+
+
+def read(path: pathlib.Path | str, opened: Trained, data: Dataset) -> tuple[str, np.ndarray, np.ndarray]:
     """Returns ("data", x, y): raw examples [N, ...] as the run's model reads them, and the run's class numbers [N].
 
     y is -1 where a class is not known. Columns of a table are found by name, where the run knows names.
 
     Args:
       path: of `KINDS`; of an .npz its x and y.
-      opened: a `run_directory.Run`.
+      opened: a `Trained`, such as a `run_directory.Run`.
       data: its `Dataset`, whose classes are meant.
 
     Raises:

@@ -7,7 +7,7 @@ import scipy.optimize
 import scipy.stats
 
 
-def expected_calibration_error(probabilities, y, bins=15):
+def expected_calibration_error(probabilities: np.ndarray, y: np.ndarray, bins: int = 15) -> float:
     """Expected calibration error: sum over bins of (n_b / N) |accuracy_b - confidence_b| (Guo et al. 2017, eq. 3).
 
     Args:
@@ -21,7 +21,7 @@ def expected_calibration_error(probabilities, y, bins=15):
     return float(sum(gaps) / len(y))
 
 
-def classification(probabilities, y):
+def classification(probabilities: np.ndarray, y: np.ndarray) -> dict[str, float | list[float]]:
     """Returns what predictions [N, K] of the classes y [N] are worth, a dict.
 
     error: the share of examples whose most probable class is another (or whose probabilities are not finite).
@@ -46,7 +46,7 @@ def classification(probabilities, y):
     )
 
 
-def match_clusters(clusters, y, num_clusters, num_classes):
+def match_clusters(clusters: np.ndarray, y: np.ndarray, num_clusters: int, num_classes: int) -> np.ndarray:
     """Returns which class each cluster stands for, one-hot float64 [clusters, classes].
 
     As many clusters as classes, or fewer: the one-to-one matching with the fewest errors (the Hungarian algorithm). More:

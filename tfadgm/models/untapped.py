@@ -45,7 +45,8 @@ import math
 import tensorflow as tf
 
 from tfadgm import bounds, class_weights, noise
-from tfadgm.distributions.conditionals import Categorical, RelaxedCategorical, SquashedGaussian, Uniform, UniformCategorical
+from tfadgm.distributions.conditionals import Categorical, RelaxedCategorical, UniformCategorical
+from tfadgm.distributions.transformed import SquashedGaussian, Uniform
 from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.models.latents import sizes
 from tfadgm.networks import batch_norm

@@ -15,7 +15,8 @@ Departures from the papers:
   mean is the same.
 """
 
-from tfadgm.distributions.conditionals import Gaussian, PlanarFlow, StandardNormal
+from tfadgm.distributions.conditionals import Gaussian, StandardNormal
+from tfadgm.distributions.transformed import PlanarFlow
 from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.models.latents import layers, sizes
 

@@ -4,19 +4,23 @@ import dataclasses
 import inspect
 import os
 import pathlib
+from typing import Any
 
 import tensorflow as tf
 
 from tfadgm import machine, registry
 from tfadgm.data import holdout, pipeline
+from tfadgm.data.dataset import Dataset
+from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.models.objective import Objective
 from tfadgm.networks.mlp import Network
-from tfadgm.training import fit
+from tfadgm.runs.settings import Settings
+from tfadgm.training import callbacks, fit
 
 MANY_CLASSES = 20  # above which exact_classes "auto" visits a few
 
 
-def resolved(settings, model):
+def resolved(settings: Settings, model: DeepGenerativeModel) -> dict[str, Any]:
     """Returns what became of the settings that are "auto" or left to the data set, a dict."""
     return dict(
         precision=model.precision,
@@ -31,7 +35,7 @@ def resolved(settings, model):
     )
 
 
-def load_data(settings, stratified=True):
+def load_data(settings: Settings, stratified: bool = True) -> tuple[Dataset, pipeline.Split]:
     """Returns (data, split): the `Dataset` that the settings name and its `Split`; see `pipeline.split` for `stratified`."""
     name, _, argument = settings.dataset.partition(":")
     _check_name(settings.dataset, name)
@@ -80,7 +84,7 @@ def _given_labels(settings, data):
     return data.paper_labels
 
 
-def make_model(settings, data, split):
+def make_model(settings: Settings, data: Dataset, split: pipeline.Split) -> DeepGenerativeModel:
     """Returns the model that the settings describe, with fresh weights."""
     _check_normalised(settings, split)
     likelihood = settings.likelihood or data.likelihood
@@ -174,13 +178,20 @@ def _model_options(settings, model_class):
     further = [field.name for field in dataclasses.fields(model_class.options_class)] if model_class.options_class else []
     for name in given:
         if name not in allowed and name not in further:
-            options = ", ".join(option for option in own if option in allowed or option in further)
-            raise ValueError(f"{name}: model {settings.model} has no such option; allowed: {options}")
+            known = ", ".join(option for option in own if option in allowed or option in further)
+            raise ValueError(f"{name}: model {settings.model} has no such option; allowed: {known}")
     options = {name: given.pop(name) for name in further if name in given}
     return given | ({"options": model_class.options_class(**options)} if further else {})
 
 
-def train(settings, data, split, directory, quiet=False, start=None):
+def train(
+    settings: Settings,
+    data: Dataset,
+    split: pipeline.Split,
+    directory: pathlib.Path,
+    quiet: bool = False,
+    start: DeepGenerativeModel | None = None,
+) -> tuple[DeepGenerativeModel, callbacks.State, list[dict[str, str | float]]]:
     """Trains, or goes on training, the model that the settings describe: see `training.fit.train`.
 
     Args:
@@ -204,7 +215,7 @@ def train(settings, data, split, directory, quiet=False, start=None):
     return fit.train(make, data, split, plan(settings), directory, strategy, quiet)
 
 
-def plan(settings):
+def plan(settings: Settings) -> fit.Plan:
     """Returns the `fit.Plan` of the settings."""
     own = [field.name for field in dataclasses.fields(fit.Plan) if field.name != "choose"]
     return fit.Plan(**{name: getattr(settings, name) for name in own}, choose=settings.chooses)

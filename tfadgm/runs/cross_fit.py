@@ -1,14 +1,19 @@
 """The error where nothing is held out: each labelled example is classified by a model that was trained without it."""
 
 import dataclasses
+import pathlib
 
 import numpy as np
 
 from tfadgm import evaluation
+from tfadgm.data import pipeline
+from tfadgm.data.dataset import Dataset
+from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.runs import build
+from tfadgm.runs.settings import Settings
 
 
-def folds(y, count, seed):
+def folds(y: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Returns the fold of each labelled example, int [N]: 0 to count - 1, or -1 for one that is never left out.
 
     The examples of a class are dealt to the folds in turn, so that each has about its share. A class's only label is never
@@ -28,7 +33,14 @@ def folds(y, count, seed):
     return found
 
 
-def measure(settings, data, split, directory, quiet=False, start=None):
+def measure(
+    settings: Settings,
+    data: Dataset,
+    split: pipeline.Split,
+    directory: pathlib.Path,
+    quiet: bool = False,
+    start: DeepGenerativeModel | None = None,
+) -> dict[str, float | list[float]]:
     """Trains a model for each of `settings.cross_fit` folds, without its labels, and returns what their answers are worth.
 
     The examples of a fold leave the unlabelled pool too, and are classified by the model's last weights. A model without

@@ -4,11 +4,13 @@ They were found on validation examples held out from the training data, never on
 setting given by the user always wins.
 """
 
+from typing import Any
+
 from tfadgm.runs.settings import Settings
 
 # What helped on every data set: an average over cheap samples of a inside the classifier, a labelled bound that counts
 # for little or nothing, clipped gradients, and a moving average of the weights for evaluation.
-COMMON = dict(
+COMMON: dict[str, Any] = dict(
     classifier_samples=10,
     labelled_weight=0.0,
     beta=1.0,
@@ -67,7 +69,7 @@ WARM = dict(avae=10.0, lvae=10.0, cagem=10.0)
 # Settings of some models alone: what they do not have, sizes of several layers, and what their papers do differently.
 NO_CLASS = dict(classifier_samples=None, exact_classes=None)
 NO_A = dict(dim_a=None)
-MODELS = {
+MODELS: dict[str, dict[str, Any]] = {
     "vae": NO_CLASS | NO_A,
     "lvae": NO_CLASS | NO_A | dict(dim_z=(64, 32)),
     "avae": NO_CLASS,
@@ -79,9 +81,9 @@ MODELS = {
 }
 
 
-def resolve(model, dataset, **given):
+def resolve(model: str, dataset: str, **given: Any) -> Settings:
     """Returns the `Settings` of `model` on `dataset`: defaults, then the recipe, then what was `given`."""
-    chosen = dict(DATASETS.get(dataset) or DATASETS.get(dataset.partition(":")[0], OWN))
+    chosen: dict[str, Any] = dict(DATASETS.get(dataset) or DATASETS.get(dataset.partition(":")[0], OWN))
     chosen.update(MODELS.get(model, {}))
     chosen.setdefault("warmup_epochs", WARM.get(model, 0.0))
     if given.get("auxiliary") == "linear":

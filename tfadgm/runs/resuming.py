@@ -3,9 +3,10 @@
 import dataclasses
 import json
 import os
+import pathlib
 
 from tfadgm.runs import run_directory
-from tfadgm.runs.settings import located
+from tfadgm.runs.settings import Settings, located
 from tfadgm.telling import warn
 from tfadgm.training import callbacks
 
@@ -13,7 +14,7 @@ BUDGET = ("epochs", "minutes", "patience", "cross_fit")  # may change: a run can
 NEEDED = {"model", "dataset", "labels", "seed", "evaluated_on", "epochs", "elbo"}  # of results
 
 
-def existing_results(settings, directory):
+def existing_results(settings: Settings, directory: pathlib.Path) -> dict | None:
     """Returns the results of a finished run of the same settings, None for a new or unfinished one, or raises.
 
     A run may go on with another budget than it began with, if that is not used up yet, and with the same data at another
@@ -44,7 +45,7 @@ def existing_results(settings, directory):
     return done if whole and not set(changed) & set(BUDGET) else None
 
 
-def finished_results(directory):
+def finished_results(directory: pathlib.Path) -> dict | None:
     """Returns the results of a finished run; None if there are none, or results.json holds something else."""
     try:
         found = run_directory.read_json(directory / "results.json")
@@ -53,7 +54,7 @@ def finished_results(directory):
     return found if isinstance(found, dict) and NEEDED <= set(found) else None
 
 
-def as_begun(settings, directory):
+def as_begun(settings: Settings, directory: pathlib.Path) -> Settings:
     """Returns the settings as a run that was begun before one of their defaults was there to choose has them.
 
     Then all classes were visited, and nothing was held out.
@@ -71,7 +72,7 @@ def as_begun(settings, directory):
     return settings
 
 
-def renew(settings, directory):
+def renew(settings: Settings, directory: pathlib.Path) -> str | None:
     """Makes config.json that of `settings`, which `existing_results` accepted; returns what a run goes on for, or None.
 
     Results of a smaller budget are kept as results-after-N-epochs.json.
@@ -92,7 +93,7 @@ def renew(settings, directory):
     return f"after {epochs} epochs goes on to {budget}, with the learning rate of such a run from there on"
 
 
-def has_another_budget(directory, budget):
+def has_another_budget(directory: pathlib.Path, budget: dict[str, float | None]) -> bool:
     """Whether the run in `directory` has other epochs or minutes than the dict `budget`."""
     before = run_directory.read_json(directory / "config.json")["settings"]
     return any(before.get(name) != value for name, value in budget.items())
@@ -131,8 +132,8 @@ def _check_budget(settings, directory):
 def _check_stopped(settings, changed, before, directory):
     """Raises a ValueError for a longer budget of a run that patience has stopped, which would not go on."""
     done, asked = finished_results(directory), before.get("epochs")
-    stopped = done and asked and done["epochs"] < asked and settings.patience is not None
-    if stopped and {"epochs", "minutes"} & set(changed) and "patience" not in changed:
+    longer = {"epochs", "minutes"} & set(changed) and "patience" not in changed and settings.patience is not None
+    if longer and done and asked and done["epochs"] < asked:
         raise ValueError(
             f"epochs: the run in {directory} was stopped after {done['epochs']} of {asked} by patience {settings.patience}; "
             "allowed: another --patience, or none"

@@ -19,7 +19,7 @@ from tfadgm.training.progress import progress_bar
 FEW_STEPS = 1000  # optimizer steps in which a model hardly learns
 
 
-def train(settings, directory, quiet=False):
+def train(settings: Settings, directory: pathlib.Path | str, quiet: bool = False) -> dict:
     """Trains, evaluates, draws and exports into `directory`; returns the results. A finished run returns its results.
 
     A run that has been trained goes on where its settings have more epochs or minutes: from then on it has the learning
@@ -60,7 +60,8 @@ def train(settings, directory, quiet=False):
             print(longer)
     for warning in notes.warnings(data, split, model_probe):
         warn(warning)
-    start, own, before = given, settings, {}
+    start, own = given, settings
+    before: dict = {}
     if model_probe.first_stage is not None and given is None:
         start, own, before = _first_stage(model_probe.first_stage, settings, directory, quiet)
     model, state, rows = build.train(own, data, split, directory, quiet, start)

@@ -9,11 +9,13 @@ import platform
 import shutil
 import subprocess
 import time
+from typing import Any, Self
 
 import numpy as np
 
 from tfadgm import registry
-from tfadgm.data import fingerprint, npz, ranges
+from tfadgm.data import fingerprint, npz, pipeline, ranges
+from tfadgm.data.dataset import Dataset
 from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.reporting import report
 from tfadgm.runs import build
@@ -42,10 +44,10 @@ class Run:
     config: dict
     settings: Settings
     model: DeepGenerativeModel
-    class_names: list
+    class_names: list[str]
 
     @classmethod
-    def open(cls, path):
+    def open(cls, path: pathlib.Path | str) -> Self:
         """Opens a run directory; raises a ValueError if it is none, or has not finished training."""
         path = pathlib.Path(path).expanduser()
         if not path.is_dir():
@@ -66,19 +68,25 @@ class Run:
         checkpoints.load_weights(model, weights)
         return cls(path, config, settings, model, config["class_names"])
 
-    def data(self):
+    def data(self) -> tuple[Dataset, pipeline.Split]:
         """Returns (data, split) as the run had them; raises a ValueError if the data or the split are others now."""
         check_data(self.path, self.config, self.settings)
         data, split = build.load_data(self.settings, draws_stratified(self.path))
         check_split(self.path, split)
         return data, split
 
-    def held_out(self):
+    def held_out(self) -> tuple[np.ndarray, np.ndarray | None]:
         """Returns (x, y) of the examples that the results are of: the test set, if there is one."""
         _, x, y = report.held_out(*self.data())
         return x, y
 
-    def export(self, to=None, examples=None, results=None, **options):
+    def export(
+        self,
+        to: pathlib.Path | str | None = None,
+        examples: np.ndarray | None = None,
+        results: dict | None = None,
+        **options: Any,
+    ) -> pathlib.Path:
         """Writes the next version of the export of the run, into its own directory or `to`; returns its path.
 
         Args:
@@ -94,7 +102,7 @@ class Run:
         return export.save(self.model, self.class_names, to, description=about, examples=examples, **options)
 
 
-def of_config(path, config, *names):
+def of_config(path: pathlib.Path, config: dict, *names: str) -> dict:
     """Returns the part names[0] of the content of a config.json; a ValueError if it or another of `names` is missing."""
     missing = [name for name in names if not isinstance(config, dict) or name not in config]
     if missing or not isinstance(config[names[0]], dict):
@@ -130,26 +138,26 @@ def _model(path, name, config):
     return model
 
 
-def identity_of_data(settings):
+def identity_of_data(settings: Settings) -> dict | None:
     """Returns the identity of the user's own files (see `fingerprint.of`); None for data sets that have none."""
     kind, _, place = settings.dataset.partition(":")
     return fingerprint.of(place) if kind in registry.OF_FILES and place else None
 
 
-def check_data(directory, config, settings):
+def check_data(directory: pathlib.Path, config: dict, settings: Settings) -> None:
     """Raises a ValueError if the user's own files are others than when the run in `directory` began."""
     kind, _, place = settings.dataset.partition(":")
     if kind in registry.OF_FILES and place and config.get("data") is not None:
         fingerprint.check(place, config["data"], f"out: of the run in {directory}")
 
 
-def draws_stratified(directory):
+def draws_stratified(directory: pathlib.Path) -> bool:
     """Whether the run in `directory`, or a new one, holds out validation examples by class; those of old did not."""
     path = directory / "config.json"
     return not path.exists() or read_json(path).get("hold_out") == "stratified"
 
 
-def check_split(directory, split):
+def check_split(directory: pathlib.Path, split: pipeline.Split) -> None:
     """Raises a ValueError if the run in `directory` was begun with another split than `split`."""
     path = directory / "split.npz"
     if not path.exists():
@@ -164,7 +172,7 @@ def check_split(directory, split):
             )
 
 
-def check_preprocess(directory, model):
+def check_preprocess(directory: pathlib.Path, model: DeepGenerativeModel) -> None:
     """Raises a ValueError if the run in `directory` was begun with another preprocessing than that of `model`.
 
     It is fitted to the data, and a version of this package may fit it otherwise than the one before.
@@ -174,8 +182,8 @@ def check_preprocess(directory, model):
     before = type(now)(**described) if described else now
     alike = (before.noise, before.transform) == (now.noise, now.transform)
     for name in ("scale", "shift", "columns", "limit"):
-        values = [np.asarray(0.0 if getattr(layer, name) is None else getattr(layer, name)) for layer in (before, now)]
-        alike &= values[0].shape == values[1].shape and np.allclose(*values, rtol=1e-4, atol=1e-30)
+        old, new = (np.asarray(0.0 if getattr(layer, name) is None else getattr(layer, name)) for layer in (before, now))
+        alike &= old.shape == new.shape and np.allclose(old, new, rtol=1e-4, atol=1e-30)
     if not alike:
         raise ValueError(
             f"{path}: the run was begun with another preprocessing of x than now, by another version or other data; "
@@ -183,7 +191,7 @@ def check_preprocess(directory, model):
         )
 
 
-def check_disk(directory, model):
+def check_disk(directory: pathlib.Path, model: DeepGenerativeModel) -> None:
     """Raises a ValueError if `directory` cannot be written, or has too little room for a run of `model`."""
     existing = next(parent for parent in [directory, *directory.absolute().parents] if parent.exists())
     if not os.access(existing, os.W_OK):
@@ -195,7 +203,15 @@ def check_disk(directory, model):
         raise ValueError(f"out: {directory} has {free >> 20} MiB of free disk; allowed: at least {needed >> 20} MiB")
 
 
-def begin(settings, directory, data, split, model, class_names, identity=None):
+def begin(
+    settings: Settings,
+    directory: pathlib.Path,
+    data: Dataset,
+    split: pipeline.Split,
+    model: DeepGenerativeModel,
+    class_names: list[str],
+    identity: dict | None = None,
+) -> None:
     """Writes split.npz and config.json of a new run; for one that was begun, checks that its split is still the same.
 
     `identity` is that of the user's own data, from before they were read (see `identity_of_data`).
@@ -233,7 +249,7 @@ def _version(package):
         return None
 
 
-def git_revision():
+def git_revision() -> str | None:
     """Returns the commit of the checkout that this package is imported from, or None."""
     command = ["git", "-C", str(pathlib.Path(__file__).parent), "rev-parse", "HEAD"]
     try:
@@ -242,7 +258,7 @@ def git_revision():
         return None
 
 
-def read_json(path):
+def read_json(path: pathlib.Path | str) -> Any:
     """Returns the content of a JSON file, or raises a ValueError that names it."""
     try:
         return json.loads(pathlib.Path(path).read_text())
@@ -252,7 +268,7 @@ def read_json(path):
         raise ValueError(f"{path}: not a readable JSON file: {error}") from None
 
 
-def write_json(path, content):
+def write_json(path: pathlib.Path, content: object) -> None:
     """Writes JSON under a temporary name and renames it."""
     temporary = path.with_suffix(".writing")
     temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")

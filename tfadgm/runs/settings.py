@@ -5,9 +5,12 @@ which the binaries start from. `bin/train` makes one flag of each field.
 """
 
 import dataclasses
+import functools
 import math
 import numbers
 import os
+from collections.abc import Callable
+from typing import Any
 
 from tfadgm import registry
 from tfadgm.distributions.likelihoods import LIKELIHOODS
@@ -27,24 +30,11 @@ def _setting(default, text, choices=None, kind=None, group="common"):
     return dataclasses.field(default=default, metadata=dict(text=text, choices=choices, kind=kind, group=group))
 
 
-def _network(*args, **kwargs):
-    return _setting(*args, **kwargs, group="network")
-
-
-def _model(*args, **kwargs):
-    return _setting(*args, **kwargs, group="model")
-
-
-def _objective(*args, **kwargs):
-    return _setting(*args, **kwargs, group="objective")
-
-
-def _training(*args, **kwargs):
-    return _setting(*args, **kwargs, group="training")
-
-
-def _evaluation(*args, **kwargs):
-    return _setting(*args, **kwargs, group="evaluation")
+_network = functools.partial(_setting, group="network")
+_model = functools.partial(_setting, group="model")
+_objective = functools.partial(_setting, group="objective")
+_training = functools.partial(_setting, group="training")
+_evaluation = functools.partial(_setting, group="evaluation")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,9 +69,11 @@ class Settings:
     )
 
     trunk: str = _network("mlp", "Networks that read and write x: fully connected or convolutional.", TRUNKS)
-    hidden: tuple = _network((500, 500), "Widths of the hidden layers, such as 500,500.")
-    hidden_above: tuple | None = _network(None, "The same for networks between latents; 'none': as hidden.", kind=tuple)
-    filters: tuple = _network((32, 64), "Channels of the stride-2 convolutions, with trunk=conv.")
+    hidden: tuple[int, ...] = _network((500, 500), "Widths of the hidden layers, such as 500,500.")
+    hidden_above: tuple[int, ...] | None = _network(
+        None, "The same for networks between latents; 'none': as hidden.", kind=tuple
+    )
+    filters: tuple[int, ...] = _network((32, 64), "Channels of the stride-2 convolutions, with trunk=conv.")
     activation: str = _network("relu", "Activation of hidden layers.", tuple(ACTIVATIONS))
     head_deviation: float | None = _network(None, "Initial spread of the heads of Gaussians; 'none': Glorot.", kind=float)
     log_variance_ceiling: float | None = _network(
@@ -90,8 +82,8 @@ class Settings:
     batch_norm: bool = _network(False, "Batch normalisation of hidden layers.")
     likelihood: str | None = _network(None, "p(x|.); 'none' takes the data set's.", tuple(LIKELIHOODS), kind=str)
     min_column_std: float | None = _network(None, "Drop components of x below this spread; 'none': data set's.", kind=float)
-    dim_z: tuple | None = _model(None, "Size of z, or of z1,z2,...; 'none' takes the model's default.", kind=tuple)
-    dim_a: tuple | None = _model(None, "Size of a, or of a1,a2,...; 'none' takes the model's default.", kind=tuple)
+    dim_z: tuple[int, ...] | None = _model(None, "Size of z, or of z1,z2,...; 'none' takes the model's default.", kind=tuple)
+    dim_a: tuple[int, ...] | None = _model(None, "Size of a, or of a1,a2,...; 'none' takes the model's default.", kind=tuple)
     a_sees_x: bool | None = _model(None, "Whether p(a|.) has x among its parents (adgm, avae).", kind=bool)
     auxiliary: str | None = _model(
         None,
@@ -106,9 +98,9 @@ class Settings:
     end_to_end: bool | None = _model(None, "Train M1 and M2 at once (m1m2).", kind=bool)
     feature_classifier: str | None = _model(None, "The classifier of the features (m1).", FEATURE_CLASSIFIERS, kind=str)
     anchors: int | None = _model(None, "Most anchors of the classifier's kernel (m1).", kind=int)
-    z_range: tuple | None = _model(None, "Interval of each z, two numbers (untapped).", kind="numbers")
-    hidden_y: tuple | None = _model(None, "Widths of the networks of q(y|x) (untapped).", kind=tuple)
-    hidden_z: tuple | None = _model(None, "Widths of the networks of q(z|x,y) (untapped).", kind=tuple)
+    z_range: tuple[float, ...] | None = _model(None, "Interval of each z, two numbers (untapped).", kind="numbers")
+    hidden_y: tuple[int, ...] | None = _model(None, "Widths of the networks of q(y|x) (untapped).", kind=tuple)
+    hidden_z: tuple[int, ...] | None = _model(None, "Widths of the networks of q(z|x,y) (untapped).", kind=tuple)
     class_draw: str | None = _model(None, "y of unlabelled examples (untapped).", CLASS_DRAWS, kind=str)
     gumbel_temperature: float | None = _model(None, "Temperature of a relaxed y (untapped).", kind=float)
     forward_weight: float | None = _model(None, "alpha_f: weight of the forward bounds (untapped).", kind=float)
@@ -169,7 +161,7 @@ class Settings:
     density_samples: int = _evaluation(100, "Importance samples of log p(x) at test.")
     density_examples: int = _evaluation(1000, "Test examples whose log p(x) is estimated.")
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if field.metadata["kind"] in (tuple, "numbers") and isinstance(value, int | list):
@@ -186,7 +178,7 @@ class Settings:
         self._check_ranges()
 
     @property
-    def chooses(self):
+    def chooses(self) -> bool:
         """Whether the validation examples choose the weights; those that were held out unasked do not."""
         return bool(self.validation) and self.keep == "best"
 
@@ -196,8 +188,13 @@ class Settings:
             parts = value if isinstance(value, tuple) else (value,)
             if any(isinstance(part, float) and not math.isfinite(part) for part in parts):
                 raise ValueError(f"{field.name}: got {value}; allowed: finite numbers")
-        positive = ("batch", "labelled_batch", "test_samples", "density_samples", "density_examples", "samples")
-        positive += (
+        positive = (
+            "batch",
+            "labelled_batch",
+            "test_samples",
+            "density_samples",
+            "density_examples",
+            "samples",
             "epochs",
             "minutes",
             "clusters",
@@ -241,7 +238,7 @@ class Settings:
             raise ValueError(f"seed: got {self.seed}; allowed: 0 to {2**31 - 1}")
 
 
-def located(name, value):
+def located(name: str, value: object) -> object:
     """Returns the value of the setting `name` with a path in it made absolute, so that it holds in every directory."""
     if name == "dataset" and isinstance(value, str):
         kind, colon, path = value.partition(":")
@@ -270,7 +267,7 @@ def _is(kind, value):
     return isinstance(value, {float: numbers.Real, str: str, "path": str}.get(kind, numbers.Integral))
 
 
-def parse(name, text):
+def parse(name: str, text: str) -> bool | int | float | str | tuple | None:
     """Returns the value of the setting `name` written as `text`, or raises a ValueError that tells what is allowed."""
     field = {field.name: field for field in dataclasses.fields(Settings)}[name]
     kind, text = field.metadata["kind"], text.strip()
@@ -292,7 +289,8 @@ def _parse_bool(text):
     raise ValueError(text)
 
 
-_KINDS = {
+# Of each kind: how its text is read, and what is allowed.
+_KINDS: dict[object, tuple[Callable[[str], Any], str]] = {
     int: (int, "a whole number"),
     float: (float, "a number"),
     str: (str, "text"),

@@ -4,9 +4,12 @@ import dataclasses
 import json
 import math
 import pathlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 from tfadgm import telling
 from tfadgm.data import examples, picture_files, ranges
@@ -15,7 +18,7 @@ DESCRIPTION_FILE = "assets.extra/tfadgm.json"  # within a SavedModel: what `expo
 NEEDED = ("serving_default", "classify", "log_density")
 
 
-def find(path):
+def find(path: pathlib.Path | str) -> pathlib.Path:
     """Returns the SavedModel that `path` names: itself, or its largest integer version, as TF Serving would choose."""
     path = pathlib.Path(path)
     if (path / "saved_model.pb").is_file():
@@ -28,25 +31,40 @@ def find(path):
     return max(found, key=lambda d: int(d.name))
 
 
-def choose(run=None, saved_model=None):
+def choose(run: pathlib.Path | str | None = None, saved_model: pathlib.Path | str | None = None) -> pathlib.Path:
     """Returns the SavedModel of exactly one of a run's directory and an export."""
-    if bool(run) == bool(saved_model):
-        raise ValueError(f"got {'both' if run else 'neither'} of --run and --saved_model; allowed: exactly one")
-    if saved_model:
+    if saved_model and not run:
         return find(saved_model)
+    if not run or saved_model:
+        raise ValueError(f"got {'both' if run else 'neither'} of --run and --saved_model; allowed: exactly one")
     exports = pathlib.Path(run) / "export"
     if not exports.is_dir():
         raise ValueError(f"{run}: has no export; allowed: the directory of a run after bin/export --run={run}")
     return find(exports)
 
 
-def description(path):
+def description(path: pathlib.Path | str) -> dict:
     """Returns what was said of the run when the SavedModel at `path` was exported, a dict; empty if nothing was."""
     try:
         found = json.loads((pathlib.Path(path) / DESCRIPTION_FILE).read_text())["description"]
     except (OSError, ValueError, LookupError, TypeError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+class AnyClassifier(Protocol):
+    """What classifies files: a `Classifier`, or a `client.RemoteClassifier`; the attributes are those of the first."""
+
+    at_once: int
+    class_names: list[str]
+    raw_shape: tuple[int, ...]
+    raw_dtype: np.dtype
+    feature_names: list[str] | None
+    ranges: dict | None
+
+    def probabilities(self, x: np.ndarray, batch: int) -> np.ndarray: ...
+
+    def log_density(self, x: np.ndarray, samples: int, batch: int) -> np.ndarray: ...
 
 
 class Classifier:
@@ -69,7 +87,7 @@ class Classifier:
 
     at_once = 1
 
-    def __init__(self, path):
+    def __init__(self, path: pathlib.Path | str) -> None:
         self.path = find(path)
         try:
             # Kept: the signatures do not keep the variables alive.
@@ -97,14 +115,14 @@ class Classifier:
         answer = self._signatures["classify"](inputs=tf.constant([example.SerializeToString()]))
         return [name.decode() for name in answer["classes"][0].numpy()]
 
-    def probabilities(self, x, batch=100):
+    def probabilities(self, x: np.ndarray, batch: int = 100) -> np.ndarray:
         """Returns q(y|x), float32 [N, K], for raw examples x [N, *raw_shape] (see `as_raw`)."""
         predict = self._signatures["serving_default"]
         x = as_raw(x, self.raw_shape, self.raw_dtype)
         parts = [predict(x=tf.constant(rows))["probabilities"].numpy() for rows in _batches(x, batch)]
         return np.concatenate([np.zeros((0, len(self.class_names)), "float32"), *parts])
 
-    def log_density(self, x, samples, batch=100):
+    def log_density(self, x: np.ndarray, samples: int, batch: int = 100) -> np.ndarray:
         """Returns the importance-weighted bound of log p(x) with `samples` samples, float32 [N], in nats."""
         score, samples = self._signatures["log_density"], tf.constant(samples)
         x = as_raw(x, self.raw_shape, self.raw_dtype)
@@ -116,7 +134,7 @@ def _batches(x, batch):
     return (x[i : i + batch] for i in range(0, len(x), batch))
 
 
-def as_raw(x, shape, dtype):
+def as_raw(x: ArrayLike, shape: Sequence[int], dtype: np.dtype | str) -> np.ndarray:
     """Returns x [N, ...] as an array of `dtype`, or raises a ValueError that says what does not fit.
 
     Nothing is scaled, rounded or clipped: whole numbers may come as floats and the other way round, and no more.
@@ -137,7 +155,9 @@ class Row:
     identifier: str | None = None
 
 
-def read_rows(files, classifier, failed=None):
+def read_rows(
+    files: Sequence[pathlib.Path | str], classifier: AnyClassifier, failed: Callable[[ValueError], None] | None = None
+) -> list[Row]:
     """Returns a `Row` for every example of `files`.
 
     Args:
@@ -176,7 +196,14 @@ def _rows_of(file, classifier, remarks):
     return [Row(str(file), i, *row) for i, row in enumerate(zip(x, found.identifiers or [None] * len(x), strict=True))]
 
 
-def records(classifier, files, batch=100, log_density_samples=0, progress=None, failed=None):
+def records(
+    classifier: AnyClassifier,
+    files: Sequence[pathlib.Path | str],
+    batch: int = 100,
+    log_density_samples: int = 0,
+    progress: telling.Progress | None = None,
+    failed: Callable[[ValueError], None] | None = None,
+) -> Iterator[dict]:
     """Yields one dict of JSON types per example, in the order of `files`; all files are read and checked first.
 
     Keys: file, row, id (where a csv has a column that identifies its rows), class, probability (of that class),

@@ -48,9 +48,10 @@ class RemoteClassifier:
     """
 
     at_once = 16
-    feature_names = ranges = None
+    feature_names: list[str] | None = None
+    ranges: dict | None = None
 
-    def __init__(self, address, model_name="tfadgm", version=None, deadline=30.0):
+    def __init__(self, address: str, model_name: str = "tfadgm", version: int | None = None, deadline: float = 30.0) -> None:
         if not warmup.available():
             raise ValueError(f"server: needs {warmup.PACKAGE}; allowed: after pip install 'tfadgm[serving]'")
         host, _, port = address.rpartition(":")
@@ -88,12 +89,12 @@ class RemoteClassifier:
         answer = self._result(self._classify(np.zeros((1, *self.raw_shape), self.raw_dtype)))
         return [one.label for one in answer.result.classifications[0].classes]
 
-    def probabilities(self, x, batch=100):
+    def probabilities(self, x: np.ndarray, batch: int = 100) -> np.ndarray:
         """Returns q(y|x), float32 [N, K], for raw examples x [N, *raw_shape]; up to `IN_FLIGHT` batches are under way."""
         x = classification.as_raw(x, self.raw_shape, self.raw_dtype)
         return self._gather(self._classify, self._scores, x, batch, np.zeros((0, len(self.class_names)), "float32"))
 
-    def log_density(self, x, samples, batch=100):
+    def log_density(self, x: np.ndarray, samples: int, batch: int = 100) -> np.ndarray:
         """Returns the importance-weighted bound of log p(x) with `samples` samples, float32 [N], in nats."""
         x = classification.as_raw(x, self.raw_shape, self.raw_dtype)
 
@@ -106,7 +107,7 @@ class RemoteClassifier:
 
     def _gather(self, ask, read, x, batch, nothing):
         """Asks for all batches of x, a few at a time, and returns the answers in order."""
-        waiting, parts = collections.deque(), [nothing]
+        waiting, parts = collections.deque[object](), [nothing]
         for start in range(0, len(x), batch):
             waiting.append(ask(x[start : start + batch]))
             if len(waiting) == IN_FLIGHT:
@@ -151,6 +152,6 @@ class RemoteClassifier:
             reason = (error.details() or "no reason given").strip().splitlines()[0]
             raise OSError(f"server {self.path}: {error.code().name}: {reason}") from None
 
-    def close(self):
+    def close(self) -> None:
         """Closes the connection."""
         self._channel.close()

@@ -15,11 +15,13 @@ import pathlib
 import re
 import shutil
 import uuid
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.serving import operations, warmup
 from tfadgm.serving.classification import DESCRIPTION_FILE
 from tfadgm.serving.signatures import METHODS, endpoints
@@ -27,7 +29,16 @@ from tfadgm.serving.signatures import METHODS, endpoints
 RUN_NAME = "tfadgm"  # of the exports inside run directories
 
 
-def save(model, class_names, base, samples=100, description=None, examples=None, keep=None, model_name=None):
+def save(
+    model: DeepGenerativeModel,
+    class_names: Sequence[str] | None,
+    base: pathlib.Path | str,
+    samples: int = 100,
+    description: object = None,
+    examples: np.ndarray | None = None,
+    keep: int | None = None,
+    model_name: str | None = None,
+) -> pathlib.Path:
     """Writes `model` as the next version, `<base>/<integer>`, and returns that path; a failure leaves nothing behind.
 
     Args:
@@ -125,7 +136,7 @@ def _forget(base, keep):
         shutil.rmtree(leaving)
 
 
-def write_index(base):
+def write_index(base: pathlib.Path) -> None:
     """Writes `<base>/index.json`: {version: what `assets.extra/tfadgm.json` says}, from the versions that are there."""
     found = {}
     for version in versions(base):
@@ -136,7 +147,7 @@ def write_index(base):
     os.replace(temporary, base / "index.json")
 
 
-def versions(base):
+def versions(base: pathlib.Path | str) -> list[int]:
     """Returns the version numbers under `base`, ascending."""
     return sorted(int(path.name) for path in pathlib.Path(base).iterdir() if path.name.isascii() and path.name.isdigit())
 
@@ -147,7 +158,7 @@ def _read(path):
     return message.meta_graphs[0]
 
 
-def check_portable(path):
+def check_portable(path: pathlib.Path | str) -> None:
     """Raises a ValueError if the SavedModel at `path` has functions that must be compiled: a stock server refuses them."""
     library = _read(path).graph_def.library.function
     bad = {f.signature.name for f in library if f.attr["_XlaMustCompile"].b}
@@ -156,7 +167,7 @@ def check_portable(path):
         raise ValueError(f"export: {', '.join(sorted(bad))} must be compiled by XLA; allowed: functions without jit_compile")
 
 
-def signatures(path):
+def signatures(path: pathlib.Path | str) -> dict[str, dict]:
     """Returns {name: {"method": ..., "inputs": {key: (dtype, shape)}, "outputs": ...}} of the SavedModel at `path`.
 
     dtype is a string; shape is a tuple with None for an unknown dimension, or None for an unknown rank.

@@ -9,11 +9,13 @@ import contextlib
 import importlib.util
 import pathlib
 import warnings
+from collections.abc import Callable
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.serving import signatures
 
 AGREEMENT = 0.999
@@ -24,15 +26,22 @@ PACKAGES = {"litert": ("ai_edge_litert",), "onnx": ("tf2onnx", "onnxruntime")}
 class Probabilities(keras.Model):
     """q(y|x), float32 [N, K], of raw examples."""
 
-    def __init__(self, model, samples):
+    def __init__(self, model: DeepGenerativeModel, samples: int) -> None:
         super().__init__(name="probabilities")
         self.model, self.samples, self.built = model, samples, True
 
-    def call(self, x):
+    def call(self, x: tf.Tensor) -> tf.Tensor:
         return tf.exp(signatures.log_class_probs(self.model, x, self.samples))
 
 
-def save(model, directory, kind, examples, samples=100, quantise="none"):
+def save(
+    model: DeepGenerativeModel,
+    directory: pathlib.Path | str,
+    kind: str,
+    examples: np.ndarray,
+    samples: int = 100,
+    quantise: str = "none",
+) -> tuple[pathlib.Path, dict[str, float]]:
     """Writes `directory`/model.tflite or model.onnx and compares it with `model`.
 
     Args:
@@ -103,15 +112,15 @@ def _options(kind, quantise):
     return options | (dict(target_spec=dict(supported_types=[tf.float16])) if quantise == "float16" else {})
 
 
-def compare(path, classifier, examples, batch=100):
+def compare(path: pathlib.Path | str, classifier: keras.Model, examples: np.ndarray, batch: int = 100) -> dict[str, float]:
     """Returns how the file's answers differ from those of `classifier`; see `save`."""
-    ours, theirs = [], []
+    by_model, by_file = [], []
     answer = open_file(path)
     for i in range(0, len(examples), batch):
         x = np.ascontiguousarray(examples[i : i + batch])
-        ours.append(np.asarray(classifier(tf.constant(x))))
-        theirs.append(answer(x))
-    ours, theirs = np.concatenate(ours), np.concatenate(theirs)
+        by_model.append(np.asarray(classifier(tf.constant(x))))
+        by_file.append(answer(x))
+    ours, theirs = np.concatenate(by_model), np.concatenate(by_file)
     same = (ours.argmax(1) == theirs.argmax(1)) & np.isfinite(ours + theirs).all(1)
     return dict(
         examples=len(examples),
@@ -121,7 +130,7 @@ def compare(path, classifier, examples, batch=100):
     )
 
 
-def open_file(path):
+def open_file(path: pathlib.Path | str) -> Callable[[np.ndarray], np.ndarray]:
     """Returns the function x -> probabilities, of NumPy arrays, that the file at `path` holds."""
     if str(path).endswith(".onnx"):
         import onnxruntime

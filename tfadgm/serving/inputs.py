@@ -7,6 +7,8 @@ import math
 
 import tensorflow as tf
 
+from tfadgm.data.preprocess import Preprocess
+
 PICTURE_FEATURE = "image/encoded"
 PNG = b"\x89PNG"
 # An entry of EXIF (of either byte order) or XMP that turns a picture. A graph cannot turn it by what it does not parse.
@@ -14,13 +16,13 @@ TURNED = r"""(?s)\C*(\x01\x12\x00\x03\x00\x00\x00\x01\x00[\x02-\x08]|\x12\x01\x0
 TURNED += r"""|tiff:Orientation(="|>)[2-8])\C*"""
 
 
-def reads_pictures(preprocess):
+def reads_pictures(preprocess: Preprocess) -> bool:
     """Whether raw examples are what a PNG or JPEG file holds: uint8 [height, width, 1 or 3]."""
     shape = preprocess.raw_shape
     return preprocess.raw_dtype == "uint8" and len(shape) == 3 and shape[-1] in (1, 3)
 
 
-def read(x, preprocess, levels=None, name="x"):
+def read(x: tf.Tensor, preprocess: Preprocess, levels: int | None = None, name: str = "x") -> tf.Tensor:
     """Returns raw examples x [N, *raw_shape] as they are, if shape and values are those that the model knows; see `checked`.
 
     The server does not check shapes: without this, [2, 8, 4, 1] would be answered as four rows of [4, 4, 1].
@@ -40,7 +42,9 @@ def _bounds(preprocess, levels):
     return low, high, not dtype.is_floating
 
 
-def checked(x, preprocess, name, levels=None, rows=None):
+def checked(
+    x: tf.Tensor, preprocess: Preprocess, name: str, levels: int | None = None, rows: tf.Tensor | None = None
+) -> tf.Tensor:
     """Returns raw examples x [N, ...] as they are, if their values are ones that the model knows.
 
     These are what the raw dtype can hold: finite numbers, or whole ones in its range; of levels, 0 to levels - 1; of
@@ -67,7 +71,7 @@ def checked(x, preprocess, name, levels=None, rows=None):
         return tf.identity(x)
 
 
-def decode_pictures(encoded, preprocess, name, levels=None):
+def decode_pictures(encoded: tf.Tensor, preprocess: Preprocess, name: str, levels: int | None = None) -> tf.Tensor:
     """Returns uint8 [N, *raw_shape] from PNG or JPEG files, string [N]: the levels that `data.picture_files` reads.
 
     JPEG by the accurate integer transform, as Pillow does; alpha dropped, the upper 8 of 16 bits, grey repeated for a model
@@ -121,7 +125,7 @@ def _grey(colours):
     return tf.cast((weighted + (1 << 15)) // (1 << 16), tf.uint8)
 
 
-def parse_examples(serialised, preprocess, levels=None):
+def parse_examples(serialised: tf.Tensor, preprocess: Preprocess, levels: int | None = None) -> tf.Tensor:
     """Returns raw examples, float32 [N, *raw_shape], from serialised tf.Example protos, string [N].
 
     Each has exactly one of these features:

@@ -13,6 +13,8 @@ import json
 import os
 import pathlib
 
+import numpy as np
+
 IMAGE = "tensorflow/serving:latest"
 GRPC_PORT, REST_PORT, MOUNT = 8500, 8501, "/models"
 
@@ -54,7 +56,7 @@ exec docker run --rm -p {grpc}:{grpc} -p {rest}:{rest} -v "$models:{mount}:ro" "
 """
 
 
-def write(base, model_name, example):
+def write(base: pathlib.Path | str, model_name: str, example: np.ndarray) -> pathlib.Path:
     """Writes the files for the versions in `base` and for the other exports beside it; returns their directory.
 
     Args:
@@ -84,7 +86,7 @@ def _replace(path, text, mode=None):
     os.replace(temporary, path)
 
 
-def beside(base):
+def beside(base: pathlib.Path) -> dict[str, str]:
     """Returns {directory: model name} of the other exports in the parent of `base`."""
     found = {}
     for index in base.parent.glob("*/index.json"):
@@ -97,7 +99,7 @@ def beside(base):
     return found
 
 
-def check_name(base, model_name):
+def check_name(base: pathlib.Path | str, model_name: str) -> None:
     """Raises a ValueError if another export beside `base` is already offered as `model_name`."""
     for directory, name in beside(pathlib.Path(base).absolute()).items():
         if name == model_name:

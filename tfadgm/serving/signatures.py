@@ -30,12 +30,15 @@ still depends on the batch's size: about 1e-6, relative.)
 
 import functools
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from tfadgm import class_weights
+from tfadgm.data.preprocess import Preprocess
 from tfadgm.models import density
+from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.serving import inputs
 
 CLASSIFY_METHOD, REGRESS_METHOD = "tensorflow/serving/classify", "tensorflow/serving/regress"
@@ -44,12 +47,12 @@ REGRESS_SAMPLES = 10
 GENERATE_SEED = 3  # first half of the seed of `generate`; the second is the caller's
 
 
-def log_class_probs(model, raw, samples):
+def log_class_probs(model: DeepGenerativeModel, raw: tf.Tensor, samples: int) -> tf.Tensor:
     """log q(y|x) = log mean_s q(y|a_s, x), float32 [N, K], from `samples` draws that all rows share; raw [N, *raw_shape]."""
     return model.log_answer(raw, samples)
 
 
-def uncertainty(model, raw, samples):
+def uncertainty(model: DeepGenerativeModel, raw: tf.Tensor, samples: int) -> dict[str, tf.Tensor]:
     """How unsure q(y|x) = mean_s q(y|a_s, x) is, and how much of it the draws of a disagree about, in nats.
 
         entropy = H[mean_s q(y|a_s, x)],   expected_entropy = mean_s H[q(y|a_s, x)]
@@ -63,7 +66,7 @@ def uncertainty(model, raw, samples):
     return {"entropy": total, "expected_entropy": expected, "mutual_information": tf.maximum(total - expected, 0.0)}
 
 
-def log_density(model, raw, samples):
+def log_density(model: DeepGenerativeModel, raw: tf.Tensor, samples: tf.Tensor) -> tf.Tensor:
     """The importance-weighted bound of log p(x) in own units, nats, float32 [N]: see `density.log_density`.
 
     Args:
@@ -75,7 +78,9 @@ def log_density(model, raw, samples):
         return density.log_density(model, raw, tf.identity(samples))
 
 
-def generate(model, seed, y=None, n=None, means=False):
+def generate(
+    model: DeepGenerativeModel, seed: tf.Tensor, y: tf.Tensor | None = None, n: tf.Tensor | None = None, means: bool = False
+) -> tf.Tensor:
     """Draws of x in raw units, float32 [N, *raw_shape]; a pure function of its arguments.
 
     Levels that were dequantised in training become levels again, those that the raw dtype can hold.
@@ -99,7 +104,7 @@ def generate(model, seed, y=None, n=None, means=False):
     return picture(model.preprocess, model.generate(seed, tf.shape(y)[0], one_hot, means=means)[0], not means)
 
 
-def picture(preprocess, x, drawn=False):
+def picture(preprocess: Preprocess, x: tf.Tensor, drawn: bool = False) -> tf.Tensor:
     """`Preprocess.picture` in TensorFlow: x [N, D] to raw units, float32 [N, *raw_shape]; dropped columns are 0 in x.
 
     Of levels that were dequantised the middle is subtracted; if x is `drawn`, it becomes the level that it lies in.
@@ -119,7 +124,9 @@ def picture(preprocess, x, drawn=False):
     return tf.clip_by_value(tf.round(raw - middle), float(dtype.min), float(dtype.max))
 
 
-def endpoints(model, class_names, samples):
+def endpoints(
+    model: DeepGenerativeModel, class_names: Sequence[str] | None, samples: int
+) -> dict[str, tf.types.experimental.ConcreteFunction]:
     """Returns a dict of signature name to concrete function (see the module's docstring); none is compiled by XLA."""
     table = _of_any_model(model) | (_of_classifiers(model, class_names, samples) if model.classifies else {})
     table.setdefault("serving_default", table["encode"])

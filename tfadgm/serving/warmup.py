@@ -14,12 +14,12 @@ BATCHES = (1, 32)
 PACKAGE = "tensorflow-serving-api"
 
 
-def available():
+def available() -> bool:
     """Whether the package with TF Serving's protocol is installed."""
     return importlib.util.find_spec("tensorflow_serving") is not None
 
 
-def write(path, signatures, model_name, examples):
+def write(path: pathlib.Path | str, signatures: dict[str, dict], model_name: str, examples: np.ndarray) -> int:
     """Writes the requests of the SavedModel at `path` and returns their number; 0 without `PACKAGE`.
 
     Args:
@@ -67,7 +67,7 @@ def _value(key, dtype, shape, x):
     return np.ones([len(x)] * len(shape), dtype) * (key != "y")
 
 
-def example(x):
+def example(x: np.ndarray) -> tf.train.Example:
     """Returns a raw example as a tf.Example whose feature `x` holds its numbers."""
     values = np.ravel(x)
     if values.dtype.kind == "f":
@@ -77,7 +77,7 @@ def example(x):
     return tf.train.Example(features=tf.train.Features(feature={"x": feature}))
 
 
-def memory_example(x):
+def memory_example(x: np.ndarray) -> tf.train.Example:
     """Returns a raw example as a tf.Example whose feature `x_bytes` holds its memory."""
     feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[np.ascontiguousarray(x).tobytes()]))
     return tf.train.Example(features=tf.train.Features(feature={"x_bytes": feature}))
