@@ -35,6 +35,7 @@ class Dataset:
       labelled_classes: the classes that have labels in training; None: all. Others are to be found without.
       min_column_std: components of x whose standard deviation over the training set is below it are dropped.
       feature_names: of the columns of a table, by which later tables are matched; None: columns have no names.
+      columns: of a table, its C `columns.Column`s; x is float32 [N, C], NaN where a cell is missing. None: an array.
       notes: what the loader took for what, in lines that are told before training.
       warnings: what it found that may be a mistake, likewise.
       without_classes: why there are no classes, for the error of a model that needs them; "" where there are.
@@ -53,6 +54,7 @@ class Dataset:
     paper_labels: np.ndarray | None = None
     labelled_classes: tuple | None = None
     feature_names: list | None = None
+    columns: list | None = None
     notes: tuple = ()
     warnings: tuple = ()
     without_classes: str = ""
@@ -62,6 +64,8 @@ class Dataset:
         self.y_train = np.asarray(self.y_train, "int64")
         if self.y_test is not None:
             self.y_test = np.asarray(self.y_test, "int64")
+        if self.columns is not None:
+            self.feature_names = [column.name for column in self.columns]
         check(self)
 
     @property
@@ -135,12 +139,12 @@ class Dataset:
         return isinstance(self.scale, str) and self.scale in ("standardise", "log1p")
 
     @functools.cached_property
-    def columns(self):
+    def moments(self):
         """The `robust.Columns` of the training examples, of log(1 + x) where that is how they are seen."""
         return robust.columns(self.x_train, np.log1p if self.scale == "log1p" else None)
 
     def _standardise(self):
-        found = self.columns
+        found = self.moments
         scale = _inverse(found.std, found.mean)
         reached = np.maximum(np.abs(found.low - found.mean), np.abs(found.high - found.mean))
         reached = (reached + (0.0 if self.levels is None else 0.5)) * scale  # with the noise of what is dequantised
@@ -207,12 +211,28 @@ def check(data):
             )
         if x.dtype.kind not in "uifb":
             raise ValueError(f"{data.name}: {part} x has dtype {x.dtype}; allowed: numbers")
-        if x.dtype.kind == "f":
+        if data.columns is not None:
+            _check_cells(data, part, x)
+        elif x.dtype.kind == "f":
             bad = sum(int((~np.isfinite(chunk)).sum()) for chunk in robust.chunks(x))
             if bad:
                 raise ValueError(f"{data.name}: {part} x has {bad} values that are NaN or infinite; allowed: finite numbers")
         if y is not None:
             _check_labels(data, part, x, y)
+
+
+def _check_cells(data, part, x):
+    if x.ndim != 2 or x.shape[1] != len(data.columns) or x.dtype != np.float32:
+        told = f"allowed: float32 [N, {len(data.columns)}], as its columns"
+        raise ValueError(f"{data.name}: {part} x is {x.dtype} of shape {x.shape}; {told}")
+    codes = [(c, column.size) for c, column in enumerate(data.columns) if column.kind == "category"]
+    at, sizes = [c for c, _ in codes], np.array([size for _, size in codes])
+    for chunk in robust.chunks(x):
+        if np.isinf(chunk).any() or (chunk[:, at] < 0).any() or (chunk[:, at] >= sizes).any():
+            raise ValueError(
+                f"{data.name}: {part} x has infinite values, or codes that are none of a category; allowed: finite numbers, "
+                "NaN where a cell is missing, codes of 0 up to the number of categories"
+            )
 
 
 def _check_labels(data, part, x, y):
