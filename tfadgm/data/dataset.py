@@ -7,12 +7,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tfadgm.data import robust
+from tfadgm.data import robust, table_preprocess
+from tfadgm.data.columns import Column
 from tfadgm.data.preprocess import Preprocess
 
 # Above this size, examples live in an unnamed temporary file and are paged in as they are needed.
 MEMORY_LIMIT_BYTES = 1 << 30
 UNLABELLED = -1
+HIDDEN_CELLS = 0.1  # share of a table's cells that are not read in training, where some are missing
 PER_CHANNEL = ("channel", "standardise_channels")
 
 
@@ -36,6 +38,7 @@ class Dataset:
       labelled_classes: the classes that have labels in training; None: all. Others are to be found without.
       min_column_std: components of x whose standard deviation over the training set is below it are dropped.
       feature_names: of the columns of a table, by which later tables are matched; None: columns have no names.
+      columns: of a table, its C `columns.Column`s; x is float32 [N, C], NaN where a cell is missing. None: an array.
       notes: what the loader took for what, in lines that are told before training.
       warnings: what it found that may be a mistake, likewise.
       without_classes: why there are no classes, for the error of a model that needs them; "" where there are.
@@ -54,6 +57,7 @@ class Dataset:
     paper_labels: np.ndarray | None = None
     labelled_classes: tuple[int, ...] | None = None
     feature_names: list[str] | None = None
+    columns: list[Column] | None = None
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     without_classes: str = ""
@@ -63,6 +67,8 @@ class Dataset:
         self.y_train = np.asarray(self.y_train, "int64")
         if self.y_test is not None:
             self.y_test = np.asarray(self.y_test, "int64")
+        if self.columns is not None:
+            self.feature_names = [column.name for column in self.columns]
         check(self)
 
     @property
@@ -73,20 +79,36 @@ class Dataset:
     def raw_shape(self) -> tuple[int, ...]:
         return tuple(self.x_train.shape[1:])
 
-    def make_preprocess(self, likelihood: str | None = None, min_column_std: float | None = None) -> Preprocess:
+    def make_preprocess(
+        self, likelihood: str | None = None, min_column_std: float | None = None, hidden_cells: float | None = None
+    ) -> Preprocess | table_preprocess.TablePreprocess:
         """Returns the `Preprocess` that p(x|.) needs, fitted to the training examples (no labels, no test data).
 
         bernoulli: intensities in [0, 1], binarised afresh for every batch. categorical and logistic_mixture: levels on
-        [0, 1], no noise. gaussian: as `scale` says, levels dequantised by U(0, 1).
+        [0, 1], no noise. gaussian: as `scale` says, levels dequantised by U(0, 1). table: each column by its kind, a share
+        `hidden_cells` of the cells not read in training (None: `HIDDEN_CELLS` where cells are missing, else none).
 
         Raises:
           ValueError: if the likelihood does not suit the data, or no column is left.
         """
         threshold = self.min_column_std if min_column_std is None else min_column_std
         likelihood = likelihood or self.likelihood
+        if (self.columns is None) != (likelihood != "table"):
+            allowed = "table, which has columns of kinds" if self.columns else "any but table, which is for csv and parquet"
+            raise ValueError(f"likelihood: got {likelihood!r} for {self.name}; allowed: {allowed}")
+        if self.columns is not None:
+            return self._table_preprocess(hidden_cells)
+        if hidden_cells is not None:
+            raise ValueError(f"hidden_cells: got {hidden_cells} for {self.name}, which is no table; allowed: none")
         how = self._how(likelihood)
         columns = self._spread_out(threshold, how) if threshold > 0 else self._varying(likelihood)
         return Preprocess(self.raw_shape, str(self.x_train.dtype), columns=columns, **how)
+
+    def _table_preprocess(self, hidden_cells):
+        if hidden_cells is None:
+            hidden_cells = HIDDEN_CELLS * any(np.isnan(chunk).any() for chunk in robust.chunks(self.x_train))
+        kinds, sizes = zip(*((column.kind, column.size) for column in self.columns), strict=True)
+        return table_preprocess.fit(self.x_train, kinds, sizes, hidden_cells)
 
     def _spread_out(self, threshold, how):
         """Returns the indices of the components whose standard deviation is at least the threshold."""
@@ -136,12 +158,12 @@ class Dataset:
         return isinstance(self.scale, str) and self.scale in ("standardise", "log1p")
 
     @functools.cached_property
-    def columns(self) -> robust.Columns:
+    def moments(self) -> robust.Columns:
         """The `robust.Columns` of the training examples, of log(1 + x) where that is how they are seen."""
         return robust.columns(self.x_train, np.log1p if self.scale == "log1p" else None)
 
     def _standardise(self):
-        found = self.columns
+        found = self.moments
         scale = _inverse(found.std, found.mean)
         reached = np.maximum(np.abs(found.low - found.mean), np.abs(found.high - found.mean))
         reached = (reached + (0.0 if self.levels is None else 0.5)) * scale  # with the noise of what is dequantised
@@ -208,12 +230,28 @@ def check(data: Dataset) -> None:
             )
         if x.dtype.kind not in "uifb":
             raise ValueError(f"{data.name}: {part} x has dtype {x.dtype}; allowed: numbers")
-        if x.dtype.kind == "f":
+        if data.columns is not None:
+            _check_cells(data, part, x)
+        elif x.dtype.kind == "f":
             bad = sum(int((~np.isfinite(chunk)).sum()) for chunk in robust.chunks(x))
             if bad:
                 raise ValueError(f"{data.name}: {part} x has {bad} values that are NaN or infinite; allowed: finite numbers")
         if y is not None:
             _check_labels(data, part, x, y)
+
+
+def _check_cells(data, part, x):
+    if x.ndim != 2 or x.shape[1] != len(data.columns) or x.dtype != np.float32:
+        told = f"allowed: float32 [N, {len(data.columns)}], as its columns"
+        raise ValueError(f"{data.name}: {part} x is {x.dtype} of shape {x.shape}; {told}")
+    codes = [(c, column.size) for c, column in enumerate(data.columns) if column.kind == "category"]
+    at, sizes = [c for c, _ in codes], np.array([size for _, size in codes])
+    for chunk in robust.chunks(x):
+        if np.isinf(chunk).any() or (chunk[:, at] < 0).any() or (chunk[:, at] >= sizes).any():
+            raise ValueError(
+                f"{data.name}: {part} x has infinite values, or codes that are none of a category; allowed: finite numbers, "
+                "NaN where a cell is missing, codes of 0 up to the number of categories"
+            )
 
 
 def _check_labels(data, part, x, y):

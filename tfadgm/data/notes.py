@@ -56,7 +56,7 @@ def warnings(data, split, model):
 
 
 def _of_columns(data):
-    found = data.columns
+    found = data.moments
     lines = [_far(data, column, *what) for column, what in list(found.far.items())[:SHOWN]]
     if len(found.far) > SHOWN:
         lines.append(f"{data.name}: {len(found.far) - SHOWN} more columns have values far out")

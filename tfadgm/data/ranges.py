@@ -52,7 +52,7 @@ def of(data, likelihood=None):
     likelihood = likelihood or data.likelihood
     bounds = None if likelihood == "gaussian" else [0, 1 if data.levels is None else data.levels - 1]
     if len(data.raw_shape) == 1 and data.raw_shape[0] <= MOST_COLUMNS and data.standardised:
-        found = data.columns
+        found = data.moments
         low, high = (np.expm1(v) if data.scale == "log1p" else v for v in (found.low, found.high))
         return dict(low=low.tolist(), high=high.tolist(), bounds=bounds)
     low, high = _span(data.x_train)
