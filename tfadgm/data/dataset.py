@@ -97,17 +97,17 @@ class Dataset:
             allowed = "table, which has columns of kinds" if self.columns else "any but table, which is for csv and parquet"
             raise ValueError(f"likelihood: got {likelihood!r} for {self.name}; allowed: {allowed}")
         if self.columns is not None:
-            return self._table_preprocess(hidden_cells)
+            return self._table_preprocess(self.columns, hidden_cells)
         if hidden_cells is not None:
             raise ValueError(f"hidden_cells: got {hidden_cells} for {self.name}, which is no table; allowed: none")
         how = self._how(likelihood)
         columns = self._spread_out(threshold, how) if threshold > 0 else self._varying(likelihood)
         return Preprocess(self.raw_shape, str(self.x_train.dtype), columns=columns, **how)
 
-    def _table_preprocess(self, hidden_cells):
+    def _table_preprocess(self, columns, hidden_cells):
         if hidden_cells is None:
             hidden_cells = HIDDEN_CELLS * any(np.isnan(chunk).any() for chunk in robust.chunks(self.x_train))
-        kinds, sizes = zip(*((column.kind, column.size) for column in self.columns), strict=True)
+        kinds, sizes = zip(*((column.kind, column.size) for column in columns), strict=True)
         return table_preprocess.fit(self.x_train, kinds, sizes, hidden_cells)
 
     def _spread_out(self, threshold, how):

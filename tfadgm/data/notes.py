@@ -15,6 +15,8 @@ def taken(data, likelihood):
       data: a `Dataset`.
       likelihood: of the model's p(x|.).
     """
+    if data.columns is not None:
+        return list(data.notes)
     return [f"x: {_shape(data.raw_shape)}; {_seen(data, likelihood)}", *data.notes]
 
 

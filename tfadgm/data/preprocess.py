@@ -122,6 +122,25 @@ class Preprocess(keras.layers.Layer):
         slope = tf.reshape(slope, [-1, math.prod(self.raw_shape)])
         return tf.reduce_sum(slope if self.columns is None else tf.gather(slope, self.columns, axis=1), -1)
 
+    def raw(self, x, drawn=False):
+        """Returns x, [N, D], in raw units, float32 [N, *raw_shape]; components that were dropped are 0 in x.
+
+        Of levels that were dequantised the middle is subtracted; if x is `drawn`, it becomes the level that it lies in.
+        """
+        if self.columns is not None:
+            position = np.full(math.prod(self.raw_shape), self.size)  # one more column, of zeros
+            position[self.columns] = np.arange(self.size)
+            x = tf.gather(tf.pad(x, [[0, 0], [0, 1]]), position, axis=1)
+        raw = tf.reshape(x, [-1, *self.raw_shape]) / self.scale + self.shift
+        if self.transform == "log1p":
+            raw = tf.math.expm1(raw)
+            return tf.round(tf.maximum(raw, 0.0)) if drawn else raw  # counts are whole
+        middle = 0.5 if self.noise == "dequantise" else 0.0
+        dtype = tf.as_dtype(self.raw_dtype)
+        if not drawn or self.noise == "none" or not dtype.is_integer:
+            return raw - middle
+        return tf.clip_by_value(tf.round(raw - middle), float(dtype.min), float(dtype.max))
+
     def picture(self, x):
         """Returns x, [..., D], as raw examples, float32 [..., *raw_shape]; dropped columns get the value 0."""
         x = np.asarray(x, "float32")

@@ -4,9 +4,10 @@ import math
 
 import numpy as np
 
-from tfadgm.data.robust import chunks
+from tfadgm.data.robust import chunks, columns
 
 MOST_COLUMNS = 4096  # whose ranges are kept one by one
+TABLE_ROWS = 100_000  # from which those of a table are taken
 OUTSIDE = 0.5  # share of a column's values outside what is usual, from which it is told
 LEVELS = 32  # pictures that reach it are not within [0, 1]
 
@@ -50,6 +51,8 @@ def of(data, likelihood=None):
       likelihood: of p(x|.); None is the data set's.
     """
     likelihood = likelihood or data.likelihood
+    if data.columns is not None:
+        return _of_table(data)
     bounds = None if likelihood == "gaussian" else [0, 1 if data.levels is None else data.levels - 1]
     if len(data.raw_shape) == 1 and data.raw_shape[0] <= MOST_COLUMNS and data.standardised:
         found = data.moments
@@ -57,6 +60,17 @@ def of(data, likelihood=None):
         return dict(low=low.tolist(), high=high.tolist(), bounds=bounds)
     low, high = _span(data.x_train)
     return dict(low=low, high=high, bounds=bounds)
+
+
+def _of_table(data):
+    """Of the columns of numbers, dates and counts; None for the others, and beyond `MOST_COLUMNS`."""
+    rows, low, high = data.x_train[:: max(1, len(data.x_train) // TABLE_ROWS)], [], []
+    for c, column in enumerate(data.columns[:MOST_COLUMNS]):
+        values = rows[:, c][~np.isnan(rows[:, c])] if column.kind in ("number", "date", "count") else ()
+        found = columns(values[:, None]) if len(values) else None
+        low.append(float(found.low[0]) if found else None)
+        high.append(float(found.high[0]) if found else None)
+    return dict(low=low, high=high, bounds=None)
 
 
 def compare(where, x, limits, names=None):
@@ -99,18 +113,19 @@ def check_levels(where, x, limits):
 
 
 def _compare_columns(where, x, limits, names):
-    low, high = (np.asarray(limits[key], "float64") for key in ("low", "high"))
-    x = np.asarray(x, "float64")
+    low, high = (np.asarray(limits[key], "float64") for key in ("low", "high"))  # NaN of columns without a range
+    x = np.asarray(x[:, : len(low)], "float64")
+    observed = np.maximum((~np.isnan(x)).sum(0), 1)
     with np.errstate(over="ignore"):
         room = high - low + 1e-6 * np.maximum(np.abs(low), np.abs(high))  # what float32 and logarithms round off
-        outside = ((x < low - room) | (x > high + room)).mean(0)
+        outside = ((x < low - room) | (x > high + room)).sum(0) / observed
     found = np.flatnonzero(outside > OUTSIDE)
     if not len(found):
         return []
     one = found[0]
     name = repr(names[one]) if names else f"{one} (from 0)"
     more = f", and {len(found) - 1} other columns likewise" if len(found) > 1 else ""
-    values = f"{math.fsum(x[:, one]) / len(x):g} on average, in training {low[one]:g} to {high[one]:g}"
+    values = f"{math.fsum(np.nan_to_num(x[:, one])) / observed[one]:g} on average, in training {low[one]:g} to {high[one]:g}"
     return [f"{where}: column {name} is {values}{more}; the same units are needed"]
 
 

@@ -95,6 +95,13 @@ class TablePreprocess(keras.layers.Layer):
         """How many of the first entries of x networks read."""
         return self.layout.read_size
 
+    def bounds(self):
+        """Returns (low, high, whole), [C] each: the smallest and largest value of each column, and whether all are whole."""
+        real = np.array([kind in ("number", "date") for kind in self.kinds])
+        top = {"binary": 1, "category": None}
+        high = [top.get(kind, np.inf) or size - 1 for kind, size in zip(self.kinds, self.categories, strict=True)]
+        return np.where(real, -np.inf, 0.0), np.array(high, "float64"), ~real
+
     def call(self, raw, seed=None):
         """Returns x, [B, D]; with a seed, as in training, a share `hidden` of the cells is not read."""
         observed = tf.cast(~tf.math.is_nan(raw), tf.float32)

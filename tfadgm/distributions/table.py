@@ -20,6 +20,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
+from tfadgm import noise
 from tfadgm.data.layout import BINARIES, CATEGORIES, COUNTS, NUMBERS, Layout
 from tfadgm.distributions.conditionals import Conditional, DiagonalNormal, Size, Values
 from tfadgm.distributions.logit_bernoulli import LogitBernoulli
@@ -77,23 +78,23 @@ class TableDistribution(tfd.Distribution):
 
     def each(self, function: Callable[[tfd.Distribution], tf.Tensor], like: tf.Tensor) -> tf.Tensor:
         """Returns x, all of it observed and read, of function(distribution) of each part; `like`: [..., 1] of its axes."""
-        values = {kind: function(part) for kind, part in self.parts.items() if part is not None}
-        groups = [_flat_values(function(part)) for part in self.categories]
         axes = tf.shape(like)[:-1]
-        whole = {}
-        for kind, size in self.layout.sizes().items():
-            found = values.get(kind) if kind != CATEGORIES else (tf.concat(groups, -1) if groups else None)
-            whole[kind] = tf.zeros(tf.concat([axes, [size]], 0)) if found is None else found
+
+        def shaped(parts, size):  # those of a batch that is not known have no shape
+            flat = [tf.reshape(function(part), tf.concat([axes, [width]], 0)) for part, width in parts if part is not None]
+            return tf.concat(flat, -1) if flat else tf.zeros(tf.concat([axes, [size]], 0))
+
+        sizes = self.layout.sizes()
+        parts = {kind: [(part, sizes[kind])] for kind, part in self.parts.items()}
+        widths = [size * count for size, count in self.layout.groups]
+        parts[CATEGORIES] = list(zip(self.categories, widths, strict=True))
         everything = tf.ones(tf.concat([axes, [self.layout.columns]], 0))
-        return self.layout.assemble(whole, everything, everything)
+        values = {kind: shaped(parts[kind], size) for kind, size in sizes.items()}
+        return self.layout.assemble(values, everything, everything)
 
 
 def _grouped_values(flat, count, size):
     return tf.reshape(flat, tf.concat([tf.shape(flat)[:-1], [count, size]], 0))
-
-
-def _flat_values(grouped):
-    return tf.reshape(grouped, tf.concat([tf.shape(grouped)[:-2], [grouped.shape[-2] * grouped.shape[-1]]], 0))
 
 
 class TableLikelihood(Conditional):
@@ -151,6 +152,8 @@ class TableLikelihood(Conditional):
         def draw(part):
             axes = tf.shape(like)[:-1]
             wide = tf.concat([axes, part.batch_shape_tensor()[-1:]], 0)
+            if isinstance(part, DiagonalNormal):
+                return part.loc + part.scale * noise.normal(wide, next(seeds))
             return tfd.BatchBroadcast(part, wide).sample(seed=next(seeds))
 
         return distribution.each(draw, like)

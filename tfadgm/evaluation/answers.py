@@ -165,7 +165,7 @@ def densities(
     """
     bound, (weighted, effective) = elbo(model, x), importance(model, x[:examples], samples, progress)
     scale = log_scale(model, x).astype("float64")
-    scaled, scaled_weighted, size = bound - scale, weighted - scale[:examples], model.preprocess.size
+    scaled, scaled_weighted, size = bound - scale, weighted - scale[:examples], model.preprocess.components
     found: dict[str, float | str] = dict(
         elbo=float(scaled.mean()),
         elbo_stderr=_stderr(scaled),

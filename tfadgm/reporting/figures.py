@@ -132,7 +132,7 @@ def class_samples(model, class_names, path, per_class=10, seed=0):
     Of 2-D data 500 points per class; of tables a heatmap of E[x | y], the mean over 200 draws, against the feature.
     """
     preprocess, names = model.preprocess, list(class_names[: plotting.MANY]) if model.has_class else []
-    if preprocess.raw_shape == (2,):
+    if plotting.is_plane(preprocess):
         points = preprocess.picture(generate_classes(model, seed, 500, sampled=True))
         title = f"Samples of p({'x | y' if names else 'x'})"
         with plotting.canvas(path, 5.6, 4, title=title, xlabel="x[0]", ylabel="x[1]") as ax:
@@ -144,6 +144,7 @@ def class_samples(model, class_names, path, per_class=10, seed=0):
         plotting.picture_grid(path, tiles, title, names)
     else:
         x = generate_classes(model, seed, 200)
+        x = x[..., : preprocess.layout.values] if model.likelihood == "table" else x
         _table(path, *((x.mean(1), "class") if names else (x[0, : plotting.MANY], "sample")), names)
 
 
@@ -273,7 +274,7 @@ def all_figures(directory, model, data, split, rows, y=None, probabilities=None,
         jobs["reconstructions"] = partial(reconstructions, model, raw[:10])
     if model.has_class and plotting.is_image(data.raw_shape):
         jobs["analogies"] = partial(analogies, model, raw[:10], classes=y_names)
-    if model.classifies and data.raw_shape == (2,):
+    if model.classifies and plotting.is_plane(model.preprocess):
         jobs["prediction_map"] = partial(prediction_map, model, raw, known, labelled, y_names)
     return [f"{name}.png" for name, draw in jobs.items() if _drawn(draw, pathlib.Path(directory, f"{name}.png"))]
 

@@ -99,6 +99,11 @@ def is_image(raw_shape):
     return len(raw_shape) == 2 or (len(raw_shape) == 3 and 1 <= raw_shape[-1] <= 4)
 
 
+def is_plane(preprocess):
+    """Whether raw examples are points of a plane: two numbers."""
+    return preprocess.raw_shape == (2,) and set(getattr(preprocess, "kinds", ["number"])) == {"number"}
+
+
 def pixels(model, raw):
     """Returns raw pictures [..., *raw_shape] as [..., height, width] or [..., height, width, 3], clipped to [0, 1].
 

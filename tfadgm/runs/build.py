@@ -88,7 +88,8 @@ def make_model(settings: Settings, data: Dataset, split: pipeline.Split) -> Deep
     """Returns the model that the settings describe, with fresh weights."""
     _check_normalised(settings, split)
     likelihood = settings.likelihood or data.likelihood
-    preprocess = data.make_preprocess(likelihood, 0.0 if settings.trunk == "conv" else settings.min_column_std)
+    spread = 0.0 if settings.trunk == "conv" else settings.min_column_std
+    preprocess = data.make_preprocess(likelihood, spread, settings.hidden_cells)
     network = Network(
         hidden=settings.hidden,
         hidden_above=settings.hidden_above,

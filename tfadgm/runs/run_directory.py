@@ -16,6 +16,7 @@ import numpy as np
 from tfadgm import registry
 from tfadgm.data import fingerprint, npz, pipeline, ranges
 from tfadgm.data.dataset import Dataset
+from tfadgm.data.table_preprocess import preprocess_from_config
 from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.reporting import report
 from tfadgm.runs import build
@@ -96,7 +97,7 @@ class Run:
           **options: see `export.save`.
         """
         about = dict(run=str(self.path.absolute()), git_revision=self.config["git_revision"], results=results)
-        about |= {name: self.config.get(name) for name in ("feature_names", "ranges")}
+        about |= {name: self.config.get(name) for name in ("feature_names", "columns", "ranges")}
         if to is None:
             to, options["model_name"] = self.path / "export", options.get("model_name") or export.RUN_NAME
         return export.save(self.model, self.class_names, to, description=about, examples=examples, **options)
@@ -177,18 +178,24 @@ def check_preprocess(directory: pathlib.Path, model: DeepGenerativeModel) -> Non
 
     It is fitted to the data, and a version of this package may fit it otherwise than the one before.
     """
-    path, now = directory / "config.json", model.preprocess
+    path, now = directory / "config.json", model.preprocess.get_config()
     described = of_config(path, read_json(path), "model_config").get("preprocess", {})
-    before = type(now)(**described) if described else now
-    alike = (before.noise, before.transform) == (now.noise, now.transform)
-    for name in ("scale", "shift", "columns", "limit"):
-        old, new = (np.asarray(0.0 if getattr(layer, name) is None else getattr(layer, name)) for layer in (before, now))
-        alike &= old.shape == new.shape and np.allclose(old, new, rtol=1e-4, atol=1e-30)
+    before = preprocess_from_config(described).get_config() if described else now
+    alike = before.keys() == now.keys() and all(_alike(before[name], now[name]) for name in now if name != "name")
     if not alike:
         raise ValueError(
             f"{path}: the run was begun with another preprocessing of x than now, by another version or other data; "
             "allowed: another directory"
         )
+
+
+def _alike(before, now):
+    """Whether two JSON values are the same, numbers but for what rounding makes of them."""
+    try:
+        before, now = (np.asarray(value, "float64") for value in (before, now))
+        return before.shape == now.shape and np.allclose(before, now, rtol=1e-4, atol=1e-30, equal_nan=True)
+    except (TypeError, ValueError):
+        return before == now
 
 
 def check_disk(directory: pathlib.Path, model: DeepGenerativeModel) -> None:
@@ -231,6 +238,7 @@ def begin(
             data=identity,
             hold_out="stratified",
             feature_names=data.feature_names,
+            columns=data.columns and [column.to_dict() for column in data.columns],
             ranges=ranges.of(data, model.likelihood),
             class_names=class_names,
             formula=model.formula.splitlines(),

@@ -144,6 +144,12 @@ class Settings:
     )
     checkpoint_seconds: float = _training(60.0, "Least time between checkpoints.")
     strategy: str = _training("auto", "Devices: one, or all GPUs mirrored.", ("auto", "one", "mirrored"))
+    hidden_cells: float | None = _training(
+        None,
+        "Share of the observed cells of a table that are not read in training, for cells that go missing at use; 'none': "
+        "0.1 where cells are missing, else 0.",
+        kind=float,
+    )
     xla: str = _training("auto", "XLA for the loss and its gradients; auto: on GPUs, where it pays.", ("auto", "on", "off"))
     threads: int | None = _training(
         None, "Threads of one operation; 'none': 1 on two cores without XLA, where it pays, else all cores.", kind=int
@@ -230,7 +236,7 @@ class Settings:
             raise ValueError(
                 f"cross_fit: got {self.cross_fit} with labels {self.labels}; allowed: 0, or at least 2 with labels"
             )
-        for name in ("decay_from", "average"):
+        for name in ("decay_from", "average", "hidden_cells"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1:
                 raise ValueError(f"{name}: got {value}; allowed: 0 up to, but not including, 1")

@@ -5,9 +5,11 @@ A mistake in a request becomes an InvalidArgumentError (INVALID_ARGUMENT over gR
 
 import math
 
+import numpy as np
 import tensorflow as tf
 
 from tfadgm.data.preprocess import Preprocess
+from tfadgm.data.table_preprocess import TablePreprocess
 
 PICTURE_FEATURE = "image/encoded"
 PNG = b"\x89PNG"
@@ -31,7 +33,12 @@ def read(x: tf.Tensor, preprocess: Preprocess, levels: int | None = None, name: 
 
 
 def _bounds(preprocess, levels):
-    """Returns (low, high, whole): the values that raw examples may have, infinite ends for all finite numbers."""
+    """Returns (low, high, whole): the values that raw examples may have, infinite ends for all finite numbers.
+
+    Of a table, in which a cell may be missing, arrays [C].
+    """
+    if isinstance(preprocess, TablePreprocess):
+        return preprocess.bounds()
     dtype = tf.as_dtype(preprocess.raw_dtype)
     low, high = (0, 1) if dtype == tf.bool else (dtype.min, dtype.max) if dtype.is_integer else (-math.inf, math.inf)
     if levels:
@@ -48,7 +55,7 @@ def checked(
     """Returns raw examples x [N, ...] as they are, if their values are ones that the model knows.
 
     These are what the raw dtype can hold: finite numbers, or whole ones in its range; of levels, 0 to levels - 1; of
-    intensities without levels, which are drawn as 0 or 1, 0 to 1.
+    intensities without levels, which are drawn as 0 or 1, 0 to 1; of a table, those of each column, and NaN.
 
     Args:
       x: of the raw dtype, or float32 in its place.
@@ -62,8 +69,12 @@ def checked(
         return x
     wide = tf.cast(x, tf.float64)
     right = tf.math.is_finite(wide) & (wide >= low) & (wide <= high)
-    right = right & (wide == tf.round(wide)) if whole else right
-    allowed = "finite numbers" if high == math.inf else f"{'whole ' * whole}numbers from {low} to {high}"
+    right = right & (~np.asarray(whole) | (wide == tf.round(wide)))
+    if isinstance(preprocess, TablePreprocess):
+        right |= tf.math.is_nan(wide)
+        allowed = "finite numbers, NaN where a cell is missing, 0 or 1 and codes as in training"
+    else:
+        allowed = "finite numbers" if high == math.inf else f"{'whole ' * whole}numbers from {low} to {high}"
     message = f"{name}: allowed: {allowed}; got other values in the rows (from 0)"
     wrong = tf.where(tf.reduce_any(~right, list(range(1, right.shape.rank))))
     wrong = wrong if rows is None else tf.gather_nd(rows, wrong)

@@ -29,14 +29,11 @@ still depends on the batch's size: about 1e-6, relative.)
 """
 
 import functools
-import math
 from collections.abc import Sequence
 
-import numpy as np
 import tensorflow as tf
 
 from tfadgm import class_weights
-from tfadgm.data.preprocess import Preprocess
 from tfadgm.models import density
 from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.serving import inputs
@@ -96,32 +93,12 @@ def generate(
     seed = tf.stack([GENERATE_SEED, tf.cast(seed, tf.int32)])
     if not model.has_class:
         with tf.control_dependencies([tf.debugging.assert_positive(n, "count: allowed: at least 1")]):
-            return picture(model.preprocess, model.generate(seed, tf.identity(n), means=means)[0], not means)
+            return model.preprocess.raw(model.generate(seed, tf.identity(n), means=means)[0], not means)
     y = tf.cast(y, tf.int64)
     known = tf.reduce_all((y >= 0) & (y < model.num_classes))
     with tf.control_dependencies([tf.debugging.Assert(known, [f"y: allowed: 0 to {model.num_classes - 1}; got", y])]):
         one_hot = tf.one_hot(y, model.num_classes)
-    return picture(model.preprocess, model.generate(seed, tf.shape(y)[0], one_hot, means=means)[0], not means)
-
-
-def picture(preprocess: Preprocess, x: tf.Tensor, drawn: bool = False) -> tf.Tensor:
-    """`Preprocess.picture` in TensorFlow: x [N, D] to raw units, float32 [N, *raw_shape]; dropped columns are 0 in x.
-
-    Of levels that were dequantised the middle is subtracted; if x is `drawn`, it becomes the level that it lies in.
-    """
-    if preprocess.columns is not None:
-        position = np.full(math.prod(preprocess.raw_shape), preprocess.size)  # one more column, of zeros
-        position[preprocess.columns] = np.arange(preprocess.size)
-        x = tf.gather(tf.pad(x, [[0, 0], [0, 1]]), position, axis=1)
-    raw = tf.reshape(x, [-1, *preprocess.raw_shape]) / preprocess.scale + preprocess.shift
-    if preprocess.transform == "log1p":
-        raw = tf.math.expm1(raw)
-        return tf.round(tf.maximum(raw, 0.0)) if drawn else raw  # counts are whole
-    middle = 0.5 if preprocess.noise == "dequantise" else 0.0
-    dtype = tf.as_dtype(preprocess.raw_dtype)
-    if not drawn or preprocess.noise == "none" or not dtype.is_integer:
-        return raw - middle
-    return tf.clip_by_value(tf.round(raw - middle), float(dtype.min), float(dtype.max))
+    return model.preprocess.raw(model.generate(seed, tf.shape(y)[0], one_hot, means=means)[0], not means)
 
 
 def endpoints(

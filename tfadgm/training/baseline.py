@@ -62,8 +62,9 @@ def svm_classes(model, x, y, x_test):
 
     if len(y) > SVM_EXAMPLES:
         return None
-    machine = SVC(C=10.0, random_state=0).fit(np.asarray(model.preprocess(x), "float64"), y)
-    parts = (model.preprocess(x_test[i : i + 1000]) for i in range(0, len(x_test), 1000))
+    reads = model.preprocess.read_size
+    machine = SVC(C=10.0, random_state=0).fit(np.asarray(model.preprocess(x)[:, :reads], "float64"), y)
+    parts = (model.preprocess(x_test[i : i + 1000])[:, :reads] for i in range(0, len(x_test), 1000))
     return np.concatenate([machine.predict(np.nan_to_num(part, nan=0.0).astype("float64")) for part in parts])
 
 
