@@ -247,8 +247,22 @@ def marginal_log_weight(p: Factors, q: Factors, x: tf.Tensor, draws: noise.Draws
 
 def class_log_weight(p: Factors, q: Factors, x: tf.Tensor, draws: noise.Draws) -> tf.Tensor:
     """log w_s(y) with w_s(y) an unbiased estimate of p(x, y) for every class, [K, S, B]."""
+    return weighted_draws(p, q, x, draws)[1]
+
+
+def weighted_draws(p: Factors, q: Factors, x: tf.Tensor, draws: noise.Draws) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+    """Draws of the latents for every class, and the logarithms of their importance weights.
+
+    Returns:
+      (values, log_w): [K, S, B, units] of each variable (some axes of size 1), and log p(x, y, a, z) - log q(a, z|x, y),
+      [K, S, B]. Without y: [S, B, units], and log p(x, latents) - log q(latents|x), [S, B].
+    """
+    if "y" not in q:
+        with computed_once():
+            values, log_q = follow(q, {"x": x}, draws)
+            return values, log_weight(p, values, log_q)
     before, q_y, after = split_at_y(q)
     values, log_q = follow(before, {"x": x}, draws)
     y = tf.eye(q_y.units)[:, tf.newaxis, tf.newaxis, :]
     values, log_q_after = follow(after, {**values, "y": y}, draws)
-    return log_weight(p, values, {**log_q, **log_q_after})
+    return values, log_weight(p, values, {**log_q, **log_q_after})

@@ -153,12 +153,19 @@ class TablePreprocess(keras.layers.Layer):
           drawn: whether counts become whole; probabilities become the most probable value in either case.
         """
         values, masks = self.layout.scored(x)
+        return self.rows(self.in_units(values), tf.concat(list(masks.values()), -1), drawn)
+
+    def in_units(self, values):
+        """Returns `values` {kind: [..., n]} of x with the numbers in their columns' own units."""
         centre, spread, power, shift, scale = map(self._of_numbers, ("centre", "spread", "power", "shift", "scale"))
         numbers = centre + spread * inverse_yeo_johnson(values[NUMBERS] / scale + shift, power)
+        return {**values, NUMBERS: numbers}
+
+    def rows(self, values, observed, drawn=False):
+        """Returns raw rows, float32 [..., C], of values in own units, NaN where `observed` [..., C] is 0; see `raw`."""
         counts = tf.round(values[COUNTS]) if drawn else values[COUNTS]
-        columns = [numbers, tf.round(values[BINARIES]), counts, self._codes(values[CATEGORIES])]
-        missing = tf.concat(list(masks.values()), -1) < 0.5
-        ordered = tf.where(missing, np.nan, tf.concat(columns, -1))
+        columns = [values[NUMBERS], tf.round(values[BINARIES]), counts, self._codes(values[CATEGORIES])]
+        ordered = tf.where(observed < 0.5, np.nan, tf.concat(columns, -1))
         return tf.gather(ordered, np.argsort(self._columns), axis=-1)
 
     def _codes(self, one_hot):
