@@ -316,7 +316,7 @@ def test_a_scope_ends_when_it_raises():
 
 # -------------------------------------------------------------------------------------------------------- convolutions
 
-CONV = [((8, 8, 1), (3, 5)), ((8, 4, 3), (4,)), ((8, 8, 2), (2, 3, 4))]
+CONV = [((8, 8, 1), (3, 5)), ((8, 4, 3), (4,)), ((8, 8, 2), (2, 3, 4)), ((7, 5, 2), (3, 4)), ((9, 1, 1), (2, 3, 4))]
 
 
 def _conv(shape, filters, parameters=1, **options):
@@ -336,6 +336,26 @@ def test_convolutions_there_and_back_keep_all_leading_axes(shape, filters, param
         h = encoder(_normal(*leading, size))
         assert h.shape == (*leading, encoder.units)
         assert head(h).shape == (*leading, size * parameters)
+
+
+@pytest.mark.parametrize("shape", [(7, 8, 2), (8, 5, 2), (7, 5, 2)])
+@pytest.mark.parametrize("filters", [(3,), (3, 4)])
+def test_an_odd_side_is_an_even_one_whose_last_line_is_empty_when_read_and_cut_off_when_written(shape, filters):
+    (encoder, head), (height, width, channels) = _conv(shape, filters, 2), shape
+    even = (height + height % 2, width + width % 2, channels)
+    even_encoder, even_head = _conv(even, filters, 2)
+    assert encoder.units == even_encoder.units
+    for own, other in ((encoder, even_encoder), (head, even_head)):
+        for i, (target, weight) in enumerate(zip(other.weights, own.weights, strict=True)):
+            weight.assign(_normal(*weight.shape, seed=i))
+            target.assign(weight)
+    x = _normal(3, *shape)
+    padded = tf.pad(x, [[0, 0], [0, height % 2], [0, width % 2], [0, 0]])
+    h = encoder(tf.reshape(x, [3, -1]))
+    np.testing.assert_allclose(h, even_encoder(tf.reshape(padded, [3, -1])), rtol=1e-4, atol=1e-5)
+    written = tf.reshape(even_head(h), [3, 2, *even])[:, :, :height, :width]
+    # Their inner maps have the same sizes, so that only the last line differs.
+    np.testing.assert_allclose(head(h), tf.reshape(written, [3, -1]), rtol=1e-4, atol=1e-5)
 
 
 def test_convolutions_of_a_batch_of_unknown_size():
@@ -401,7 +421,7 @@ def test_a_convolutional_head_writes_all_first_parameters_then_all_second_ones()
         (dict(hidden=(5, 0)), ["hidden", "(5, 0)", "at least 1"]),
         (dict(trunk="conv"), ["image_shape None", "[height, width, channels]"]),
         (dict(trunk="conv", image_shape=(8, 8)), ["image_shape (8, 8)", "[height, width, channels]"]),
-        (dict(trunk="conv", image_shape=(8, 6, 1)), ["8x6", "divisible by 4"]),
+        (dict(trunk="conv", image_shape=(8, 6, 1), filters=(4, 0)), ["filters", "(4, 0)", "at least 1"]),
     ],
 )
 def test_an_impossible_network_names_what_was_got_and_what_is_allowed(options, messages):

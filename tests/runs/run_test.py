@@ -135,7 +135,7 @@ def test_a_full_disk_is_refused_before_any_work(tmp_path, monkeypatch):
         (dict(dataset="half_moons", label_draw="paper", labels=8), "allowed: labels=6"),
         (dict(validation=5000), "validation: got 5000"),
         (dict(exact_classes=9), "exact_classes: got 9 of 10 classes; allowed: none, or 1 to 8"),
-        (dict(trunk="conv", filters=(8, 8, 8, 8)), "sides divisible by 16"),
+        (dict(trunk="conv", filters=(8, 0)), r"filters: got \(8, 0\)"),
         (dict(samples=2, classifier_samples=1), "classifier_samples: got 1"),
         (dict(batch=1), "batch: got 1 of 1297 unlabelled examples for 1 replicas, with batch_norm; allowed: at least 2"),
         (dict(min_column_std=99.0), "drops every column"),

@@ -1,4 +1,7 @@
-"""Convolutional trunks: flat images [..., D] to features and back, for any leading axes."""
+"""Convolutional trunks: flat images [..., D] of any size to features and back, for any leading axes.
+
+Each stride-2 convolution halves the sides, rounded up; the transposed ones go through the same sizes backwards.
+"""
 
 import math
 
@@ -20,6 +23,12 @@ def _normalise_maps(norm, maps, reader):
     return tf.reshape(norm(rows), tf.shape(maps))
 
 
+def _halved(network):
+    """Returns the sides [(height, width), ...] of an image and of its maps after each convolution: halves, rounded up."""
+    height, width, _ = network.image_shape
+    return [(-(-height // 2**i), -(-width // 2**i)) for i in range(len(network.filters) + 1)]
+
+
 class ConvEncoder(keras.layers.Layer):
     """Reads flat images [..., D] by stride-2 convolutions; gives flat features [..., units]."""
 
@@ -33,9 +42,7 @@ class ConvEncoder(keras.layers.Layer):
             for i, n in enumerate(network.filters)
         ]
         self.norms = [BatchNorm(name=f"norm_{i}") for i in range(len(network.filters))] if network.batch_norm else []
-        height, width, _ = network.image_shape
-        factor = 2 ** len(network.filters)
-        self.units = height // factor * (width // factor) * network.filters[-1]
+        self.units = math.prod(_halved(network)[-1]) * network.filters[-1]
 
     def build(self, shape):
         channels = self.network.image_shape[-1]
@@ -59,15 +66,16 @@ class ConvEncoder(keras.layers.Layer):
 class ConvHead(keras.layers.Layer):
     """Writes the parameters of p(x|.) by stride-2 transposed convolutions: hidden [..., H] to [..., D * parameters].
 
+    A convolution doubles the sides; where the encoder's had an odd one, the last row or column is cut off.
     With several parameters per pixel the last axis is ordered as a dense head's: all first parameters, then all second.
     """
 
     def __init__(self, network, parameters, **kwargs):
         super().__init__(**kwargs)
         self.network, self.parameters = network, parameters
-        height, width, self.channels = network.image_shape
-        factor = 2 ** len(network.filters)
-        self.small = (height // factor, width // factor, network.filters[-1])
+        self.channels = network.image_shape[-1]
+        *larger, smallest = _halved(network)
+        self.small, self.sides = (*smallest, network.filters[-1]), larger[::-1]
         self.expand = hidden_dense(math.prod(self.small), network)
         outputs = [*network.filters[-2::-1], self.channels * parameters]
         self.convolutions = [
@@ -91,13 +99,10 @@ class ConvHead(keras.layers.Layer):
         if self.norms:
             h = self.norms[0](h)
         h = tf.reshape(activation(h), [-1, *self.small])
-        for i, conv in enumerate(self.convolutions[:-1], 1):
-            h = conv(h)
-            if self.norms:
-                h = _normalise_maps(self.norms[i], h, hidden)
-            h = activation(h)
-        h = self.convolutions[-1](h)
-        height, width = self.network.image_shape[:2]
+        for i, (conv, (height, width)) in enumerate(zip(self.convolutions, self.sides, strict=True)):
+            if i:
+                h = activation(_normalise_maps(self.norms[i], h, hidden) if self.norms else h)
+            h = conv(h)[:, :height, :width]
         h = tf.reshape(h, [-1, height * width * self.channels, self.parameters])
         h = tf.reshape(tf.linalg.matrix_transpose(h), [-1, height * width * self.channels * self.parameters])
         return restore_leading(h, hidden)

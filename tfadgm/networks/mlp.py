@@ -28,7 +28,7 @@ class Network:
       batch_norm: normalise each hidden layer before its activation (Dense, norm, activation).
       trunk: "mlp", or "conv": x is read by strided convolutions and written by transposed ones.
       filters: channels of the convolutions, one stride-2 layer each; only for trunk "conv".
-      image_shape: [height, width, channels] of x; only for trunk "conv".
+      image_shape: [height, width, channels] of x, of any size; only for trunk "conv".
       reads: how many of the first entries of x networks read; None: all.
     """
 
@@ -70,12 +70,6 @@ class Network:
             )
         if not self.filters or any(n < 1 for n in self.filters):
             raise ValueError(f"filters: got {self.filters}; allowed: one or more numbers of at least 1")
-        factor = 2 ** len(self.filters)
-        if any(side % factor for side in self.image_shape[:2]):
-            raise ValueError(
-                f"trunk 'conv' with {len(self.filters)} stride-2 layers: got images of "
-                f"{self.image_shape[0]}x{self.image_shape[1]}; allowed: sides divisible by {factor}"
-            )
 
 
 class MLP(keras.layers.Layer):
