@@ -7,7 +7,9 @@ import numpy as np
 import picture_examples as examples
 import pytest
 
-from tfadgm.data import images
+from tfadgm.data import images, resize
+from tfadgm.data.picture_files import read_image
+from tfadgm.data.preprocess import Preprocess
 
 GREY = {f"{i}.png": np.full((8, 6), i, "uint8") for i in range(3)}
 
@@ -68,22 +70,59 @@ def test_one_picture_in_colour_makes_all_coloured(tmp_path):
     ]
 
 
-def test_pictures_of_another_size_are_refused_with_the_number_of_each(tmp_path):
-    other = {"a.png": np.zeros((6, 8), "uint8"), "b.png": np.zeros((5, 5), "uint8"), "c.png": np.zeros((5, 5), "uint8")}
+def test_pictures_of_several_sizes_become_pictures_of_the_median_size_and_this_is_told(tmp_path):
+    other = {"a.png": examples.levels(6, 8, 1), "b.png": np.zeros((5, 5), "uint8"), "c.png": np.zeros((50, 50), "uint8")}
     root = examples.write_folders(tmp_path, cat=other, dog=GREY, owl=GREY)
-    with pytest.raises(ValueError) as caught:
-        images.load(str(root))
-    assert str(caught.value) == (
-        f"{root / 'cat' / 'a.png'}: is a picture of 8 x 6 pixels (width x height); allowed: one size, "
-        "as the 6 x 8 of 6 of the 9 pictures; there are 2 of 5 x 5, 1 of 8 x 6"
+    data = images.load(str(root))
+    assert data.x_train.shape == (9, 8, 6, 1) and data.any_size and data.make_preprocess().any_size
+    np.testing.assert_array_equal(data.x_train[0], resize.fit(other["a.png"][..., None], 8, 6))
+    np.testing.assert_array_equal(data.x_train[4:6, 0, 0, 0], [1, 2])
+    assert data.notes[1:] == (
+        "3 of 9 pictures, of 5 x 5 to 50 x 50 pixels (height x width), are resized and cut to 8 x 6 (their median, of at "
+        "most 4096 pixels; --image_size=HxW chooses another)",
     )
 
 
-def test_no_pixel_is_decoded_before_all_sizes_are_known(tmp_path, monkeypatch):
-    root = examples.write_folders(tmp_path, cat=GREY, dog={"a.png": np.zeros((9, 9), "uint8")})
-    monkeypatch.setattr(images, "read_image", lambda *_: pytest.fail("decoded"))
-    with pytest.raises(ValueError, match="a.png: is a picture of 9 x 9 pixels"):
-        images.load(str(root))
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ([(9, 7), (9, 7), (30, 2)], (9, 7)),
+        ([(10, 20), (20, 10)], (15, 15)),
+        ([(8, 6), (9, 7)], (8, 6)),  # the medians 8.5 and 6.5, to the even number
+        ([(300, 400), (302, 400)], (56, 74)),
+        ([(3000, 4000), (2000, 2000), (4000, 4000)], (55, 74)),
+        ([(1, 9999), (2, 9999)], (1, 5225)),
+    ],
+)
+def test_the_size_of_pictures_of_several_sizes(tmp_path, sizes, expected, monkeypatch):
+    """The median height and width, both less by one factor where they are more than 64 * 64 pixels."""
+    shapes = iter([(*size, 1) for size in sizes])
+    monkeypatch.setattr(images, "read_shape", lambda path: next(shapes))
+    monkeypatch.setattr(images, "read_image", lambda path, shape, *_: np.zeros(shape, "uint8"))
+    pictures = {f"{i}.png": b"" for i in range(len(sizes) - 1)}
+    data = images.load(str(examples.write_folders(tmp_path, cat=pictures, dog={"0.png": b""})))
+    assert data.x_train.shape[1:3] == expected
+
+
+def test_pictures_of_one_size_keep_it_unless_another_is_asked_for(tmp_path):
+    root = str(examples.write_folders(tmp_path, cat=GREY, dog=GREY))
+    own, same, other = images.load(root), images.load(root, image_size="8x6"), images.load(root, image_size="4x5")
+    assert not own.any_size and not own.make_preprocess().any_size and len(own.notes) == len(same.notes) == 1
+    assert same.any_size and other.any_size and other.x_train.shape == (6, 4, 5, 1)
+    np.testing.assert_array_equal(own.x_train, same.x_train)
+    assert other.notes[1] == "6 of 6 pictures, of 8 x 6 pixels (height x width), are resized and cut to 4 x 5"
+
+
+def test_pictures_for_a_model_become_what_its_own_became_or_are_refused(tmp_path):
+    colour = {"a.png": examples.levels(9, 9)}
+    root = str(examples.write_folders(tmp_path, cat=GREY, dog=colour))
+    for channels in (1, 3):
+        found = images.load(root, preprocess=Preprocess((4, 3, channels), "uint8", any_size=True))
+        np.testing.assert_array_equal(
+            found.x_train[3], read_image(tmp_path / "dog" / "a.png", (4, 3, channels), any_size=True)
+        )
+    with pytest.raises(ValueError, match="a.png: is a picture of 9 x 9 pixels .*; allowed: 6 x 8 pixels"):
+        images.load(root, preprocess=Preprocess((8, 6, 1), "uint8"))
 
 
 def test_pictures_on_their_side_are_of_one_size_with_the_others(tmp_path):

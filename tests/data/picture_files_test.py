@@ -8,7 +8,7 @@ import picture_examples as examples
 import pytest
 from PIL import Image
 
-from tfadgm.data import picture_files
+from tfadgm.data import picture_files, resize
 from tfadgm.data.picture_files import read_example, read_image, read_shape
 
 # Pillow's formula of Y = 0.299 R + 0.587 G + 0.114 B, in whole numbers.
@@ -137,6 +137,32 @@ def test_another_size_is_refused_before_it_is_decoded(tmp_path):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 1 << 20
+
+
+def test_a_picture_of_another_size_is_fitted_upright_before_it_becomes_grey(tmp_path):
+    x = examples.levels(9, 16)
+    path = write(tmp_path / "a.png", np.rot90(x), exif=examples.turned(6))
+    colours = resize.fit(x, 5, 7).numpy()
+    np.testing.assert_array_equal(read_image(path, (5, 7, 3), any_size=True), colours)
+    np.testing.assert_array_equal(read_image(path, (9, 16, 3), any_size=True), x)
+    grey = np.asarray(Image.fromarray(colours).convert("L"))
+    np.testing.assert_array_equal(read_example(path, (5, 7), "uint8", any_size=True), grey)
+    one = write(tmp_path / "b.png", x[..., 0])
+    np.testing.assert_array_equal(read_image(one, (5, 7, 3), any_size=True)[..., 2], resize.fit(x[..., :1], 5, 7)[..., 0])
+
+
+def test_a_picture_that_loses_more_than_half_of_its_area_is_remarked(tmp_path):
+    paths = [write(tmp_path / f"{width}.png", Image.new("L", (width, 10))) for width in (4, 6, 10, 20, 21)]
+    remarks = picture_files.Remarks()
+    for path in paths:
+        read_image(path, (5, 5, 1), remarks, any_size=True)
+    assert remarks == {picture_files.CUT: [paths[0], paths[-1]]}
+
+
+def test_a_huge_picture_is_not_decoded_where_any_size_is_read(tmp_path):
+    path = write(tmp_path / "a.png", Image.new("1", (8193, 8192)))
+    with pytest.raises(ValueError, match=r"a.png: is a picture of 8193 x 8192 pixels .*; allowed: at most 67108864 pixels"):
+        read_image(path, (8, 6, 1), any_size=True)
 
 
 def refused(tmp_path):

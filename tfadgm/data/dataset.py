@@ -41,6 +41,7 @@ class Dataset:
       columns: of a table, its C `columns.Column`s; x is float32 [N, C], NaN where a cell is missing. None: an array.
       notes: what the loader took for what, in lines that are told before training.
       warnings: what it found that may be a mistake, likewise.
+      any_size: whether pictures of other sizes have been fitted to that of x, and others are to be (see `Preprocess`).
       without_classes: why there are no classes, for the error of a model that needs them; "" where there are.
     """
 
@@ -60,6 +61,7 @@ class Dataset:
     columns: list[Column] | None = None
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    any_size: bool = False
     without_classes: str = ""
 
     def __post_init__(self) -> None:
@@ -102,7 +104,7 @@ class Dataset:
             raise ValueError(f"hidden_cells: got {hidden_cells} for {self.name}, which is no table; allowed: none")
         how = self._how(likelihood)
         columns = self._spread_out(threshold, how) if threshold > 0 else self._varying(likelihood)
-        return Preprocess(self.raw_shape, str(self.x_train.dtype), columns=columns, **how)
+        return Preprocess(self.raw_shape, str(self.x_train.dtype), columns=columns, any_size=self.any_size, **how)
 
     def _table_preprocess(self, columns, hidden_cells):
         if hidden_cells is None:

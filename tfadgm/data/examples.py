@@ -63,7 +63,12 @@ def check(files_to_read):
         files.check_regular(file, f"one of {KINDS}")
 
 
-def read(path, shape, dtype, feature_names=None, remarks=None):
+def is_picture(path):
+    """Whether a file is read as a picture, by its name."""
+    return pathlib.Path(path).suffix.lower() in picture_files.SUFFIXES
+
+
+def read(path, shape, dtype, feature_names=None, remarks=None, any_size=False):
     """Returns the `Examples` of one file of `KINDS`.
 
     Args:
@@ -72,6 +77,7 @@ def read(path, shape, dtype, feature_names=None, remarks=None):
       feature_names: of the columns that the model was trained on, by which those of a csv are found; None takes all, in
         the order of the file.
       remarks: a `picture_files.Remarks` that is told what was left out of pictures.
+      any_size: whether pictures of another size are fitted to that of the model.
     """
     suffix = pathlib.Path(path).suffix.lower()
     if suffix == ".npz":
@@ -79,7 +85,7 @@ def read(path, shape, dtype, feature_names=None, remarks=None):
     if suffix == ".csv":
         found = csv.read_table(path, feature_names, math.prod(shape), to_train=False)
         return Examples(found.x, identifiers=found.identifier, notes=tuple(_notes(path, found, feature_names)))
-    return Examples(picture_files.read_example(path, shape, dtype, remarks)[np.newaxis], decoded=True)
+    return Examples(picture_files.read_example(path, shape, dtype, remarks, any_size)[np.newaxis], decoded=True)
 
 
 def _notes(path, found, feature_names):

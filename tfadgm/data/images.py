@@ -1,52 +1,58 @@
-"""The user's own pictures: `images:DIR`, a folder per class, one named `unlabelled`, all pictures of one size.
+"""The user's own pictures: `images:DIR`, a folder per class, and one named `unlabelled`.
 
 Pictures in folders within a class folder are of that class. What is left out (hidden files, other kinds) is told.
+Pictures of several sizes become pictures of one, by `resize.fit`.
 """
 
 import collections
+import math
 import os
 import pathlib
 
 import numpy as np
 
-from tfadgm.data import files, labels, picture_files
+from tfadgm.data import files, labels, picture_files, resize
 from tfadgm.data.dataset import UNLABELLED, Dataset, allocate
 from tfadgm.data.labels import is_unlabelled
 from tfadgm.data.picture_files import SUFFIXES, read_image, read_shape
 
 UNLABELLED_FOLDER = "unlabelled"
 PARTS = {"train", "training", "test", "testing", "val", "valid", "validation", "dev", "extra"}
+MOST_PIXELS = 64 * 64  # of the size that is taken by itself
 
 
-def read_images(paths, remarks=None):
-    """Returns the picture files as one uint8 array [N, height, width, channels]; all must have one size.
-
-    All headers are read before the first pixel. One picture in colour gives all three channels. `remarks`, a
-    `picture_files.Remarks`, is told what was left out of the files.
-
-    Raises:
-      ValueError: for a file that cannot be read, or whose size is not that of most.
-    """
-    shapes = [read_shape(path) for path in paths]
-    shape = _common_shape(paths, shapes)
+def read_images(paths, shape, remarks=None, any_size=False):
+    """Returns the picture files as one uint8 array [N, height, width, channels]; see `picture_files.read_image`."""
     x = allocate((len(paths), *shape), np.uint8)
     for i, path in enumerate(paths):
-        x[i] = read_image(path, shape, remarks)
+        x[i] = read_image(path, shape, remarks, any_size)
     return x
 
 
-def _common_shape(paths, shapes):
-    sizes = collections.Counter(shape[:2] for shape in shapes)
-    (common, number), *others = sizes.most_common()
+def _chosen(shapes, image_size):
+    """Returns ((height, width, channels), any_size) for pictures of `shapes`; see `load`."""
+    sizes = {shape[:2] for shape in shapes}
+    any_size = image_size is not None or len(sizes) > 1
+    size = resize.parse(image_size) if image_size is not None else _median(shapes) if any_size else sizes.pop()
+    return (*size, max(shape[2] for shape in shapes)), any_size
+
+
+def _median(shapes):
+    height, width = np.median([shape[:2] for shape in shapes], axis=0)
+    shrink = min(1.0, math.sqrt(MOST_PIXELS / (height * width)))
+    return max(1, round(shrink * height)), max(1, round(shrink * width))
+
+
+def _told(shapes, shape, by_itself):
+    """Yields a line about pictures of `shapes` of which not all have the size of `shape`."""
+    others = sorted((own[:2] for own in shapes if own[:2] != shape[:2]), key=math.prod)
     if others:
-        odd = next(i for i, shape in enumerate(shapes) if shape[:2] != common)
-        listed = ", ".join(f"{count} of {width} x {height}" for (height, width), count in others[:5])
-        raise ValueError(
-            f"{paths[odd]}: is a picture of {picture_files.size(shapes[odd])}; allowed: one size, as the "
-            f"{common[1]} x {common[0]} of {number} of the {len(paths)} pictures; there are {listed}"
-            + (f" and {len(others) - 5} further sizes" if len(others) > 5 else "")
+        ends = " to ".join(f"{height} x {width}" for height, width in dict.fromkeys((others[0], others[-1])))
+        how = f" (their median, of at most {MOST_PIXELS} pixels; --image_size=HxW chooses another)" if by_itself else ""
+        yield (
+            f"{len(others)} of {len(shapes)} pictures, of {ends} pixels (height x width), are resized and cut to "
+            f"{shape[0]} x {shape[1]}{how}"
         )
-    return *common, max(shape[2] for shape in shapes)
 
 
 class _Listing:
@@ -130,8 +136,17 @@ def _check_folders(root, folders):
     return class_names
 
 
-def load(argument=None, **_):
-    """Returns the data set in the folder `argument`; it has no test set."""
+def load(argument=None, image_size=None, preprocess=None, **_):
+    """Returns the data set in the folder `argument`; it has no test set.
+
+    All headers are read before the first pixel. One picture in colour gives all three channels.
+
+    Args:
+      argument: a directory.
+      image_size: "HxW", the height and width that all pictures get. None: their own; or, if there are several, the median
+        height and width, both less by one factor if these are more than `MOST_PIXELS` pixels.
+      preprocess: a `Preprocess` whose raw examples the pictures are to be, as those of training were, in place of all that.
+    """
     root = pathlib.Path(files.expanded(argument) or "")
     if not argument or not root.is_dir():
         raise ValueError(f"dataset images: got {argument!r}; allowed: images:DIR, a directory with a folder per class")
@@ -139,12 +154,18 @@ def load(argument=None, **_):
     class_names = _check_folders(root, listing.folders)
     numbers = {name: number for number, name in enumerate(class_names)}
     y = [numbers.get(name, UNLABELLED) for name, paths in listing.folders.items() for _ in paths]
-    x = read_images([path for paths in listing.folders.values() for path in paths], remarks)
+    paths = [path for paths in listing.folders.values() for path in paths]
+    shapes = [read_shape(path) for path in paths]
+    if preprocess is None:
+        shape, any_size = _chosen(shapes, image_size)
+    else:
+        shape, any_size = preprocess.raw_shape, preprocess.any_size
+    x = read_images(paths, shape, remarks, any_size)
     if x.shape[-1] == 1:
         kind = dict(likelihood="bernoulli", scale=1 / 255)
     else:
         kind = dict(likelihood="gaussian", scale="standardise_channels")
-    data = Dataset(str(root), x, np.asarray(y), None, None, class_names, levels=256, **kind)
-    data.notes = (labels.told(data.y_train, class_names),)
+    data = Dataset(str(root), x, np.asarray(y), None, None, class_names, levels=256, any_size=any_size, **kind)
+    data.notes = (labels.told(data.y_train, class_names), *_told(shapes, shape, image_size is None and preprocess is None))
     data.warnings = (*listing.warnings(), *(f"{root}: {line}" for line in remarks.lines()))
     return data

@@ -8,7 +8,7 @@ import warnings
 
 import numpy as np
 
-from tfadgm.data import files
+from tfadgm.data import files, resize
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")  # of Pillow's, some of which run other programs
@@ -22,6 +22,7 @@ SIXTEEN_BITS = "have 16 bits, of which the upper 8 are read"
 FRAMES = "have several frames, of which the first is read"
 MADE_GREY = "are in colour and are read in grey"
 MADE_COLOURED = "are grey and are read as colour"
+CUT = "lose more than half of their area by the cut to another aspect ratio"
 
 
 class Remarks(dict):
@@ -42,7 +43,7 @@ def read_shape(path):
         return _shape(image)
 
 
-def read_image(path, shape=None, remarks=None):
+def read_image(path, shape=None, remarks=None, any_size=False):
     """Returns a picture, uint8 [height, width, channels].
 
     A colour picture becomes grey by Y = 0.299 R + 0.587 G + 0.114 B if one channel is asked for; a grey one is repeated if
@@ -50,8 +51,10 @@ def read_image(path, shape=None, remarks=None):
 
     Args:
       path: of the file.
-      shape: (height, width, 1 or 3), what is asked for; another size is refused before it is decoded. None: the file's.
+      shape: (height, width, 1 or 3), what is asked for; None: the file's.
       remarks: a `Remarks` that is told what was left out or converted.
+      any_size: whether a picture of another size is fitted to the one that is asked for (`resize.fit`, of the upright
+        picture, before it becomes grey); if not, it is refused before it is decoded.
 
     Raises:
       ValueError: if the file is missing, no regular file, no picture, of another size, or has more than 16 bits.
@@ -59,17 +62,22 @@ def read_image(path, shape=None, remarks=None):
     with _opened(path) as image:
         own = _shape(image)
         shape = own if shape is None else tuple(shape)
-        _check_size(own, shape)
+        _check_size(own, shape, any_size)
         if remarks is not None:
-            for remark in _remarks(image, own[-1], shape[-1]):
+            for remark in _remarks(image, own, shape):
                 remarks.add(remark, path)
-        pixels = _pixels(image, shape[-1])
+        image = _upright(image)
+        if any_size:
+            image = _fitted(image, shape)
+        pixels = np.atleast_3d(np.asarray(image.convert("L" if shape[-1] == 1 else "RGB")))
         _check_size(pixels.shape, shape)  # of a PNG, EXIF may come after the pixels
         return pixels
 
 
-def read_example(path, shape, dtype, remarks=None):
+def read_example(path, shape, dtype, remarks=None, any_size=False):
     """Returns a picture as one raw example of a model, uint8 of `shape`: [height, width] or [height, width, 1 or 3].
+
+    The other arguments are those of `read_image`.
 
     Raises:
       ValueError: as `read_image`; and if the model's raw examples, of `shape` and `dtype`, are not what pictures hold.
@@ -77,7 +85,7 @@ def read_example(path, shape, dtype, remarks=None):
     if np.dtype(dtype) != np.uint8 or len(shape) not in (2, 3) or (*shape, 1)[2] not in (1, 3):
         kind = f"{np.dtype(dtype)} of shape {tuple(shape)}"
         raise ValueError(f"{path}: is a picture; allowed: .npz or .csv files, as the model's examples are {kind}")
-    return read_image(path, (*shape, 1)[:3], remarks).reshape(shape)
+    return read_image(path, (*shape, 1)[:3], remarks, any_size).reshape(shape)
 
 
 @contextlib.contextmanager
@@ -119,9 +127,11 @@ def _orientation(image):
         return 1
 
 
-def _check_size(own, shape):
-    if own[:2] != shape[:2]:
+def _check_size(own, shape, any_size=False):
+    if not any_size and own[:2] != shape[:2]:
         raise _Refused(f"is a picture of {size(own)}; allowed: {size(shape)}")
+    if any_size and own[0] * own[1] > resize.LARGEST:
+        raise _Refused(f"is a picture of {size(own)}; allowed: at most {resize.LARGEST} pixels")
 
 
 def size(shape):
@@ -129,18 +139,22 @@ def size(shape):
     return f"{shape[1]} x {shape[0]} pixels (width x height)"
 
 
-def _remarks(image, own, channels):
+def _remarks(image, own, shape):
     if image.mode.startswith(DEEP):
         yield SIXTEEN_BITS
-    if own != channels:
-        yield MADE_GREY if channels == 1 else MADE_COLOURED
+    if own[2] != shape[2]:
+        yield MADE_GREY if shape[2] == 1 else MADE_COLOURED
+    less, more = sorted((own[0] * shape[1], own[1] * shape[0]))
+    if 2 * less < more:  # the share of a picture that has the aspect ratio of another is less / more
+        yield CUT
     if image.format != "MPO" and getattr(image, "is_animated", False):  # MPO: a photograph and what a telephone adds
         yield FRAMES
     if image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema()[0] < 255:
         yield TRANSPARENT
 
 
-def _pixels(image, channels):
+def _upright(image):
+    """Returns the picture as it is shown, of 8 bits, in colour ("RGB") or grey."""
     from PIL import Image, ImageOps
 
     image.load()
@@ -150,6 +164,13 @@ def _pixels(image, channels):
         image = Image.fromarray((np.asarray(image) >> 8).astype("uint8"))  # as libpng does, and with it the exported model
     if image.mode in ("P", "PA"):
         image = image.convert("RGBA")
-    if image.mode in COLOUR or channels == 3:
-        image = image.convert("RGB")
-    return np.atleast_3d(np.asarray(image.convert("L" if channels == 1 else "RGB")))
+    return image.convert("RGB" if image.mode in COLOUR else "L")
+
+
+def _fitted(image, shape):
+    from PIL import Image
+
+    if (image.height, image.width) == shape[:2]:
+        return image
+    fitted = resize.fit(np.atleast_3d(np.asarray(image)), *shape[:2]).numpy()
+    return Image.fromarray(fitted if image.mode == "RGB" else fitted[..., 0])

@@ -25,6 +25,8 @@ class Preprocess(keras.layers.Layer):
       transform: "none"; "log1p": log(1 + raw), of counts; what is below 0 counts as 0.
       limit: a number, or one per last-axis entry: the largest |(transform(raw) - shift) * scale|, beyond which x is this
         (by the sign); None: no limit. What a model has not seen the like of does not become infinite.
+      any_size: whether a picture file of another size is fitted to raw_shape (`resize.fit`), as in training; else it is
+        refused.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class Preprocess(keras.layers.Layer):
         noise="none",
         transform="none",
         limit=None,
+        any_size=False,
         **kwargs,
     ):
         super().__init__(**{**kwargs, "dtype": "float32"})
@@ -47,6 +50,7 @@ class Preprocess(keras.layers.Layer):
         self.scale, self.shift = np.asarray(scale, "float32"), np.asarray(shift, "float32")
         self.limit = None if limit is None else np.asarray(limit, "float32")
         self.columns = None if columns is None else np.asarray(columns, "int32")
+        self.any_size = bool(any_size)
         self.built = True
 
     @property
@@ -158,5 +162,5 @@ class Preprocess(keras.layers.Layer):
             **super().get_config(),
             **dict(raw_shape=list(self.raw_shape), raw_dtype=self.raw_dtype, noise=self.noise, columns=columns),
             **dict(scale=self.scale.tolist(), shift=self.shift.tolist(), transform=self.transform),
-            **dict(limit=None if self.limit is None else self.limit.tolist()),
+            **dict(limit=None if self.limit is None else self.limit.tolist(), any_size=self.any_size),
         }

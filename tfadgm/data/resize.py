@@ -1,6 +1,49 @@
-"""Smaller pictures: by area average, or by the nearest pixel."""
+"""Pictures at another size: the user's own fitted to one by `fit`, data sets' by area average or by the nearest pixel."""
+
+import re
 
 import numpy as np
+import tensorflow as tf
+
+LARGEST = 1 << 26  # pixels of a picture that is fitted: what is decoded before takes three bytes each
+
+
+def parse(text):
+    """Returns (height, width) of a text such as "28x20", or raises a ValueError."""
+    if not re.fullmatch(r"[1-9]\d{0,3}x[1-9]\d{0,3}", text, re.ASCII):
+        raise ValueError(f"image_size: got {text!r}; allowed: HEIGHTxWIDTH in pixels, each from 1 to 9999, such as 28x28")
+    height, width = text.split("x")
+    return int(height), int(width)
+
+
+@tf.function(
+    input_signature=[tf.TensorSpec([None, None, None], tf.uint8), *[tf.TensorSpec([], tf.int64)] * 2], autograph=False
+)
+def fit(picture, height, width):
+    """Returns a picture at another size: a window around its centre, resized; an aspect ratio stays what it is.
+
+    The window is the largest one that has the new aspect ratio, to whole pixels. With s = its side / the new side, the new
+    pixel i of each axis is the mean of the window's pixels j by the weights
+
+        max(0, 1 - |(i + 1/2) s - (j + 1/2)| / max(1, s)),
+
+    which is linear interpolation where a picture grows, and antialiased where it shrinks. One that has the new size is left
+    as it is. Training and the exported graph call this one function, so that both see the same levels.
+
+    Args:
+      picture: uint8 [old height, old width, channels].
+      height, width: the new size.
+
+    Returns:
+      uint8 [height, width, channels], rounded to the nearest level.
+    """
+    old_height, old_width, _ = tf.unstack(tf.shape(picture, tf.int64))
+    rows = tf.clip_by_value((2 * old_width * height + width) // (2 * width), 1, old_height)  # rounded to the nearest
+    columns = tf.clip_by_value((2 * old_height * width + height) // (2 * height), 1, old_width)
+    top, left = (old_height - rows) // 2, (old_width - columns) // 2
+    window = picture[top : top + rows, left : left + columns]
+    resized = tf.image.resize(window, tf.cast([height, width], tf.int32), antialias=True)
+    return tf.cast(tf.round(resized), tf.uint8)
 
 
 def area_average(x, height, width):

@@ -9,7 +9,7 @@ from tfadgm import registry
 from tfadgm.data import ranges
 from tfadgm.data.dataset import Dataset
 from tfadgm.models.base import DeepGenerativeModel
-from tfadgm.serving import classification
+from tfadgm.serving import classification, inputs
 from tfadgm.telling import tell, warn
 
 KINDS = "an .npz with x and y, a .csv with a column of labels, or a folder of pictures with a folder per class"
@@ -39,9 +39,10 @@ def read(path: pathlib.Path | str, opened: Trained, data: Dataset) -> tuple[str,
     kind = "images" if pathlib.Path(path).is_dir() else kind
     if kind is None:
         raise ValueError(f"data: got {path}; allowed: {KINDS}")
-    found = registry.lookup(registry.DATASETS, "dataset", kind)(str(path))
-    x = _columns(path, found, opened.config.get("feature_names"))
     preprocess = opened.model.preprocess
+    pictures = preprocess if inputs.reads_pictures(preprocess) else None
+    found = registry.lookup(registry.DATASETS, "dataset", kind)(str(path), preprocess=pictures)
+    x = _columns(path, found, opened.config.get("feature_names"))
     try:
         x = classification.as_raw(x, preprocess.raw_shape, preprocess.raw_dtype)
     except ValueError as error:

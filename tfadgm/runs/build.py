@@ -40,11 +40,16 @@ def load_data(settings: Settings, stratified: bool = True) -> tuple[Dataset, pip
     name, _, argument = settings.dataset.partition(":")
     _check_name(settings.dataset, name)
     load = registry.lookup(registry.DATASETS, "dataset", name)
-    if settings.tfds_name is not None and "tfds_name" not in inspect.signature(load).parameters:
-        raise ValueError(
-            f"tfds_name: got {settings.tfds_name!r} for {name}; allowed: none, it is not of TensorFlow Datasets"
-        )
-    data = load(argument or None, seed=settings.seed, data_dir=settings.data_dir, tfds_name=settings.tfds_name)
+    for option, why in (("tfds_name", "it is not of TensorFlow Datasets"), ("image_size", "it is for images:DIR alone")):
+        if getattr(settings, option) is not None and option not in inspect.signature(load).parameters:
+            raise ValueError(f"{option}: got {getattr(settings, option)!r} for {name}; allowed: none, {why}")
+    data = load(
+        argument or None,
+        seed=settings.seed,
+        data_dir=settings.data_dir,
+        tfds_name=settings.tfds_name,
+        image_size=settings.image_size,
+    )
     drawn = pipeline.split(
         data.y_train,
         data.num_classes,

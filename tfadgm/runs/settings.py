@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tfadgm import registry
+from tfadgm.data import resize
 from tfadgm.distributions.likelihoods import LIKELIHOODS
 from tfadgm.models import adgm, avae
 from tfadgm.models.adgm import AUX_GRADIENTS
@@ -55,6 +56,12 @@ class Settings:
     )
     data_dir: str | None = _setting(None, "TensorFlow Datasets directory.", kind="path")
     tfds_name: str | None = _setting(None, "Read the data set from a TFDS copy of this name.", kind=str)
+    image_size: str | None = _setting(
+        None,
+        "HEIGHTxWIDTH of pictures in folders, such as 28x28: others are resized and cut to it; 'none': their own size, or "
+        "where they have several, the median.",
+        kind=str,
+    )
     epochs: int | None = _setting(None, "Number of epochs (passes over the unlabelled pool).", kind=int)
     minutes: float | None = _setting(None, "Training time; stops within a step. Instead of epochs.", kind=float)
     first_run: str | None = _setting(
@@ -220,6 +227,8 @@ class Settings:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name}: got {value}; allowed: greater than 0")
+        if self.image_size is not None:
+            resize.parse(self.image_size)
         for name in ("dim_z", "dim_a"):
             if any(size < 1 for size in getattr(self, name) or ()):
                 raise ValueError(f"{name}: got {getattr(self, name)}; allowed: sizes greater than 0")

@@ -1,6 +1,7 @@
 """Classifies the user's files with an exported model, through its signatures alone (see `export`)."""
 
 import dataclasses
+import functools
 import json
 import math
 import pathlib
@@ -115,6 +116,17 @@ class Classifier:
         answer = self._signatures["classify"](inputs=tf.constant([example.SerializeToString()]))
         return [name.decode() for name in answer["classes"][0].numpy()]
 
+    @functools.cached_property
+    def any_size(self) -> bool:
+        """Whether pictures of other sizes are fitted to that of the model's, as its graph answers when it is sent one."""
+        if "predict_bytes" not in self._signatures:
+            return False
+        try:
+            self._signatures["predict_bytes"](inputs=tf.constant([other_size(self.raw_shape)]))
+        except tf.errors.InvalidArgumentError:
+            return False
+        return True
+
     def probabilities(self, x: np.ndarray, batch: int = 100) -> np.ndarray:
         """Returns q(y|x), float32 [N, K], for raw examples x [N, *raw_shape] (see `as_raw`)."""
         predict = self._signatures["serving_default"]
@@ -128,6 +140,11 @@ class Classifier:
         x = as_raw(x, self.raw_shape, self.raw_dtype)
         parts = [score(x=tf.constant(rows), samples=samples)["log_density"].numpy() for rows in _batches(x, batch)]
         return np.concatenate([np.zeros(0, "float32"), *parts])
+
+
+def other_size(shape):
+    """Returns a PNG file of a black picture that is one pixel higher than `shape`, [height, width, 1 or 3]."""
+    return tf.io.encode_png(np.zeros((shape[0] + 1, *shape[1:]), "uint8")).numpy()
 
 
 def _batches(x, batch):
@@ -181,7 +198,8 @@ def read_rows(
 
 def _rows_of(file, classifier, remarks):
     examples.check([file])
-    found = examples.read(file, classifier.raw_shape, classifier.raw_dtype, classifier.feature_names, remarks)
+    shape, any_size = classifier.raw_shape, examples.is_picture(file) and classifier.any_size
+    found = examples.read(file, shape, classifier.raw_dtype, classifier.feature_names, remarks, any_size)
     try:
         x = as_raw(found.x, classifier.raw_shape, classifier.raw_dtype)
     except ValueError as error:

@@ -1,6 +1,7 @@
 """Classification by a server: TF Serving's PredictionService over gRPC, through the official stubs."""
 
 import collections
+import functools
 import json
 
 import numpy as np
@@ -75,9 +76,10 @@ class RemoteClassifier:
         answer = self._result(self._call("GetModelMetadata", request))
         found = get_model_metadata_pb2.SignatureDefMap()
         answer.metadata["signature_def"].Unpack(found)
-        missing = [name for name in classification.NEEDED if name not in found.signature_def]
+        self._signatures = set(found.signature_def)
+        missing = [name for name in classification.NEEDED if name not in self._signatures]
         if missing:
-            had = ", ".join(sorted(found.signature_def)) or "none"
+            had = ", ".join(sorted(self._signatures)) or "none"
             raise ValueError(
                 f"{self.path}: {self.model_name} has signatures {had}; allowed: {', '.join(classification.NEEDED)}"
             )
@@ -88,6 +90,20 @@ class RemoteClassifier:
     def _class_names(self):
         answer = self._result(self._classify(np.zeros((1, *self.raw_shape), self.raw_dtype)))
         return [one.label for one in answer.result.classifications[0].classes]
+
+    @functools.cached_property
+    def any_size(self) -> bool:
+        """Whether pictures of other sizes are fitted to that of the model's, as the server answers when it is sent one."""
+        if "predict_bytes" not in self._signatures:
+            return False
+        call = self._predict("predict_bytes", inputs=np.array([classification.other_size(self.raw_shape)], object))
+        try:
+            self._result(call)
+        except OSError as error:
+            if "INVALID_ARGUMENT" not in str(error):
+                raise
+            return False
+        return True
 
     def probabilities(self, x: np.ndarray, batch: int = 100) -> np.ndarray:
         """Returns q(y|x), float32 [N, K], for raw examples x [N, *raw_shape]; up to `IN_FLIGHT` batches are under way."""

@@ -8,6 +8,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from tfadgm.data import resize
 from tfadgm.data.preprocess import Preprocess
 from tfadgm.data.table_preprocess import TablePreprocess
 
@@ -87,29 +88,34 @@ def decode_pictures(encoded: tf.Tensor, preprocess: Preprocess, name: str, level
 
     JPEG by the accurate integer transform, as Pillow does; alpha dropped, the upper 8 of 16 bits, grey repeated for a model
     of colours and Y = 0.299 R + 0.587 G + 0.114 B for one of grey. What would be another picture is refused: other formats,
-    an orientation that is not upright; so is another size, before a pixel is decoded. `levels`, if given, is the number of
-    levels of the model's examples: a picture with higher ones is refused too.
+    an orientation that is not upright. So is another size, before a pixel is decoded, unless the preprocessing has
+    `any_size`: then it is fitted (`resize.fit`), one picture after the other, so that only one of them, of at most
+    `resize.LARGEST` pixels, is in memory. `levels`, if given, is the number of levels of the model's examples: a picture
+    with higher ones is refused.
     """
-    shape, highest = list(preprocess.raw_shape), (levels or 256) - 1
+    shape, any_size, highest = list(preprocess.raw_shape), preprocess.any_size, (levels or 256) - 1
 
     def decode(file):
-        with tf.control_dependencies(_check_picture(file, shape, name)):
+        with tf.control_dependencies(_check_picture(file, shape, any_size, name)):
             # The operation reads PNG too.
             colours = tf.io.decode_jpeg(file, 3, dct_method="INTEGER_ACCURATE", name=_operation(name))
+        if any_size:
+            colours = tf.ensure_shape(resize.fit(colours, *shape[:2]), [*shape[:2], 3])
         picture = tf.ensure_shape(colours if shape[-1] == 3 else _grey(colours), shape)
         found = tf.cast(tf.reduce_max(picture), tf.int32)
         message = f"{name}: allowed: a picture of levels 0 to {highest}, as in training; got up to"
         with tf.control_dependencies([tf.debugging.Assert(found <= highest, [message, found])]):
             return tf.identity(picture)
 
-    return tf.map_fn(decode, encoded, fn_output_signature=tf.TensorSpec(shape, tf.uint8))
+    at_once = 1 if any_size else None
+    return tf.map_fn(decode, encoded, parallel_iterations=at_once, fn_output_signature=tf.TensorSpec(shape, tf.uint8))
 
 
 def _operation(name):
     return name.replace("/", "_")
 
 
-def _check_picture(file, shape, name):
+def _check_picture(file, shape, any_size, name):
     """Returns operations that fail if the file is none that `decode_pictures` reads."""
     is_jpeg = tf.io.is_jpeg(file)
     known = is_jpeg | (tf.strings.substr(file, 0, len(PNG)) == PNG)
@@ -117,11 +123,15 @@ def _check_picture(file, shape, name):
         size = tf.cond(
             is_jpeg, lambda: tf.image.extract_jpeg_shape(file, name=_operation(name))[:2], lambda: _png_size(file)
         )
-    allowed = f"{name}: allowed: a picture of height and width {shape[:2]}; got"
     upright = ~tf.strings.regex_full_match(file, TURNED)
     turned = f"{name}: allowed: upright pictures; got one that its EXIF turns, which bin/classify can read, or you can turn"
-    same = tf.reduce_all(tf.equal(size, shape[:2]))
-    return [tf.debugging.Assert(same, [allowed, size]), tf.debugging.Assert(upright, [turned])]
+    if any_size:
+        fits = tf.reduce_all(size > 0) & (tf.reduce_prod(tf.cast(size, tf.int64)) <= resize.LARGEST)
+        allowed = f"{name}: allowed: a picture of at most {resize.LARGEST} pixels; got height and width"
+    else:
+        fits = tf.reduce_all(tf.equal(size, shape[:2]))
+        allowed = f"{name}: allowed: a picture of height and width {shape[:2]}; got"
+    return [tf.debugging.Assert(fits, [allowed, size]), tf.debugging.Assert(upright, [turned])]
 
 
 def _png_size(file):
@@ -145,7 +155,7 @@ def parse_examples(serialised: tf.Tensor, preprocess: Preprocess, levels: int | 
         x_int64        the same as Int64List, x_float as FloatList, whatever the raw dtype: over REST, JSON's 1 is an
                        integer, and a list that mixes 0 with 0.5 is refused by the server
         x_bytes        its memory in the raw dtype, little-endian
-        image/encoded  a PNG or JPEG file, for models that read pictures (see `decode_pictures`)
+        image/encoded  a PNG or JPEG file, for models that read pictures, of any size for some (see `decode_pictures`)
     """
     size, dtype = math.prod(preprocess.raw_shape), tf.as_dtype(preprocess.raw_dtype)
     kinds = {"x": tf.float32 if dtype.is_floating else tf.int64, "x_int64": tf.int64, "x_float": tf.float32}
