@@ -11,8 +11,9 @@ from tfadgm.evaluation import measured
 NAMES = ["bad", "good", "ugly"]
 
 
-def _opened(shape=(2,), dtype="float32", **config):
-    return types.SimpleNamespace(model=types.SimpleNamespace(preprocess=Preprocess(shape, dtype)), config=config)
+def _opened(shape=(2,), dtype="float32", any_size=False, **config):
+    preprocess = Preprocess(shape, dtype, any_size=any_size)
+    return types.SimpleNamespace(model=types.SimpleNamespace(preprocess=preprocess), config=config)
 
 
 def _read(path, opened=None, names=NAMES):
@@ -39,6 +40,12 @@ def test_pictures_are_read_from_folders_of_classes(tmp_path):
         Image.fromarray(np.full((4, 4), 7, "uint8")).save(tmp_path / name / "a.png")
     _, x, y = _read(tmp_path, _opened((4, 4, 1), "uint8"))
     assert x.shape == (2, 4, 4, 1) and sorted(y.tolist()) == [0, 1]
+    _, x, _ = _read(tmp_path, _opened((3, 5, 3), "uint8", any_size=True))
+    assert x.shape == (2, 3, 5, 3) and (x == 7).all()
+    with pytest.raises(ValueError, match="a.png: is a picture of 4 x 4 pixels .*; allowed: 5 x 3 pixels"):
+        _read(tmp_path, _opened((3, 5, 1), "uint8"))
+    with pytest.raises(ValueError, match=r"x has shape \(2, 4, 4, 1\); allowed: \(N, 2\)"):
+        _read(tmp_path)
 
 
 @pytest.mark.parametrize(

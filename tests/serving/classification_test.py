@@ -6,26 +6,27 @@ import pathlib
 import subprocess
 import sys
 
+import conformance_server
 import numpy as np
 import picture_examples
 import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tfadgm.data import examples
+from tfadgm.data import examples, picture_files
 from tfadgm.data.preprocess import Preprocess
 from tfadgm.models.m2 import M2
 from tfadgm.models.vae import VAE
 from tfadgm.networks import mlp
-from tfadgm.serving import classification, export
+from tfadgm.serving import classification, client, export
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 NAMES = ["cat", "dog", "owl"]
 NETWORK = mlp.Network(hidden=(4,))
 
 
-def make_export(base, shape, dtype="float32", likelihood="gaussian"):
-    preprocess = Preprocess(shape, dtype, 1 / 255 if dtype == "uint8" else 1.0)
+def make_export(base, shape, dtype="float32", likelihood="gaussian", any_size=False):
+    preprocess = Preprocess(shape, dtype, 1 / 255 if dtype == "uint8" else 1.0, any_size=any_size)
     model = M2(preprocess, 3, likelihood=likelihood, dim_z=2, network=NETWORK)
     for i, weight in enumerate(model.weights):
         weight.assign(0.5 * np.random.default_rng(i).standard_normal(weight.shape))
@@ -101,6 +102,39 @@ def test_a_picture_is_read_as_in_training_whatever_its_file(pictures, tmp_path, 
     assert capsys.readouterr().err.splitlines() == [
         f"warning: pictures that are in colour and are read in grey: 2 (first: {files[2]})"  # WebP has no grey
     ]
+
+
+def test_a_picture_of_another_size_is_answered_alike_by_file_by_bytes_by_tf_example_and_by_a_server(tmp_path):
+    shape = (5, 4, 1)
+    _, path = make_export(tmp_path / "export", shape, "uint8", any_size=True)
+    classifier = classification.Classifier(path)
+    assert classifier.any_size
+    pictures = [picture_examples.levels(*size) for size in ((5, 4), (9, 4, 1), (3, 17), (40, 31, 4), (1, 1))]
+    files = [write_picture(tmp_path / f"{i}.png", picture) for i, picture in enumerate(pictures)]
+    own = [list(record["probabilities"].values()) for record in classification.records(classifier, files)]
+    signatures, encoded = tf.saved_model.load(str(path)).signatures, [file.read_bytes() for file in files]
+    features = [tf.train.Features(feature={"image/encoded": bytes_feature(file)}) for file in encoded]
+    given = tf.constant([tf.train.Example(features=one).SerializeToString() for one in features])
+    np.testing.assert_array_equal(signatures["predict_bytes"](inputs=tf.constant(encoded))["probabilities"], own)
+    np.testing.assert_array_equal(signatures["classify"](inputs=given)["scores"], own)
+    x = [picture_files.read_image(file, shape, any_size=True) for file in files]
+    np.testing.assert_array_equal(signatures["predict"](x=tf.constant(np.stack(x)))["probabilities"], own)
+    with pytest.raises(ValueError, match=r"x has shape \(1, 6, 4, .\); allowed: \(N, 5, 4, "):  # an array is what it is
+        classifier.probabilities(np.zeros((1, 6, 4, 1), "uint8"))
+    with conformance_server.Server({"tfadgm": path.parent}, poll_seconds=60) as server:
+        remote = client.RemoteClassifier(server.grpc_address)
+        assert remote.any_size
+        served = [list(record["probabilities"].values()) for record in classification.records(remote, files)]
+        remote.close()
+    np.testing.assert_array_equal(served, own)
+
+
+def bytes_feature(value):
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+
+
+def test_a_model_of_one_size_and_a_table_take_no_other_size(pictures, table):
+    assert not pictures.any_size and not table[1].any_size
 
 
 def test_probabilities_are_the_models_own(table):

@@ -1,5 +1,7 @@
 """A picture that is sent to a server is the picture that training reads from the same file, or it is refused."""
 
+import struct
+
 import numpy as np
 import picture_examples as examples
 import pytest
@@ -10,7 +12,7 @@ from tfadgm.data.picture_files import read_image
 from tfadgm.data.preprocess import Preprocess
 from tfadgm.serving import inputs
 
-SIDE = 64
+SIDE, OTHER = 64, (28, 20)
 PICTURES = {"smooth": examples.smooth(SIDE), "rough": examples.levels(SIDE, SIDE)}
 ALPHA = examples.levels(SIDE, SIDE, 1, seed=1)
 
@@ -18,14 +20,23 @@ ALPHA = examples.levels(SIDE, SIDE, 1, seed=1)
 @pytest.fixture(scope="module")
 def decode():
     """Returns a function of (channels, files): the pictures [N, SIDE, SIDE, channels] that a compiled graph reads."""
+    return graphs((SIDE, SIDE))
 
+
+@pytest.fixture(scope="module")
+def decode_any_size():
+    """The same for pictures of any size, that become [N, *OTHER, channels]."""
+    return graphs(OTHER, any_size=True)
+
+
+def graphs(size, **options):
     def graph(channels):
-        preprocess = Preprocess((SIDE, SIDE, channels), "uint8")
+        preprocess = Preprocess((*size, channels), "uint8", **options)
         function = tf.function(lambda files: inputs.decode_pictures(files, preprocess, "image/encoded"), autograph=False)
         return function.get_concrete_function(tf.TensorSpec([None], tf.string))
 
-    graphs = {channels: graph(channels) for channels in (1, 3)}
-    return lambda channels, *files: graphs[channels](tf.constant(files)).numpy()
+    found = {channels: graph(channels) for channels in (1, 3)}
+    return lambda channels, *files: found[channels](tf.constant(files)).numpy()
 
 
 def files_of(x):
@@ -57,6 +68,35 @@ def test_a_served_picture_is_the_one_that_training_reads(decode, tmp_path, kind,
         own = read_image(tmp_path / "picture", (SIDE, SIDE, channels))
         assert np.abs(own.astype(int) - served).max() <= 1, number  # one level: another build of Pillow's libjpeg
         assert (own != served).mean() < 0.01, number
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("kind", PICTURES)
+def test_a_served_picture_of_another_size_becomes_what_it_would_in_training(decode_any_size, tmp_path, kind, channels):
+    whole = PICTURES[kind]
+    pictures = [whole, whole[:9], whole[:, 5:12], whole[20:48, 7:27], whole[:1, :1], np.tile(whole, (3, 2, 1))]
+    lossless = [examples.encoded(x, "PNG") for x in pictures] + [examples.encoded(x[..., 0], "PNG") for x in pictures]
+    files = lossless + files_of(whole)
+    for number, (file, served) in enumerate(zip(files, decode_any_size(channels, *files), strict=True)):
+        (tmp_path / "picture").write_bytes(file)
+        own = read_image(tmp_path / "picture", (*OTHER, channels), any_size=True)
+        limit = 0 if number < len(lossless) else 1  # of a JPEG one level, as above
+        assert np.abs(own.astype(int) - served).max() <= limit, number
+
+
+def header(width, height):
+    """The beginning of a PNG file that says a size, and has no pixels."""
+    return examples.encoded(Image.new("1", (1, 1)), "PNG")[:16] + struct.pack(">II", width, height) + bytes(16)
+
+
+@pytest.mark.parametrize(
+    "size", [(8193, 8192), (1, (1 << 26) + 1), (1 << 31, 1 << 31), ((1 << 32) - 1, 1), (0, 5), (1 << 16,) * 2]
+)
+def test_a_picture_of_too_many_pixels_is_refused_by_its_header(decode_any_size, size):
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match="allowed: a picture of at most 67108864 pixels; got height and"
+    ):
+        decode_any_size(3, header(*size))
 
 
 X = PICTURES["smooth"]

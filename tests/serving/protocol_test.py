@@ -107,6 +107,7 @@ def test_the_test_set_over_grpc_is_classified_as_here_and_as_the_report_says(tra
     own, found = local.probabilities(x), remote.probabilities(x)
     same(found, own)
     assert remote.class_names == local.class_names and remote.raw_shape == local.raw_shape
+    assert not remote.any_size and not local.any_size
     results, y = json.loads((trained / "results.json").read_text()), run_directory.Run.open(trained).held_out()[1]
     assert np.mean(found.argmax(1) != y) == results["test_error"]
 

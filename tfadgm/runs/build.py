@@ -40,7 +40,7 @@ def load_data(settings: Settings, stratified: bool = True) -> tuple[Dataset, pip
     name, _, argument = settings.dataset.partition(":")
     _check_name(settings.dataset, name)
     load = registry.lookup(registry.DATASETS, "dataset", name)
-    for option, why in (("tfds_name", "it is not of TensorFlow Datasets"), ("image_size", "it is for images:DIR alone")):
+    for option, why in (("tfds_name", "it is not of TensorFlow Datasets"), ("image_size", "as it is for images:DIR alone")):
         if getattr(settings, option) is not None and option not in inspect.signature(load).parameters:
             raise ValueError(f"{option}: got {getattr(settings, option)!r} for {name}; allowed: none, {why}")
     data = load(
