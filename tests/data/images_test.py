@@ -125,6 +125,13 @@ def test_pictures_for_a_model_become_what_its_own_became_or_are_refused(tmp_path
         images.load(root, preprocess=Preprocess((8, 6, 1), "uint8"))
 
 
+def test_no_pixel_is_decoded_before_all_headers_are_read(tmp_path, monkeypatch):
+    root = examples.write_folders(tmp_path, cat=GREY, dog={"a.png": np.zeros((9, 9), "uint8"), "b.png": b"\x89PNG"})
+    monkeypatch.setattr(images, "read_image", lambda *_: pytest.fail("decoded"))
+    with pytest.raises(ValueError, match="b.png: not a readable picture"):
+        images.load(str(root))
+
+
 def test_pictures_on_their_side_are_of_one_size_with_the_others(tmp_path):
     wide = {f"{i}.jpg": examples.encoded(examples.levels(6, 8), "JPEG", exif=examples.turned(6)) for i in range(2)}
     tall = {f"{i}.jpg": examples.encoded(examples.levels(8, 6), "JPEG") for i in range(2)}

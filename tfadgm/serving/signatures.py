@@ -6,7 +6,7 @@
     serving_default  x raw [N, ...]                               classes string [N], probabilities float32 [N, K]
     predict          the same
     predict_float    x float32 [N, ...], the raw values           the same
-    predict_bytes    inputs string [N]: PNG or JPEG files         the same (models of uint8 pictures)
+    predict_bytes    inputs string [N]: PNG or JPEG files         the same (models of uint8 pictures; see `decode_pictures`)
     classify         inputs string [N]: tf.Example                classes string [N, K], scores float32 [N, K]
     regress          inputs string [N]: tf.Example                outputs float32 [N]: log_density, `REGRESS_SAMPLES` samples
     encode           x raw [N, ...]                               one float32 [N, units] per latent of q: its mean
