@@ -142,7 +142,7 @@ class Classifier:
         return np.concatenate([np.zeros(0, "float32"), *parts])
 
 
-def other_size(shape):
+def other_size(shape: tuple[int, ...]) -> bytes:
     """Returns a PNG file of a black picture that is one pixel higher than `shape`, [height, width, 1 or 3]."""
     return tf.io.encode_png(np.zeros((shape[0] + 1, *shape[1:]), "uint8")).numpy()
 
