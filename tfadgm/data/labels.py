@@ -98,6 +98,20 @@ def check_classes(where, counts, rows):
         )
 
 
+def shares(y, count):
+    """Returns p(y) of `count` classes by the labels y, int [N], that are known, float64 [count].
+
+        p_k = L / K (n_k + 1) / (N + L) of the L classes with labels,   1 / K of the others,   K = `count`
+
+    (n_k + 1) / (N + L) is the mean of p_k under a uniform Dirichlet prior. How often a class without labels is, they do not
+    tell: it has the share that it has under a uniform p(y).
+    """
+    counts = np.bincount(y, minlength=count)
+    known = counts > 0
+    smoothed = known.sum() / count * (counts + 1) / (len(y) + known.sum())
+    return np.where(known, smoothed, 1 / count)
+
+
 def told(y, names, unlabelled=None):
     """Returns a line that says what labels were taken for.
 

@@ -41,6 +41,23 @@ def _seen(data, likelihood):
     return f"{kind}, p(x|.) {likelihood}{left_out}"
 
 
+def prior(model, names, labels=None):
+    """Returns a line that says how probable p(y) makes the values of y, whose names are `names`.
+
+    Args:
+      model: a model that learns from labels.
+      names: of the values of y.
+      labels: how many labels were drawn evenly over the classes; None: none were drawn.
+    """
+    if not model.has_class_prior:
+        return "p(y): as the model learns it"
+    if model.class_prior is None:
+        drawn = f": the {labels} labels were drawn evenly, and do not tell how often each is" if labels else ""
+        return f"p(y): uniform over {len(names)} classes{drawn} (--class_prior=P1,P2,... tells it)"
+    shown = [f"{name} {share:.3g}" for name, share in list(zip(names, model.class_prior, strict=True))[:MANY]]
+    return f"p(y): {', '.join(shown)}" + (f" and {len(names) - MANY} more" if len(names) > MANY else "")
+
+
 def warnings(data, split, model):
     """Returns lines about what may be a mistake, in the data and in the labels that are known.
 
@@ -53,7 +70,7 @@ def warnings(data, split, model):
     if model.likelihood == "gaussian" and data.standardised:
         lines += _of_columns(data)
     if model.learns_from_labels:
-        lines += _of_classes(data, split)
+        lines += _of_classes(data, split, model.has_class_prior and model.class_prior is None)
     return lines
 
 
@@ -99,15 +116,16 @@ def _counting(data):
     return np.array([c for c in first if (np.diff(x[:, c].astype("float64")) == 1).all()], "int64")
 
 
-def _of_classes(data, split):
+def _of_classes(data, split, uniform):
     counts = np.bincount(data.y_train[split.labelled], minlength=data.num_classes)
     known = np.flatnonzero(counts)
     most, least = known[counts[known].argmax()], known[counts[known].argmin()]
     lines = []
-    if counts[most] >= IMBALANCE * counts[least]:
+    if uniform and counts[most] >= IMBALANCE * counts[least]:
         lines.append(
             f"{data.name}: class {data.class_names[most]} has {counts[most]} labels and {data.class_names[least]} "
-            f"{counts[least]}, but p(y) takes all classes for equally probable; rare ones will be answered too often"
+            f"{counts[least]}, but p(y) takes all classes for equally probable; rare ones will be answered too often, "
+            "unless --class_prior=labels"
         )
     if data.num_classes > MANY and all(name.lstrip("-").isdecimal() for name in data.class_names) and data.feature_names:
         first, last = data.class_names[0], data.class_names[-1]

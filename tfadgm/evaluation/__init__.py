@@ -13,7 +13,13 @@ from tfadgm.evaluation.answers import (
     log_scale,
     trained_elbo,
 )
-from tfadgm.evaluation.predictions import classification, expected_calibration_error, match_clusters
+from tfadgm.evaluation.predictions import (
+    classification,
+    expected_calibration_error,
+    match_clusters,
+    match_unlabelled,
+    recall,
+)
 
 __all__ = [
     "bayes_class_probabilities",
@@ -26,5 +32,7 @@ __all__ = [
     "log_density",
     "log_scale",
     "match_clusters",
+    "match_unlabelled",
+    "recall",
     "trained_elbo",
 ]

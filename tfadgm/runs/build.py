@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import itertools
 import os
 import pathlib
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfadgm import machine, registry
-from tfadgm.data import holdout, pipeline
+from tfadgm.data import holdout, labels, pipeline
 from tfadgm.data.dataset import Dataset
 from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.models.objective import Objective
@@ -29,6 +30,7 @@ def resolved(settings: Settings, model: DeepGenerativeModel) -> dict[str, Any]:
         replicas=machine.make_strategy(settings.strategy).num_replicas_in_sync,
         likelihood=model.likelihood,
         exact_classes=model.objective.exact_classes,
+        class_prior=model.class_prior,
         inputs=model.preprocess.size,
         warmup_steps=model.objective.warmup_steps,
         units={name: size for name, size in model.sizes.items() if name != "x"},
@@ -106,6 +108,7 @@ def make_model(settings: Settings, data: Dataset, split: pipeline.Split) -> Deep
         filters=settings.filters,
         image_shape=preprocess.image_shape,
     )
+    classes = len(value_names(settings, data))
     objective = Objective(
         samples=settings.samples,
         classifier_samples=settings.classifier_samples,
@@ -113,20 +116,21 @@ def make_model(settings: Settings, data: Dataset, split: pipeline.Split) -> Deep
         labelled_weight=settings.labelled_weight,
         num_labelled=len(split.labelled),
         num_unlabelled=len(split.unlabelled),
-        exact_classes=_exact_classes(settings, settings.clusters or data.num_classes),
+        exact_classes=_exact_classes(settings, classes),
         importance_weighted=settings.importance_weighted,
         warmup_steps=round(settings.warmup_epochs * pipeline.steps_per_epoch(split, settings.batch)),
         weight_prior=settings.weight_prior,
     )
     model_class = registry.model_class(settings.model)
-    classes = settings.clusters or data.num_classes
     if model_class is registry.model_class("m1") and data.labelled_classes is not None:
         raise ValueError(
             f"model: got m1 for {settings.dataset}, which has labels of some classes alone; allowed: any but m1 and m1m2"
         )
+    if settings.clusters is not None and not model_class.has_class:
+        raise ValueError(f"clusters: got {settings.clusters} for {settings.model}, which has no class y; allowed: none")
     if model_class.classifies and classes < 2:
         why = f", as {data.without_classes}" if data.without_classes else ""
-        told = "--labels=0 --clusters=K, or a model without classes"
+        told = "--clusters=K, or a model without classes"
         raise ValueError(
             f"model: got {settings.model} for {classes} classes{why}; allowed: {told}: {', '.join(_densities())}"
         )
@@ -140,6 +144,7 @@ def make_model(settings: Settings, data: Dataset, split: pipeline.Split) -> Deep
         seed=settings.seed,
         xla=machine.use_xla(settings.xla),
         precision=machine.resolve_precision(settings.precision),
+        class_prior=_class_prior(settings, data, split, model_class),
         **_model_options(settings, model_class),
     )
     if settings.first_run is not None and model.first_stage is None:
@@ -169,6 +174,29 @@ def _exact_classes(settings, classes):
     return settings.exact_classes
 
 
+def value_names(settings, data):
+    """Returns the names of the values of y: the classes, then those without a label; without labels numbered clusters."""
+    further = settings.clusters or 0
+    if settings.labels == 0 or not data.num_classes:
+        return [f"cluster {k}" for k in range(further or data.num_classes)]
+    fresh = (f"cluster {k}" for k in itertools.count(1) if f"cluster {k}" not in data.class_names)
+    return [*data.class_names, *itertools.islice(fresh, further)]
+
+
+def _class_prior(settings, data, split, model_class):
+    """Returns p(y) as the model takes it: a number for each value of y, or None, uniform."""
+    prior, known = settings.class_prior, data.y_train[split.labelled]
+    if prior == "auto":  # labels that were drawn evenly over the classes do not tell how often each is
+        prior = "labels" if model_class.has_class_prior and settings.labels is None and known.size else "uniform"
+    if prior == "uniform":
+        return None
+    if prior != "labels":
+        return prior
+    if not known.size:
+        raise ValueError(f"class_prior: got labels for {settings.dataset}, which has none; allowed: uniform, auto")
+    return labels.shares(known, len(value_names(settings, data))).tolist()
+
+
 def _densities():
     return [name for name in registry.MODELS if not registry.model_class(name).classifies]
 
@@ -179,8 +207,8 @@ def _model_options(settings, model_class):
         if "__init__" in vars(base) and base.__module__.startswith("tfadgm.models"):
             allowed |= set(inspect.signature(base.__init__).parameters)
     own = [field.name for field in dataclasses.fields(settings) if field.metadata["group"] == "model"]
+    own = [name for name in own if name not in ("class_prior", "clusters")]  # of every model with a y
     given = {name: getattr(settings, name) for name in own if getattr(settings, name) is not None}
-    given.pop("clusters", None)
     further = [field.name for field in dataclasses.fields(model_class.options_class)] if model_class.options_class else []
     for name in given:
         if name not in allowed and name not in further:

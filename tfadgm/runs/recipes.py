@@ -61,7 +61,7 @@ DATASETS = {
     "omniglot": dict(IMAGES, labels=None, minutes=30.0),
     "freyface": dict(COMMON, labels=0, epochs=200, hidden=(200, 200), batch_norm=True),
 }
-OWN = dict(COMMON, labels=None, epochs=100, hidden=(200, 200), batch_norm=True, exact_classes="auto")
+OWN = dict(COMMON, labels=None, epochs=100, hidden=(200, 200), batch_norm=True, exact_classes="auto", class_prior="auto")
 
 # Warm-up, without which the upper latents stay unused, where the data set's recipe has none.
 WARM = dict(avae=10.0, lvae=10.0, cagem=10.0)
@@ -88,8 +88,8 @@ def resolve(model: str, dataset: str, **given: Any) -> Settings:
     chosen.setdefault("warmup_epochs", WARM.get(model, 0.0))
     if given.get("auxiliary") == "linear":
         chosen["dim_a"] = None  # of the model's own: a low rank
-    few = chosen.get("exact_classes")
-    if given.get("clusters") and few not in (None, "auto") and given["clusters"] < few + 2:
+    few, values = chosen.get("exact_classes"), given.get("clusters") if given.get("labels") == 0 else None
+    if values and few not in (None, "auto") and values < few + 2:
         chosen["exact_classes"] = None
     if "epochs" in given or "minutes" in given:
         chosen.pop("epochs", None)

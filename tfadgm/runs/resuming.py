@@ -57,7 +57,7 @@ def finished_results(directory: pathlib.Path) -> dict | None:
 def as_begun(settings: Settings, directory: pathlib.Path) -> Settings:
     """Returns the settings as a run that was begun before one of their defaults was there to choose has them.
 
-    Then all classes were visited, and nothing was held out.
+    Then all classes were visited, nothing was held out, and p(y) was uniform.
     """
     path = directory / "config.json"
     if not path.exists():
@@ -69,6 +69,8 @@ def as_begun(settings: Settings, directory: pathlib.Path) -> Settings:
         settings = dataclasses.replace(settings, exact_classes=None)
     if settings.validation is None and before.get("validation", 0) == 0:
         settings = dataclasses.replace(settings, validation=0)
+    if settings.class_prior == "auto" and "class_prior" not in before:
+        settings = dataclasses.replace(settings, class_prior="uniform")
     return settings
 
 

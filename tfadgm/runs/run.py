@@ -45,7 +45,7 @@ def train(settings: Settings, directory: pathlib.Path | str, quiet: bool = False
     data, split = build.load_data(settings, run_directory.draws_stratified(directory))
     model_probe = build.make_model(settings, data, split)  # raises before anything is written
     run_directory.check_disk(directory, model_probe)
-    names = _class_names(settings, data)
+    names = build.value_names(settings, data)
     given = Run.open(settings.first_run).model if settings.first_run is not None else None
     if given is not None:
         model_probe.start_from(given)
@@ -56,6 +56,8 @@ def train(settings: Settings, directory: pathlib.Path | str, quiet: bool = False
         labelled = len(split.labelled) if model_probe.classifies else 0
         print(model_probe.formula, f"{data.name}: {len(split.unlabelled)} unlabelled, {labelled} labelled", sep="\n")
         print(*notes.taken(data, model_probe.likelihood), sep="\n")
+        if settings.class_prior != "uniform" and model_probe.learns_from_labels:
+            print(notes.prior(model_probe, names, settings.labels))
         if longer:
             print(longer)
     for warning in notes.warnings(data, split, model_probe):
@@ -79,13 +81,6 @@ def train(settings: Settings, directory: pathlib.Path | str, quiet: bool = False
     figures.all_figures(directory / "figures", model, data, split, rows, y, probabilities, names, own.warmup_epochs)
     run_directory.write_json(directory / "results.json", results)
     return results
-
-
-def _class_names(settings, data):
-    """Returns the names of the values of y: the classes, or, without labels, numbered clusters."""
-    if settings.labels == 0:
-        return [f"cluster {k}" for k in range(settings.clusters or data.num_classes)]
-    return data.class_names
 
 
 def _first_stage(name, settings, directory, quiet):

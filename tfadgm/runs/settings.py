@@ -23,6 +23,7 @@ from tfadgm.models.untapped import CLASS_DRAWS, REVERSE_GRADIENTS
 from tfadgm.networks.layers import ACTIVATIONS
 from tfadgm.networks.mlp import TRUNKS
 
+CLASS_PRIORS = ("uniform", "labels", "auto")
 AUXILIARIES = tuple(dict.fromkeys(adgm.AUXILIARIES + avae.AUXILIARIES))
 
 
@@ -116,8 +117,13 @@ class Settings:
     reverse_gradient: str | None = _model(None, "What the inverse's bound trains (untapped).", REVERSE_GRADIENTS, kind=str)
     class_weight: float | None = _model(None, "Weight of the classification term (untapped).", kind=float)
     x_weight: float | None = _model(None, "Weight of the inverse's squared error (untapped).", kind=float)
-    clusters: int | None = _setting(
-        None, "Number of values of y, for labels=0; 'none': the classes.", kind=int, group="model"
+    class_prior: str | tuple = _model(
+        "uniform",
+        "p(y): uniform, labels (their smoothed shares), K numbers P1,P2,..., or auto: labels, unless they are drawn evenly.",
+        kind="prior",
+    )
+    clusters: int | None = _model(
+        None, "Values of y without a label, beside the classes; with labels=0 all values, 'none': one per class.", kind=int
     )
 
     beta: float = _objective(0.1, "alpha = beta (N_l + N_u) / N_l weighs the classification term.")
@@ -177,7 +183,7 @@ class Settings:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.metadata["kind"] in (tuple, "numbers") and isinstance(value, int | list):
+            if field.metadata["kind"] in (tuple, "numbers", "prior") and isinstance(value, int | list):
                 value = (value,) if isinstance(value, int) else tuple(value)
             _check_type(field, value)
             choices = field.metadata["choices"]
@@ -236,8 +242,8 @@ class Settings:
             raise ValueError(f"labels: got {self.labels}; allowed: none, or at least 0")
         if self.trunk == "conv" and self.min_column_std:
             raise ValueError(f"min_column_std: got {self.min_column_std} with trunk conv; allowed: none (all pixels)")
-        if self.clusters is not None and self.labels != 0:
-            raise ValueError(f"clusters: got {self.clusters} with labels {self.labels}; allowed: none, or labels 0")
+        if self.class_prior == "labels" and self.labels == 0:
+            raise ValueError("class_prior: got labels with labels 0; allowed: uniform, auto, or a number per value of y")
         for name in ("validation", "warmup_epochs", "beta", "labelled_weight", "checkpoint_seconds"):
             if not (getattr(self, name) or 0) >= 0:
                 raise ValueError(f"{name}: got {getattr(self, name)}; allowed: at least 0")
@@ -272,11 +278,11 @@ def _check_type(field, value):
 
 
 def _is(kind, value):
-    if kind in (tuple, "numbers"):
+    if (kind == "count" and value == "auto") or (kind == "prior" and value in CLASS_PRIORS):
+        return True
+    if kind in (tuple, "numbers", "prior"):
         one = int if kind is tuple else float
         return isinstance(value, tuple) and all(_is(one, part) for part in value)
-    if kind == "count" and value == "auto":
-        return True
     if isinstance(value, bool) or kind is bool:
         return isinstance(value, bool) and kind is bool
     return isinstance(value, {float: numbers.Real, str: str, "path": str}.get(kind, numbers.Integral))
@@ -296,6 +302,10 @@ def parse(name: str, text: str) -> bool | int | float | str | tuple | None:
         raise ValueError(f"{name}: got {text!r}; allowed: {_KINDS[kind][1]}") from None
 
 
+def _numbers(text):
+    return tuple(float(part) for part in text.split(","))
+
+
 def _parse_bool(text):
     if text.lower() in ("true", "yes", "on", "1"):
         return True
@@ -312,6 +322,10 @@ _KINDS: dict[object, tuple[Callable[[str], Any], str]] = {
     "path": (str, "a path"),
     "count": (lambda text: text if text == "auto" else int(text), "a whole number, or auto"),
     bool: (_parse_bool, "true or false"),
-    "numbers": (lambda text: tuple(float(part) for part in text.split(",")), "numbers separated by commas"),
+    "numbers": (_numbers, "numbers separated by commas"),
+    "prior": (
+        lambda text: text if text in CLASS_PRIORS else _numbers(text),
+        f"{', '.join(CLASS_PRIORS)}, or numbers separated by commas",
+    ),
     tuple: (lambda text: tuple(int(part) for part in text.split(",")), "whole numbers separated by commas"),
 }
