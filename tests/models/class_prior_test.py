@@ -161,7 +161,7 @@ def _rare(count, seed):
 
 
 def test_the_right_prior_lowers_the_error_where_a_class_is_rare():
-    """Under a uniform p(y) half of the examples would be of the rare class. (2.1% is the least error, 5% that of "never".)"""
+    """Under a uniform p(y) half of the examples would be rare. (2.1% is the least error, 5% that of "never")"""
     (x, y), (x_test, y_test) = _rare(1000, 0), _rare(4000, 10)
     known = np.where(np.arange(1000) < 100, y, -1)  # 5 labels of the rare class, at the rate of the data
     data = Dataset("rare", x, known, None, None, ["often", "rare"], likelihood="gaussian", scale="standardise")
@@ -172,7 +172,7 @@ def test_the_right_prior_lowers_the_error_where_a_class_is_rare():
         model = registry.model_class("m2")(data.make_preprocess(), 2, dim_z=1, **how)
         model.compile(optimizer=optimizers.Adam(1e-2, average=0.99), jit_compile=False)
         step = tf.function(model.train_step, autograph=False)
-        for batch in pipeline.training_stream(data, split, 200, 100).take(300):
+        for batch in pipeline.training_stream(data, split, 200, 100).take(200):
             step(batch)
         errors[prior is not None] = np.mean(np.argmax(model(x_test), 1) != y_test)
     assert errors[True] < 0.04 and errors[False] > errors[True] + 0.04

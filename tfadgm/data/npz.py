@@ -95,7 +95,7 @@ def describe(x):
 def _labels(path, name, y):
     """Returns class numbers as int64, or raises a ValueError that names the file and the array."""
     if y.dtype.kind == "f":
-        y = np.where(np.isnan(y), float(UNLABELLED), y)
+        y = np.where(np.isnan(y), UNLABELLED, y.astype("float64"))
         if not (np.abs(y) < MOST_CLASSES).all() or (y != np.rint(y)).any():
             raise ValueError(f"{path}: {name} holds fractions; allowed: whole numbers, -1 or NaN is unlabelled")
     elif y.dtype.kind not in "uib":
