@@ -14,7 +14,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfadgm import bounds, class_weights, noise
-from tfadgm.distributions import class_prior, conditionals, likelihoods
+from tfadgm.distributions import conditionals, likelihoods
 from tfadgm.networks import mlp
 
 tfd = tfp.distributions
@@ -94,7 +94,7 @@ class World:
         self.z = conditionals.StandardNormal(units=DZ)
         self.p_a = Linear({"z": a_of_z}, a, [noise_a**2] * classes)
         self.p_x = Linear({"z": x_of_z, **({"a": x_of_a} if skip else {})}, x, [noise_x**2] * classes)
-        self.p_y = class_prior.FixedCategorical(self.prior)
+        self.p_y = conditionals.FixedCategorical(self.prior)
 
     def posterior(self, child, *parents):
         """(matrices, bias, covariance) of the Gaussian p(child | parents, y)."""
@@ -345,7 +345,7 @@ def _network_model(skip=True, classes=4, seed=0):
     """The SDGM (or ADGM) of neural networks with random weights, and pinned latents of its own for every class."""
     net, sizes = mlp.Network(hidden=(6,)), {"x": 5, "y": classes, "z": 3, "a": 2}
     p = dict(
-        y=class_prior.FixedCategorical(_rng(seed, 98).dirichlet(np.full(classes, 2.0))),
+        y=conditionals.FixedCategorical(_rng(seed, 98).dirichlet(np.full(classes, 2.0))),
         z=conditionals.StandardNormal(units=3),
         a=conditionals.Gaussian("y z", 2, net),
         x=likelihoods.BernoulliLikelihood("a y z" if skip else "y z", 5, net),

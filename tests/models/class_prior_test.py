@@ -12,7 +12,7 @@ from tfadgm import bounds, evaluation, noise, registry
 from tfadgm.data import labels, pipeline
 from tfadgm.data.dataset import Dataset
 from tfadgm.data.preprocess import Preprocess
-from tfadgm.distributions.class_prior import FixedCategorical
+from tfadgm.distributions.conditionals import FixedCategorical
 from tfadgm.models.objective import Objective
 from tfadgm.models.untapped import UntappedOptions
 from tfadgm.networks import mlp, optimizers

@@ -1,6 +1,7 @@
 """What predictions are worth: error with its interval, calibration, likelihood; which class a cluster stands for."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import scipy.optimize
@@ -77,7 +78,7 @@ def match_clusters(clusters: np.ndarray, y: np.ndarray, num_clusters: int, num_c
     return np.eye(num_classes)[scipy.optimize.linear_sum_assignment(-counts)[1]]
 
 
-def match_unlabelled(probabilities, y, labelled):
+def match_unlabelled(probabilities: np.ndarray, y: np.ndarray, labelled: Sequence[int]) -> np.ndarray:
     """Returns which class each value of y stands for, one-hot float64 [K, K]: its own, if that had labels.
 
     The other values are matched to the classes without labels by the examples of these, as `match_clusters` does. Where a

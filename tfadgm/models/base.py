@@ -8,8 +8,7 @@ import tensorflow as tf
 
 from tfadgm import noise
 from tfadgm.data.table_preprocess import preprocess_from_config
-from tfadgm.distributions.class_prior import FixedCategorical
-from tfadgm.distributions.conditionals import UniformCategorical
+from tfadgm.distributions.conditionals import FixedCategorical, UniformCategorical
 from tfadgm.distributions.likelihoods import likelihood
 from tfadgm.models import factorisation
 from tfadgm.models.objective import Objective

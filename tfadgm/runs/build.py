@@ -174,7 +174,7 @@ def _exact_classes(settings, classes):
     return settings.exact_classes
 
 
-def value_names(settings, data):
+def value_names(settings: Settings, data: Dataset) -> list[str]:
     """Returns the names of the values of y: the classes, then those without a label; without labels numbered clusters."""
     further = settings.clusters or 0
     if settings.labels == 0 or not data.num_classes:
