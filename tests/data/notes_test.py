@@ -43,7 +43,7 @@ def test_class_counts_are_told_where_they_differ_much():
 @pytest.mark.parametrize(
     "column, words",
     [
-        (np.arange(5, 205), "column 'a': counts the rows; name it id"),
+        (np.arange(5, 205), "column 'a': counts the rows; --ignore it"),
         (np.full(200, 3.0), "column 'a': one value in all examples"),
         (1.7e9 + 500 * np.arange(200) % 7000, "column 'a': numbers that float32 hardly tells apart"),
     ],
