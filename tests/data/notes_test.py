@@ -55,7 +55,7 @@ def test_how_probable_p_y_makes_each_class_is_said():
 @pytest.mark.parametrize(
     "column, words",
     [
-        (np.arange(5, 205), "column 'a': counts the rows; name it id"),
+        (np.arange(5, 205), "column 'a': counts the rows; --ignore it"),
         (np.full(200, 3.0), "column 'a': one value in all examples"),
         (1.7e9 + 500 * np.arange(200) % 7000, "column 'a': numbers that float32 hardly tells apart"),
     ],

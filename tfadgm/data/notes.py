@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from tfadgm.data import table_notes
+
 IMBALANCE = 3  # a class with so many times the labels of another is told
 MANY = 20  # classes that are numbers, from which it is told
 SHOWN = 5  # columns in a line
@@ -15,9 +17,10 @@ def taken(data, likelihood):
       data: a `Dataset`.
       likelihood: of the model's p(x|.).
     """
-    if data.columns is not None:
-        return list(data.notes)
-    return [f"x: {_shape(data.raw_shape)}; {_seen(data, likelihood)}", *data.notes]
+    shape = (
+        _shape(data.raw_shape) if data.columns is None else f"{len(data.columns)} columns: {table_notes.kinds(data.columns)}"
+    )
+    return [f"x: {shape}; {_seen(data, likelihood)}", *data.notes]
 
 
 def _shape(shape):
@@ -30,6 +33,8 @@ def _shape(shape):
 
 
 def _seen(data, likelihood):
+    if data.columns is not None:
+        return f"p(x|.) {likelihood}"
     if likelihood == "gaussian" and data.standardised:
         of = "counts: of log(1 + x), " if data.scale == "log1p" else ""
         return f"{of}each standardised, p(x|.) Gaussian"
@@ -67,7 +72,7 @@ def warnings(data, split, model):
       model: the model that is to be trained.
     """
     lines = list(data.warnings)
-    if model.likelihood == "gaussian" and data.standardised:
+    if data.columns is not None or (model.likelihood == "gaussian" and data.standardised):
         lines += _of_columns(data)
     if model.learns_from_labels:
         lines += _of_classes(data, split, model.has_class_prior and model.class_prior is None)
@@ -75,20 +80,22 @@ def warnings(data, split, model):
 
 
 def _of_columns(data):
-    found = data.moments
-    lines = [_far(data, column, *what) for column, what in list(found.far.items())[:SHOWN]]
-    if len(found.far) > SHOWN:
-        lines.append(f"{data.name}: {len(found.far) - SHOWN} more columns have values far out")
+    found, real = data.moments, np.array([column.kind in ("number", "date") for column in data.columns or ()], bool)
+    real = real if data.columns else np.ones(found.mean.size, bool)
+    far = [(column, what) for column, what in found.far.items() if real[column]]
+    lines = [_far(data, column, *what) for column, what in far[:SHOWN]]
+    if len(far) > SHOWN:
+        lines.append(f"{data.name}: {len(far) - SHOWN} more columns have values far out")
     mean, std = found.mean.reshape(-1), found.std.reshape(-1)
     constant = np.flatnonzero(std == 0)
     if len(constant) and len(data.raw_shape) == 1:
         lines.append(f"{data.name}: {_columns(data, constant)}: one value in all examples, which tells nothing")
-    coarse = np.flatnonzero((std > 0) & (std < PRECISION * np.finfo("float32").eps * np.abs(mean)))
+    coarse = np.flatnonzero(real & (std > 0) & (std < PRECISION * np.finfo("float32").eps * np.abs(mean)))
     if len(coarse):
         lines.append(f"{data.name}: {_columns(data, coarse)}: numbers that float32 hardly tells apart; subtract a constant")
-    counting = _counting(data)
+    counting = [c for c in _counting(data) if real[c]]
     if len(counting):
-        lines.append(f"{data.name}: {_columns(data, counting)}: counts the rows; name it id if it is no feature")
+        lines.append(f"{data.name}: {_columns(data, counting)}: counts the rows; --ignore it if it is no feature")
     return lines
 
 

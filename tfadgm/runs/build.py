@@ -18,6 +18,7 @@ from tfadgm.networks.mlp import Network
 from tfadgm.runs.settings import Settings
 from tfadgm.training import callbacks, fit
 
+WHY = dict(tfds_name="it is not of TensorFlow Datasets", image_size="it is for images:DIR alone")  # no option of others
 MANY_CLASSES = 20  # above which exact_classes "auto" visits a few
 
 
@@ -37,21 +38,25 @@ def resolved(settings: Settings, model: DeepGenerativeModel) -> dict[str, Any]:
     )
 
 
-def load_data(settings: Settings, stratified: bool = True) -> tuple[Dataset, pipeline.Split]:
-    """Returns (data, split): the `Dataset` that the settings name and its `Split`; see `pipeline.split` for `stratified`."""
+def load_data(settings: Settings, stratified: bool = True, kinds: bool = True) -> tuple[Dataset, pipeline.Split]:
+    """Returns (data, split): the `Dataset` that the settings name and its `Split`.
+
+    Args:
+      settings: a `Settings`.
+      stratified: see `pipeline.split`.
+      kinds: whether the columns of a table have kinds; all are numbers, none missing, in runs from before they had.
+    """
     name, _, argument = settings.dataset.partition(":")
     _check_name(settings.dataset, name)
     load = registry.lookup(registry.DATASETS, "dataset", name)
-    for option, why in (("tfds_name", "it is not of TensorFlow Datasets"), ("image_size", "as it is for images:DIR alone")):
-        if getattr(settings, option) is not None and option not in inspect.signature(load).parameters:
-            raise ValueError(f"{option}: got {getattr(settings, option)!r} for {name}; allowed: none, {why}")
-    data = load(
-        argument or None,
-        seed=settings.seed,
-        data_dir=settings.data_dir,
-        tfds_name=settings.tfds_name,
-        image_size=settings.image_size,
-    )
+    of_table = dict(label=settings.label, columns=settings.columns, ignore=settings.ignore)
+    given = dict(of_table, tfds_name=settings.tfds_name, image_size=settings.image_size)
+    for option, value in given.items():
+        usual = getattr(Settings, option)
+        if value != usual and option not in inspect.signature(load).parameters:
+            why = WHY.get(option, "it has no names of columns")
+            raise ValueError(f"{option}: got {value!r} for {name}; allowed: {usual or 'none'}, as {why}")
+    data = load(argument or None, seed=settings.seed, data_dir=settings.data_dir, kinds=kinds, **given)
     drawn = pipeline.split(
         data.y_train,
         data.num_classes,
@@ -69,7 +74,8 @@ def load_data(settings: Settings, stratified: bool = True) -> tuple[Dataset, pip
 
 def _check_name(dataset, name):
     """Raises a ValueError for a file or a directory that is given without the kind of data that it holds."""
-    kind = {".csv": "csv", ".npz": "npz"}.get(pathlib.Path(dataset).suffix.lower())
+    suffix = pathlib.Path(dataset.lower().removesuffix(".gz")).suffix
+    kind = suffix[1:] if suffix in (".csv", ".npz", ".parquet") else None
     kind = "images" if kind is None and os.path.isdir(os.path.expanduser(dataset)) else kind
     if name not in registry.DATASETS and kind is not None:
         raise ValueError(f"unknown dataset: got {dataset!r}; allowed: {kind}:{dataset}")

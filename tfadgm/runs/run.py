@@ -42,7 +42,7 @@ def train(settings: Settings, directory: pathlib.Path | str, quiet: bool = False
         return done
     machine.set_threads(settings.threads, settings.xla)
     identity = run_directory.identity_of_data(settings)
-    data, split = build.load_data(settings, run_directory.draws_stratified(directory))
+    data, split = build.load_data(settings, **run_directory.manner_of_data(directory))
     model_probe = build.make_model(settings, data, split)  # raises before anything is written
     run_directory.check_disk(directory, model_probe)
     names = build.value_names(settings, data)

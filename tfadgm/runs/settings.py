@@ -14,6 +14,7 @@ from typing import Any
 
 from tfadgm import registry
 from tfadgm.data import resize
+from tfadgm.data.columns import KINDS, ORDERS
 from tfadgm.distributions.likelihoods import LIKELIHOODS
 from tfadgm.models import adgm, avae
 from tfadgm.models.adgm import AUX_GRADIENTS
@@ -46,8 +47,8 @@ class Settings:
     model: str = _setting("sdgm", "The model.", tuple(registry.MODELS))
     dataset: str = _setting(
         "mnist",
-        f"The data: {', '.join(registry.DATASETS)}. npz:FILE, csv:FILE, images:DIR for your own; freyface:FILE; "
-        "mnist:low, omniglot:characters, norb:OPTIONS (see the data set's module).",
+        f"The data: {', '.join(registry.DATASETS)}. npz:FILE, csv:FILE, parquet:FILE, images:DIR for your own; "
+        "freyface:FILE; mnist:low, omniglot:characters, norb:OPTIONS (see the data set's module).",
     )
     labels: int | None = _setting(
         100, "Number of labels to keep, evenly over classes; 'none' keeps all; with 0, y is a cluster.", kind=int
@@ -56,6 +57,11 @@ class Settings:
         "random", "Draw the labels from the seed, or take those that the paper gives.", ("random", "paper")
     )
     data_dir: str | None = _setting(None, "TensorFlow Datasets directory.", kind="path")
+    label: str | None = _setting("label", "Column of the labels, of a csv or parquet; 'none': there is none.", kind=str)
+    columns: str | None = _setting(
+        None, f"Kinds of columns, as NAME:KIND,...: {', '.join((*KINDS, *ORDERS))}; 'none': as they look.", kind=str
+    )
+    ignore: str | None = _setting(None, "Columns that are not read, as NAME,...", kind=str)
     tfds_name: str | None = _setting(None, "Read the data set from a TFDS copy of this name.", kind=str)
     image_size: str | None = _setting(
         None,
