@@ -6,11 +6,11 @@ import os
 import pathlib
 
 from tfadgm.runs import run_directory
-from tfadgm.runs.settings import Settings, located
+from tfadgm.runs.settings import BUDGETS, Settings, located
 from tfadgm.telling import warn
 from tfadgm.training import callbacks
 
-BUDGET = ("epochs", "minutes", "patience", "cross_fit")  # may change: a run can be trained longer, or measured otherwise
+BUDGET = (*BUDGETS, "patience", "cross_fit")  # may change: a run can be trained longer, or measured otherwise
 NEEDED = {"model", "dataset", "labels", "seed", "evaluated_on", "epochs", "elbo"}  # of results
 
 
@@ -36,7 +36,7 @@ def existing_results(settings: Settings, directory: pathlib.Path) -> dict | None
     changed = _changed(settings, path, config)
     _refuse(changed, directory, config)
     run_directory.check_data(directory, config, settings)
-    if "epochs" in changed or "minutes" in changed:
+    if set(BUDGETS) & set(changed):
         _check_budget(settings, directory)
     _check_stopped(settings, changed, config["settings"], directory)
     done, whole = finished_results(directory), (directory / "model.weights.h5").exists()
@@ -80,16 +80,17 @@ def renew(settings: Settings, directory: pathlib.Path) -> str | None:
     path = directory / "config.json"
     config = run_directory.read_json(path)
     changed = _changed(settings, path, config)
-    longer, (epochs, _) = bool(set(changed) & set(BUDGET)), _used(directory)
+    longer, (epochs, *_) = bool(set(changed) & set(BUDGET)), _used(directory)
     for name in ("evaluation", "results") if longer else ():  # results last: a run without them is unfinished
         if (directory / f"{name}.json").exists():
             os.replace(directory / f"{name}.json", directory / f"{name}-after-{epochs}-epochs.json")
     if changed:
         config["settings"] |= {name: now for name, (_, now) in changed.items()}
         run_directory.write_json(path, config)
-    if not set(changed) & {"epochs", "minutes"}:
+    if not set(changed) & set(BUDGETS):
         return None
-    budget = f"{settings.epochs} epochs" if settings.epochs is not None else f"{settings.minutes:g} minutes"
+    name, value = next((name, getattr(settings, name)) for name in BUDGETS if getattr(settings, name) is not None)
+    budget = f"{value if isinstance(value, int | str) else f'{value:g}'} {name}"
     return f"after {epochs} epochs goes on to {budget}, with the learning rate of such a run from there on"
 
 
@@ -121,9 +122,9 @@ def _refuse(changed, directory, config):
 
 
 def _check_budget(settings, directory):
-    for name, used in zip(("epochs", "minutes"), _used(directory), strict=True):
+    for name, used in zip(BUDGETS, _used(directory), strict=True):
         given = getattr(settings, name)
-        if given is not None and given <= used:
+        if given not in (None, "auto") and given <= used:
             raise ValueError(
                 f"{name}: got {given:g} for {directory}, which had {used:.4g} already; allowed: more, or another directory"
             )
@@ -132,7 +133,7 @@ def _check_budget(settings, directory):
 def _check_stopped(settings, changed, before, directory):
     """Raises a ValueError for a longer budget of a run that patience has stopped, which would not go on."""
     done, asked = finished_results(directory), before.get("epochs")
-    longer = {"epochs", "minutes"} & set(changed) and "patience" not in changed and settings.patience is not None
+    longer = set(BUDGETS) & set(changed) and "patience" not in changed and settings.patience is not None
     if longer and done and asked and done["epochs"] < asked:
         raise ValueError(
             f"epochs: the run in {directory} was stopped after {done['epochs']} of {asked} by patience {settings.patience}; "
@@ -141,9 +142,10 @@ def _check_stopped(settings, changed, before, directory):
 
 
 def _used(directory):
-    """Returns (epochs, minutes) of the training so far, those of a first stage included."""
+    """Returns (epochs, minutes, steps) of the training so far, those of a first stage included."""
     rows, done = callbacks.read_rows(directory / "metrics.csv")[-1:], finished_results(directory) or {}
     first = [finished_results(path.parent) or {} for path in directory.glob("*/results.json")]
     epochs = sum(int(row["epoch"]) for row in rows) + sum(each.get("epochs", 0) for each in first)
     seconds = sum(float(row.get("seconds") or 0) for row in rows) + sum(each.get("train_seconds", 0) for each in first)
-    return max(epochs, done.get("epochs", 0)), max(seconds, done.get("train_seconds", 0)) / 60
+    minutes = max(seconds, done.get("train_seconds", 0)) / 60
+    return max(epochs, done.get("epochs", 0)), minutes, done.get("steps", 0)

@@ -12,7 +12,7 @@ from tfadgm.data import notes, pipeline
 from tfadgm.reporting import figures, report
 from tfadgm.runs import build, cross_fit, resuming, run_directory
 from tfadgm.runs.run_directory import Run
-from tfadgm.runs.settings import Settings
+from tfadgm.runs.settings import BUDGETS, Settings
 from tfadgm.telling import warn
 from tfadgm.training.progress import progress_bar
 
@@ -43,19 +43,23 @@ def train(settings: Settings, directory: pathlib.Path | str, quiet: bool = False
     machine.set_threads(settings.threads, settings.xla)
     identity = run_directory.identity_of_data(settings)
     data, split = build.load_data(settings, run_directory.draws_stratified(directory))
+    asked, settings = settings, build.sized(settings, data, split, run_directory.sizes(directory))
     model_probe = build.make_model(settings, data, split)  # raises before anything is written
     run_directory.check_disk(directory, model_probe)
     names = _class_names(settings, data)
     given = Run.open(settings.first_run).model if settings.first_run is not None else None
     if given is not None:
         model_probe.start_from(given)
-    run_directory.begin(settings, directory, data, split, model_probe, names, identity)
-    longer = resuming.renew(settings, directory)
+    sizes = build.sizes(asked, settings)
+    run_directory.begin(asked, directory, data, split, model_probe, names, identity, sizes)
+    longer = resuming.renew(asked, directory)
     _tell_few_steps(settings, split)
     if not quiet:
         labelled = len(split.labelled) if model_probe.classifies else 0
         print(model_probe.formula, f"{data.name}: {len(split.unlabelled)} unlabelled, {labelled} labelled", sep="\n")
         print(*notes.taken(data, model_probe.likelihood), sep="\n")
+        if sizes:
+            print("by the size of the data:", ", ".join(f"{name} {_told(value)}" for name, value in sizes.items()))
         if longer:
             print(longer)
     for warning in notes.warnings(data, split, model_probe):
@@ -74,11 +78,15 @@ def train(settings: Settings, directory: pathlib.Path | str, quiet: bool = False
     if settings.cross_fit and model.classifies and len(split.labelled):
         results = report.finite(results | cross_fit.measure(own, data, split, directory, quiet, start))
     if not _exported(directory / "export", results):
-        exported = Run(directory, run_directory.read_json(directory / "config.json"), settings, model, names)
+        exported = Run(directory, run_directory.read_json(directory / "config.json"), asked, model, names)
         exported.export(samples=settings.test_samples, examples=report.held_out(data, split)[1][:32], results=results)
     figures.all_figures(directory / "figures", model, data, split, rows, y, probabilities, names, own.warmup_epochs)
     run_directory.write_json(directory / "results.json", results)
     return results
+
+
+def _told(value):
+    return ",".join(map(str, value)) if isinstance(value, tuple | list) else f"{value:g}"
 
 
 def _class_names(settings, data):
@@ -94,11 +102,11 @@ def _first_stage(name, settings, directory, quiet):
     Returns (that model, the settings of what is left to train, its results). Either takes half of the budget; of a run that
     is made longer the first stage stays as it was.
     """
-    half = {n: getattr(settings, n) and getattr(settings, n) / 2 for n in ("epochs", "minutes")}
-    half["epochs"] = half["epochs"] and math.ceil(half["epochs"])
+    half = {n: getattr(settings, n) and getattr(settings, n) / 2 for n in BUDGETS}
+    half |= {n: half[n] and math.ceil(half[n]) for n in ("epochs", "steps")}
     results = resuming.finished_results(directory / name)
     if results is not None and resuming.has_another_budget(directory / name, half):
-        used = dict(epochs=results["epochs"], minutes=results["train_seconds"] / 60)
+        used = dict(epochs=results["epochs"], minutes=results["train_seconds"] / 60, steps=results["steps"])
         left = {n: getattr(settings, n) and getattr(settings, n) - used[n] for n in used}
         return Run.open(directory / name).model, dataclasses.replace(settings, **left), results
     own = dataclasses.replace(settings, **half)
@@ -110,6 +118,8 @@ def _first_stage(name, settings, directory, quiet):
 
 
 def _tell_few_steps(settings, split):
+    if settings.steps is not None and settings.steps < FEW_STEPS:
+        warn(f"steps: {settings.steps} are few; a model hardly learns in less than {FEW_STEPS}")
     if settings.epochs is None:
         return
     each = pipeline.steps_per_epoch(split, settings.batch)
@@ -140,6 +150,8 @@ def _costs(state, settings, before):
         train_seconds=round(state.seconds + before.get("train_seconds", 0.0), 3),
         epochs=state.epoch + before.get("epochs", 0),
         steps=state.steps + before.get("steps", 0),
+        **({"warmup_epochs": settings.warmup_epochs} if settings.warmup_epochs else {}),
+        **({"bound_best_epoch": state.bound_epoch} if state.bound_epoch else {}),
         steps_per_second=state.steps / max(state.seconds, 1e-9),
         peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         best_validation_error=state.best if np.isfinite(state.best) else None,

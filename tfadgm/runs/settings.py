@@ -14,6 +14,7 @@ from typing import Any
 
 from tfadgm import registry
 from tfadgm.data import resize
+from tfadgm.data.pipeline import EPOCH_STEPS
 from tfadgm.distributions.likelihoods import LIKELIHOODS
 from tfadgm.models import adgm, avae
 from tfadgm.models.adgm import AUX_GRADIENTS
@@ -23,6 +24,10 @@ from tfadgm.models.untapped import CLASS_DRAWS, REVERSE_GRADIENTS
 from tfadgm.networks.layers import ACTIVATIONS
 from tfadgm.networks.mlp import TRUNKS
 
+Auto = Any  # "auto", or what takes its place
+AUTO = "auto"
+SIZED = "'auto': by the numbers of rows, columns and classes."
+BUDGETS = ("epochs", "minutes", "steps")
 AUXILIARIES = tuple(dict.fromkeys(adgm.AUXILIARIES + avae.AUXILIARIES))
 
 
@@ -64,6 +69,9 @@ class Settings:
     )
     epochs: int | None = _setting(None, "Number of epochs (passes over the unlabelled pool).", kind=int)
     minutes: float | None = _setting(None, "Training time; stops within a step. Instead of epochs.", kind=float)
+    steps: int | Auto | None = _setting(
+        None, f"Optimizer steps, rounded up to epochs of at least {EPOCH_STEPS}. Instead of epochs. {SIZED}", kind="count"
+    )
     first_run: str | None = _setting(
         None, "Run of the model that is trained first (m1m2: an m1); 'none' trains it, with half of the budget.", kind="path"
     )
@@ -76,7 +84,9 @@ class Settings:
     )
 
     trunk: str = _network("mlp", "Networks that read and write x: fully connected or convolutional.", TRUNKS)
-    hidden: tuple[int, ...] = _network((500, 500), "Widths of the hidden layers, such as 500,500.")
+    hidden: tuple[int, ...] | Auto = _network(
+        (500, 500), f"Widths of the hidden layers, such as 500,500. {SIZED}", kind="sizes"
+    )
     hidden_above: tuple[int, ...] | None = _network(
         None, "The same for networks between latents; 'none': as hidden.", kind=tuple
     )
@@ -89,8 +99,12 @@ class Settings:
     batch_norm: bool = _network(False, "Batch normalisation of hidden layers.")
     likelihood: str | None = _network(None, "p(x|.); 'none' takes the data set's.", tuple(LIKELIHOODS), kind=str)
     min_column_std: float | None = _network(None, "Drop components of x below this spread; 'none': data set's.", kind=float)
-    dim_z: tuple[int, ...] | None = _model(None, "Size of z, or of z1,z2,...; 'none' takes the model's default.", kind=tuple)
-    dim_a: tuple[int, ...] | None = _model(None, "Size of a, or of a1,a2,...; 'none' takes the model's default.", kind=tuple)
+    dim_z: tuple[int, ...] | Auto | None = _model(
+        None, f"Size of z, or of z1,z2,...; 'none' takes the model's default. {SIZED}", kind="sizes"
+    )
+    dim_a: tuple[int, ...] | Auto | None = _model(
+        None, f"Size of a, or of a1,a2,...; 'none' takes the model's default. {SIZED}", kind="sizes"
+    )
     a_sees_x: bool | None = _model(None, "Whether p(a|.) has x among its parents (adgm, avae).", kind=bool)
     auxiliary: str | None = _model(
         None,
@@ -130,10 +144,12 @@ class Settings:
         None, "k most probable classes exactly, one sampled; 'none': all; 'auto': 2 of more than 20.", kind="count"
     )
     importance_weighted: bool = _objective(False, "Importance-weighted bounds in training.")
-    warmup_epochs: float = _objective(0.0, "Epochs over which the temperature of the latents' terms rises to 1.")
+    warmup_epochs: float | Auto = _objective(
+        0.0, "Epochs over which the temperature of the latents' terms rises to 1; 'auto': a fifth of them.", kind="amount"
+    )
     weight_prior: bool = _objective(False, "A standard normal prior on the kernels, divided by the number of examples.")
 
-    batch: int = _training(100, "Unlabelled examples in a batch, over all replicas.")
+    batch: int | Auto = _training(100, f"Unlabelled examples in a batch, over all replicas. {SIZED}", kind="count")
     labelled_batch: int = _training(100, "Labelled examples in a batch, at most; over all replicas.")
     labelled_in_unlabelled: bool = _training(True, "Whether labelled examples are in the unlabelled pool too.")
     learning_rate: float = _training(3e-4, "Adam's learning rate.")
@@ -146,6 +162,12 @@ class Settings:
     max_norm: float | None = _training(None, "Clip gradients to this total norm.", kind=float)
     max_value: float | None = _training(None, "Then clip each element to this absolute value.", kind=float)
     patience: int | None = _training(None, "Stop after so many epochs without a better validation error.", kind=int)
+    stop: str = _training(
+        "none",
+        "bound: a tenth of the rows without labels is kept from training, which ends after a fifth of its epochs without a "
+        "better bound of these, with the weights of the best.",
+        ("none", "bound"),
+    )
     keep: str = _training(
         "best", "The weights of the best epoch on the validation examples, or of the last.", ("best", "last")
     )
@@ -177,17 +199,23 @@ class Settings:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.metadata["kind"] in (tuple, "numbers") and isinstance(value, int | list):
+            if field.metadata["kind"] in (tuple, "numbers", "sizes") and isinstance(value, int | list):
                 value = (value,) if isinstance(value, int) else tuple(value)
             _check_type(field, value)
             choices = field.metadata["choices"]
             if choices and value is not None and value not in choices:
                 raise ValueError(f"{field.name}: got {value!r}; allowed: {', '.join(choices)}")
             object.__setattr__(self, field.name, located(field.name, value))
-        if (self.epochs is None) == (self.minutes is None):
-            raise ValueError(f"got epochs={self.epochs}, minutes={self.minutes}; allowed: exactly one of the two")
+        budget = {name: getattr(self, name) for name in BUDGETS}
+        if sum(value is not None for value in budget.values()) != 1:
+            told = ", ".join(f"{name}={value}" for name, value in budget.items())
+            raise ValueError(f"got {told}; allowed: exactly one of the three")
         if self.patience is not None and not self.validation:
             raise ValueError(f"patience: got {self.patience} with validation 0; allowed: none, or validation of at least 1")
+        if self.stop == "bound" and self.minutes is not None:
+            raise ValueError(
+                f"stop: got 'bound' with minutes {self.minutes:g}; allowed: none, or a budget in epochs or steps"
+            )
         self._check_ranges()
 
     @property
@@ -208,8 +236,7 @@ class Settings:
             "density_samples",
             "density_examples",
             "samples",
-            "epochs",
-            "minutes",
+            *BUDGETS,
             "clusters",
             "anchors",
             "threads",
@@ -225,12 +252,12 @@ class Settings:
         )
         for name in positive:
             value = getattr(self, name)
-            if value is not None and not value > 0:
+            if value not in (None, AUTO) and not value > 0:
                 raise ValueError(f"{name}: got {value}; allowed: greater than 0")
         if self.image_size is not None:
             resize.parse(self.image_size)
         for name in ("dim_z", "dim_a"):
-            if any(size < 1 for size in getattr(self, name) or ()):
+            if getattr(self, name) != AUTO and any(size < 1 for size in getattr(self, name) or ()):
                 raise ValueError(f"{name}: got {getattr(self, name)}; allowed: sizes greater than 0")
         if self.labels is not None and self.labels < 0:
             raise ValueError(f"labels: got {self.labels}; allowed: none, or at least 0")
@@ -239,7 +266,7 @@ class Settings:
         if self.clusters is not None and self.labels != 0:
             raise ValueError(f"clusters: got {self.clusters} with labels {self.labels}; allowed: none, or labels 0")
         for name in ("validation", "warmup_epochs", "beta", "labelled_weight", "checkpoint_seconds"):
-            if not (getattr(self, name) or 0) >= 0:
+            if getattr(self, name) != AUTO and not (getattr(self, name) or 0) >= 0:
                 raise ValueError(f"{name}: got {getattr(self, name)}; allowed: at least 0")
         if self.cross_fit < 0 or self.cross_fit == 1 or (self.cross_fit and self.labels == 0):
             raise ValueError(
@@ -272,14 +299,16 @@ def _check_type(field, value):
 
 
 def _is(kind, value):
-    if kind in (tuple, "numbers"):
-        one = int if kind is tuple else float
+    if kind in ("count", "sizes", "amount") and isinstance(value, str):
+        return value == AUTO
+    if kind in (tuple, "numbers", "sizes"):
+        one = float if kind == "numbers" else int
         return isinstance(value, tuple) and all(_is(one, part) for part in value)
-    if kind == "count" and value == "auto":
-        return True
     if isinstance(value, bool) or kind is bool:
         return isinstance(value, bool) and kind is bool
-    return isinstance(value, {float: numbers.Real, str: str, "path": str}.get(kind, numbers.Integral))
+    return isinstance(
+        value, {float: numbers.Real, "amount": numbers.Real, str: str, "path": str}.get(kind, numbers.Integral)
+    )
 
 
 def parse(name: str, text: str) -> bool | int | float | str | tuple | None:
@@ -304,14 +333,20 @@ def _parse_bool(text):
     raise ValueError(text)
 
 
+def _parse_sizes(text):
+    return tuple(int(part) for part in text.split(","))
+
+
 # Of each kind: how its text is read, and what is allowed.
 _KINDS: dict[object, tuple[Callable[[str], Any], str]] = {
     int: (int, "a whole number"),
     float: (float, "a number"),
     str: (str, "text"),
     "path": (str, "a path"),
-    "count": (lambda text: text if text == "auto" else int(text), "a whole number, or auto"),
+    "count": (lambda text: text if text == AUTO else int(text), "a whole number, or auto"),
+    "amount": (lambda text: text if text == AUTO else float(text), "a number, or auto"),
     bool: (_parse_bool, "true or false"),
     "numbers": (lambda text: tuple(float(part) for part in text.split(",")), "numbers separated by commas"),
-    tuple: (lambda text: tuple(int(part) for part in text.split(",")), "whole numbers separated by commas"),
+    tuple: (_parse_sizes, "whole numbers separated by commas"),
+    "sizes": (lambda text: text if text == AUTO else _parse_sizes(text), "whole numbers separated by commas, or auto"),
 }
