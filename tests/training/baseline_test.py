@@ -22,11 +22,11 @@ def _data(count, seed=0):
 
 def test_the_network_is_that_of_the_models_classifier():
     options = UntappedOptions(hidden_y=(5, 4))
-    assert baseline.network(_model("untapped", options=options)).hidden == (5, 4)
-    assert baseline.network(_model("adgm")).hidden == (16,)
+    assert _model("untapped", options=options).classifier_network.hidden == (5, 4)
+    assert _model("adgm").classifier_network.hidden == (16,)
     m1m2 = _model("m1m2")  # whose q(y|z1) does not read x
-    assert baseline.network(m1m2) == m1m2.network
-    assert baseline.network(_model("vae")).hidden == (16,)
+    assert m1m2.classifier_network == m1m2.network
+    assert _model("vae").classifier_network.hidden == (16,)
 
 
 @pytest.mark.parametrize("average", [None, 0.99])
@@ -36,6 +36,17 @@ def test_it_learns_and_is_the_same_again(average):
     first, again = (baseline.class_probabilities(_model(), x, y, x_test, **options) for _ in range(2))
     np.testing.assert_array_equal(first, again)
     assert (first.argmax(1) != y_test).mean() < 0.05
+
+
+def test_a_training_leaves_nothing_to_the_next():
+    (x, y), (other, labels) = _data(40), _data(30, 2)
+    supervised = baseline.Supervised(_model(), learning_rate=1e-2, average=0.9)
+    first = supervised.train(x, y, steps=20).log_probs(x)
+    supervised.train(other, 1 - labels, steps=30)
+    np.testing.assert_array_equal(supervised.train(x, y, steps=20).log_probs(x), first)
+    np.testing.assert_array_equal(
+        np.exp(first), baseline.class_probabilities(_model(), x, y, x, steps=20, learning_rate=1e-2, average=0.9)
+    )
 
 
 def test_the_best_weights_on_held_out_examples_are_chosen():

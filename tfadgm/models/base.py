@@ -10,6 +10,7 @@ from tfadgm import noise
 from tfadgm.data.table_preprocess import preprocess_from_config
 from tfadgm.distributions.likelihoods import likelihood
 from tfadgm.models import factorisation
+from tfadgm.models.answer import Answer
 from tfadgm.models.objective import Objective
 from tfadgm.models.questions import Questions
 from tfadgm.models.terms import Terms
@@ -54,6 +55,7 @@ class DeepGenerativeModel(Terms, Questions, keras.Model):
       seed: base seed of the initial weights and of all noise.
       xla: whether the loss and its gradients are compiled by XLA.
       precision: "float32", or "bfloat16": the networks' products in bfloat16, weights and distributions in float32.
+      answer: whether q(y|x) is answered by an `answer.Answer`, whose weights are assigned or loaded.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class DeepGenerativeModel(Terms, Questions, keras.Model):
         seed=0,
         xla=False,
         precision="float32",
+        answer=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -86,6 +89,9 @@ class DeepGenerativeModel(Terms, Questions, keras.Model):
                 with initial.weights_of(f"{symbol}({name})", seed):
                     factor.build_from(self.sizes)
         self.built = True
+        self.answer = None
+        if answer:
+            self.add_answer()
         # Here, since a variable that a step creates does not work under `MirroredStrategy`.
         self._trackers = {name: keras.metrics.Mean(name=name) for name in self.term_names}
         self._compiled = None
@@ -152,6 +158,19 @@ class DeepGenerativeModel(Terms, Questions, keras.Model):
           split: its `Split`.
           seed: of whatever is drawn.
         """
+
+    def add_answer(self):
+        """From now on `answer`, an `Answer` whose weights are to be assigned, answers q(y|x)."""
+        sizes = self.preprocess.size, self.preprocess.read_size
+        self.answer = Answer(*sizes, self.num_classes, self.classifier_network)
+        vars(self).pop("_evaluators", None)  # graphs of the answer before (`evaluation.answers`)
+        return self.answer
+
+    @property
+    def classifier_network(self):
+        """The architecture of the classifier of x: that of q(y|.) where it reads x, else that of the other conditionals."""
+        factor = self.q.get("y")
+        return factor.network if factor is not None and "x" in factor.given else self.network
 
     @property
     def learns_from_labels(self):
@@ -232,6 +251,7 @@ class DeepGenerativeModel(Terms, Questions, keras.Model):
             "objective": dataclasses.asdict(self.objective),
             "seed": self.seed,
             "precision": self.precision,
+            "answer": self.answer is not None,
         }
 
     @classmethod

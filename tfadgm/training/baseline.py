@@ -13,44 +13,68 @@ SVM_EXAMPLES = 5000  # most labelled examples of a support vector machine, whose
 CHECKS = 20  # how often in training the weights are compared on held-out examples
 
 
-def class_probabilities(
-    model, x, y, x_test, steps=STEPS, batch=100, learning_rate=1e-3, seed=0, average=None, held_out=None
-):
-    """Trains q(y|x) with the architecture of the model's classifier on (x, y); returns its probabilities of x_test, [N, K].
+class Supervised:
+    """q(y|x) with the architecture of a model's classifier, of labelled examples alone; by one compiled step for many.
 
-    What helps the model helps the baseline too: the noise of its inputs, its batch norm, the moving average of the weights,
-    the choice of the weights that are best on held-out examples.
+    What helps the model helps it too: the noise of its inputs, its batch norm, the moving average of the weights, the choice
+    of the weights that are best on held-out examples.
 
     Args:
       model: gives preprocessing (with its training noise), number of classes and network: that of q(y|.) where it reads x,
         else that of the other conditionals.
-      x, y: the labelled raw examples and their classes.
-      x_test: raw examples.
-      steps, batch, learning_rate, seed: of the training by Adam, the rate falling linearly to 0.
+      learning_rate: of Adam; it falls linearly to 0 in each training.
+      seed: of the initial weights, the batches and the noise.
       average: decay of the moving average of the weights that is evaluated; None: the weights themselves.
-      held_out: (x, y) by which the best of `CHECKS` states of the training is chosen; None: the last.
     """
-    classifier = Categorical("x", model.num_classes, network(model))
-    with initial.weights_of("q(y)", seed):
-        classifier.build_from({"x": model.preprocess.size})
-    optimizer = optimizers.Adam(learning_rate, average=average)
-    optimizer.build(classifier.trainable_variables)
-    step = _step(model, classifier, optimizer)
-    generator, size, best, kept = np.random.default_rng([seed, 3]), min(batch, len(y)), np.inf, None
-    for i in range(steps):
-        chosen = np.sort(generator.choice(len(y), size, replace=False))
-        optimizer.learning_rate.assign(learning_rate * (1 - i / steps))
-        step(tf.constant(x[chosen]), tf.constant(y[chosen]), noise.step_seed(seed, i))
-        if held_out is not None and (i + 1) % max(1, steps // CHECKS) == 0:
-            with optimizers.averaged(optimizer, classifier.trainable_variables):
-                error = np.mean(_probabilities(model, classifier, held_out[0]).argmax(1) != held_out[1])
-                if error < best:
-                    best, kept = error, classifier.get_weights()
-    if kept is not None:
-        classifier.set_weights(kept)
-        return _probabilities(model, classifier, x_test)
-    with optimizers.averaged(optimizer, classifier.trainable_variables):
-        return _probabilities(model, classifier, x_test)
+
+    def __init__(self, model, learning_rate=1e-3, seed=0, average=None):
+        self.preprocess, self.learning_rate, self.seed = model.preprocess, learning_rate, seed
+        self.classifier = Categorical("x", model.num_classes, model.classifier_network)
+        with initial.weights_of("q(y)", seed):
+            self.classifier.build_from({"x": model.preprocess.size})
+        self.begun = self.classifier.get_weights()
+        self.optimizer = optimizers.Adam(learning_rate, average=average)
+        self.optimizer.build(self.classifier.trainable_variables)
+        self._step = _step(model, self.classifier, self.optimizer)
+        spec = tf.TensorSpec([None, *model.preprocess.raw_shape], model.preprocess.raw_dtype)
+        self._log_probs = tf.function(
+            lambda raw: self.classifier.log_probs({"x": self.preprocess(raw)}), input_signature=[spec], autograph=False
+        )
+
+    def train(self, x, y, steps=STEPS, batch=100, held_out=None):
+        """Trains anew from the initial weights on (x, y), raw examples and their classes; returns itself.
+
+        Args:
+          x, y: the labelled examples.
+          steps, batch: their numbers.
+          held_out: (x, y) by which the best of `CHECKS` states of the training is chosen; None: the last.
+        """
+        self.classifier.set_weights(self.begun)
+        optimizers.reset(self.optimizer)
+        generator, size, best, kept = np.random.default_rng([self.seed, 3]), min(batch, len(y)), np.inf, None
+        for i in range(steps):
+            chosen = np.sort(generator.choice(len(y), size, replace=False))
+            self.optimizer.learning_rate.assign(self.learning_rate * (1 - i / steps))
+            self._step(tf.constant(x[chosen]), tf.constant(y[chosen]), noise.step_seed(self.seed, i))
+            if held_out is not None and (i + 1) % max(1, steps // CHECKS) == 0:
+                with optimizers.averaged(self.optimizer, self.classifier.trainable_variables):
+                    error = np.mean(self.log_probs(held_out[0]).argmax(1) != held_out[1])
+                    if error < best:
+                        best, kept = error, self.classifier.get_weights()
+        if kept is None:
+            with optimizers.averaged(self.optimizer, self.classifier.trainable_variables):
+                kept = self.classifier.get_weights()
+        self.classifier.set_weights(kept)
+        return self
+
+    def log_probs(self, x):
+        """log q(y|x), float32 [N, K], of raw examples."""
+        return np.concatenate([self._log_probs(tf.constant(x[i : i + 1000])).numpy() for i in range(0, len(x), 1000)])
+
+
+def class_probabilities(model, x, y, x_test, seed=0, average=None, learning_rate=1e-3, **how):
+    """Trains a `Supervised` on (x, y); returns its probabilities of x_test, [N, K]. `how`: see `Supervised.train`."""
+    return np.exp(Supervised(model, learning_rate, seed, average).train(x, y, **how).log_probs(x_test))
 
 
 def svm_classes(model, x, y, x_test):
@@ -68,12 +92,6 @@ def svm_classes(model, x, y, x_test):
     return np.concatenate([machine.predict(np.nan_to_num(part, nan=0.0).astype("float64")) for part in parts])
 
 
-def network(model):
-    """Returns the network of the model's classifier of x."""
-    factor = model.q.get("y")
-    return factor.network if factor is not None and "x" in factor.given else model.network
-
-
 def _step(model, classifier, optimizer):
     @tf.function
     def step(raw, labels, step_seed):
@@ -87,8 +105,3 @@ def _step(model, classifier, optimizer):
             layer.update(mean, variance, optimizer.iterations)
 
     return step
-
-
-def _probabilities(model, classifier, x):
-    chunks = (x[i : i + 1000] for i in range(0, len(x), 1000))
-    return np.concatenate([np.exp(classifier.log_probs({"x": model.preprocess(chunk)}).numpy()) for chunk in chunks])

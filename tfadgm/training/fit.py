@@ -109,6 +109,31 @@ def train(make_model, data, split, plan, directory, strategy=None, quiet=False):
     return model, state, log.rows
 
 
+def train_again(model, weights, data, split, plan, epochs):
+    """Trains a compiled model anew from initial `weights`, by the step that it was compiled with, and leaves it averaged.
+
+    Nothing is written, and nothing but the epochs ends it. For trainings that differ in their examples alone.
+
+    Args:
+      model: one that `train` returned; its optimizer begins anew too.
+      weights: arrays, as of `get_weights`.
+      data, split: a `Dataset` and another `Split` of it, of as many labelled examples as fill a batch of before.
+      plan: that of `train`, by which the learning rate goes.
+      epochs: after which training ends.
+    """
+    model.set_weights(weights)
+    optimizers.reset(model.optimizer)
+    steps = plan.epoch_steps or pipeline.steps_per_epoch(split, plan.batch)
+    around = [callbacks.Clock(plan, callbacks.State()), callbacks.StopOnNaN()]
+    stream = _stream(plan, data, split, plan.labelled_batch, 0, model.learns_from_labels)
+    model.stop_training = False
+    model.fit(stream, epochs=epochs, steps_per_epoch=steps, callbacks=around, shuffle=False, verbose=0)
+    with callbacks.averaged_weights(model):
+        averaged = model.get_weights()
+    model.set_weights(averaged)
+    model.finish(data, split, plan.seed)
+
+
 def _fit(model, stream, plan, data, split, watched, parts, quiet):
     clock, checkpoint, log, best = parts
     state, steps = clock.state, plan.epoch_steps or pipeline.steps_per_epoch(split, plan.batch)
