@@ -84,7 +84,7 @@ def test_what_is_not_given_follows_the_size_of_the_users_own_data():
 
     small, plan, model = resolved(124, 9)
     assert model.network.hidden == small.hidden == (64, 64) and model.dim_z == model.dim_a == 6
-    assert plan.epochs * plan.epoch_steps == small.steps == 1500 and plan.epoch_steps == 100  # in passes of one step
+    assert plan.epochs * plan.epoch_steps == small.steps == 1000 and plan.epoch_steps == 100  # in passes of one step
     given, plan, model = resolved(450, 30, hidden=(8,), dim_z=3, steps=150)
     assert (model.network.hidden, model.dim_z, model.dim_a, given.batch) == ((8,), 3, 11, 100)
     assert plan.epoch_steps == 100 and plan.epochs == 2  # rounded up
@@ -96,7 +96,7 @@ def test_sizes_grow_with_the_data_and_have_limits():
     found = [recipes.of_size(*case) for case in cases]
     for name in ("hidden", "dim_z", "dim_a", "steps", "batch"):
         assert [each[name] for each in found] == sorted(each[name] for each in found), name
-    assert found[0] == dict(hidden=(64, 64), dim_z=(1,), dim_a=(1,), steps=1500, batch=20)
+    assert found[0] == dict(hidden=(64, 64), dim_z=(1,), dim_a=(1,), steps=1000, batch=20)
     assert found[-1] == dict(hidden=(496, 496), dim_z=(64,), dim_a=(64,), steps=20_000, batch=200)
 
 
@@ -113,7 +113,7 @@ def test_warm_up_of_the_users_own_data_is_a_share_of_the_training():
     made = {
         name: build.make_model(recipes.resolve(name, "npz:own.npz", hidden=(4,)), data, split) for name in ("avae", "vae")
     }
-    assert {name: model.objective.warmup_steps for name, model in made.items()} == {"avae": 300, "vae": 0}
+    assert {name: model.objective.warmup_steps for name, model in made.items()} == {"avae": 200, "vae": 0}
 
 
 def test_classifier_samples_of_a_recipe_are_at_least_the_samples():

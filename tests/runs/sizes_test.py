@@ -19,7 +19,9 @@ def own(tmp_path_factory):
 
 
 def test_an_interrupted_run_that_its_bound_stops_ends_with_the_same_bits(own, tmp_path, monkeypatch):
-    settings = recipes.resolve("m2", f"npz:{own}", steps=1500, learning_rate=0.1, density_examples=5, density_samples=2)
+    settings = recipes.resolve(
+        "m2", f"npz:{own}", steps=1500, learning_rate=0.1, select=False, density_examples=5, density_samples=2
+    )
     whole = run.train(settings, tmp_path / "whole", quiet=True)
     config = run_directory.read_json(tmp_path / "whole" / "config.json")
     assert config["sizes"] == dict(hidden=[64, 64], dim_z=[3], batch=60) and config["settings"]["hidden"] == "auto"

@@ -11,6 +11,7 @@ from tfadgm.evaluation.answers import (
     importance,
     log_density,
     log_scale,
+    own_log_probs,
     trained_elbo,
 )
 from tfadgm.evaluation.predictions import classification, expected_calibration_error, match_clusters
@@ -26,5 +27,6 @@ __all__ = [
     "log_density",
     "log_scale",
     "match_clusters",
+    "own_log_probs",
     "trained_elbo",
 ]

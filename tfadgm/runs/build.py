@@ -7,6 +7,7 @@ import os
 import pathlib
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tfadgm import machine, registry
@@ -239,13 +240,24 @@ def train(
     """
 
     def make():
-        model = make_model(settings, data, split)
-        if start is not None:
-            model.start_from(start)
-        return model
+        return _started(settings, data, split, start)
 
     strategy = machine.make_strategy(settings.strategy)
     return fit.train(make, data, split, plan(sized(settings, data, split), split), directory, strategy, quiet)
+
+
+def _started(settings, data, split, start):
+    model = make_model(settings, data, split)
+    if start is not None:
+        model.start_from(start)
+    return model
+
+
+def initial_weights(
+    settings: Settings, data: Dataset, split: pipeline.Split, start: DeepGenerativeModel | None = None
+) -> list[np.ndarray]:
+    """Returns the weights with which `train` begins; arguments as there."""
+    return _started(settings, data, split, start).get_weights()
 
 
 def epoch_steps(settings: Settings, split: pipeline.Split) -> int:

@@ -69,6 +69,7 @@ OWN = dict(
     labels=None,
     steps="auto",
     stop="bound",
+    select=True,
     hidden="auto",
     dim_z="auto",
     dim_a="auto",
@@ -123,9 +124,9 @@ def of_size(rows: int, columns: int, classes: int) -> dict[str, Any]:
     - hidden: two layers whose width grows with the square root of the columns, between 64 and 500: a table of 13 columns
       needs no 500 units, and 784 pixels are read by the 500 of Maaloe et al. 2016. Multiples of 16.
     - dim_z, dim_a: 2 sqrt(columns), between 4 and 64; never more than the columns.
-    - steps: what is learned depends on steps, hardly on passes: 124 rows with a batch of 100 make one step of a pass. 1500
-      up to 1000 rows, then growing with the square root of the rows, to 20,000; a third more where there are more than
-      ten classes, of which a batch has few examples each.
+    - steps: what is learned depends on steps, hardly on passes: 124 rows with a batch of 100 make one step of a pass. 1000
+      up to 1000 rows, whose bound is best after 200 to 1000 (docs/notebook.md), then growing with the square root of the
+      rows, to 20,000; a third more where there are more than ten classes, of which a batch has few examples each.
     - batch: 100, and 200 beyond 50,000 rows, where steps are fewer than passes would need; a pool below 100 is a batch.
 
     Args:
@@ -135,7 +136,7 @@ def of_size(rows: int, columns: int, classes: int) -> dict[str, Any]:
     """
     width = 16 * round(min(500, max(64, 16 * math.sqrt(columns))) / 16)
     latents = max(1, min(columns, 64, max(4, round(2 * math.sqrt(columns)))))
-    steps = min(20_000, 1500 * math.sqrt(max(1.0, rows / 1000)) * (4 / 3 if classes > 10 else 1))
+    steps = min(20_000, 1000 * math.sqrt(max(1.0, rows / 1000)) * (4 / 3 if classes > 10 else 1))
     batch = 200 if rows > 50_000 else min(100, max(2, rows))
     return dict(hidden=(width, width), dim_z=(latents,), dim_a=(latents,), steps=100 * round(steps / 100), batch=batch)
 

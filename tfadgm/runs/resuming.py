@@ -10,7 +10,7 @@ from tfadgm.runs.settings import BUDGETS, Settings, located
 from tfadgm.telling import warn
 from tfadgm.training import callbacks
 
-BUDGET = (*BUDGETS, "patience", "cross_fit")  # may change: a run can be trained longer, or measured otherwise
+BUDGET = (*BUDGETS, "patience", "cross_fit", "select")  # may change: a run can be trained longer, or measured otherwise
 NEEDED = {"model", "dataset", "labels", "seed", "evaluated_on", "epochs", "elbo"}  # of results
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from tfadgm import machine
 from tfadgm.data import notes, pipeline
 from tfadgm.reporting import figures, report
-from tfadgm.runs import build, cross_fit, resuming, run_directory
+from tfadgm.runs import build, cross_fit, resuming, run_directory, select
 from tfadgm.runs.run_directory import Run
 from tfadgm.runs.settings import BUDGETS, Settings
 from tfadgm.telling import warn
@@ -69,12 +69,21 @@ def train(settings: Settings, directory: pathlib.Path | str, quiet: bool = False
     if model_probe.first_stage is not None and given is None:
         start, own, before = _first_stage(model_probe.first_stage, settings, directory, quiet)
     model, state, rows = build.train(own, data, split, directory, quiet, start)
+    selection = None
+    if settings.select and model.classifies and len(split.labelled):
+        selection = select.select(own, data, split, model, state, start)
     model = model.with_precision("float32")
+    epoch = state.best_epoch if settings.chooses and state.best_epoch else state.bound_epoch or state.epoch  # of the weights
+    agreement = report.labelled_accuracy(model, settings, data, split, rows, epoch)
+    if selection is not None:
+        selection.give(model)
+    run_directory.save_answer(directory, model)
     with progress_bar("example", quiet) as progress:
         results, y, probabilities = report.evaluate(model, settings, data, split, progress)
-    epoch = state.best_epoch if settings.chooses and state.best_epoch else state.epoch  # of the weights
-    results.update(report.labelled_accuracy(model, settings, data, split, rows, epoch))
+    results.update(agreement)
     results.update(_costs(state, settings, before))
+    if selection is not None:
+        results["selection"] = selection.told
     if settings.cross_fit and model.classifies and len(split.labelled):
         results = report.finite(results | cross_fit.measure(own, data, split, directory, quiet, start))
     if not _exported(directory / "export", results):
@@ -112,7 +121,9 @@ def _first_stage(name, settings, directory, quiet):
     own = dataclasses.replace(settings, **half)
     given = {field.name: getattr(own, field.name) for field in dataclasses.fields(own) if field.metadata["group"] != "model"}
     dim_z = None if settings.dim_z is None else settings.dim_z[:1]
-    given |= dict(model=name, dim_z=dim_z, cross_fit=0, patience=None)  # of the classifier, which is another stage's
+    given |= dict(
+        model=name, dim_z=dim_z, cross_fit=0, select=False, patience=None
+    )  # of the classifier, which is another stage's
     results = train(Settings(**given), directory / name, quiet)
     return Run.open(directory / name).model, own, results
 
@@ -137,7 +148,8 @@ def _exported(base, results):
     """Whether a version under `base` was exported with these results, before the run was interrupted."""
     try:
         exported = [version["description"]["results"] for version in run_directory.read_json(base / "index.json").values()]
-        return any(all(each[name] == results[name] for name in ("epochs", "train_seconds")) for each in exported)
+        names = ("epochs", "train_seconds", "selection")
+        return any(all(each.get(name) == results.get(name) for name in names) for each in exported)
     except (ValueError, AttributeError, KeyError, TypeError):  # no index, or a foreign one
         return False
 

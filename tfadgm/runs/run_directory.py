@@ -259,6 +259,15 @@ def begin(
     )
 
 
+def save_answer(directory: pathlib.Path, model: DeepGenerativeModel) -> None:
+    """Writes the weights of a trained model whose answer is a pool now, or is none any more, and tells config.json."""
+    config = read_json(directory / "config.json")
+    if model.answer is not None or config["model_config"].get("answer"):
+        checkpoints.save_weights(model, directory / "model.weights.h5")
+        config["model_config"]["answer"] = model.answer is not None
+        write_json(directory / "config.json", config)
+
+
 def _version(package):
     try:
         return importlib.metadata.version(package)

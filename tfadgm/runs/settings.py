@@ -192,6 +192,11 @@ class Settings:
     cross_fit: int = _evaluation(
         0, "Folds of the labelled examples on which the error is measured, each by a training of its own; 0: none."
     )
+    select: bool = _evaluation(
+        False,
+        "Whether the model is weighed against what the labels alone give, by cross-fitting, and a pool of both answers; on "
+        "for your own data.",
+    )
     test_samples: int = _evaluation(100, "Samples of a averaged inside q(y|x) at test.")
     density_samples: int = _evaluation(100, "Importance samples of log p(x) at test.")
     density_examples: int = _evaluation(1000, "Test examples whose log p(x) is estimated.")
