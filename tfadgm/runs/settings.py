@@ -7,10 +7,7 @@ which the binaries start from. `bin/train` makes one flag of each field.
 import dataclasses
 import functools
 import math
-import numbers
 import os
-from collections.abc import Callable
-from typing import Any
 
 from tfadgm import registry
 from tfadgm.data import resize
@@ -23,9 +20,8 @@ from tfadgm.models.svm import KINDS as FEATURE_CLASSIFIERS
 from tfadgm.models.untapped import CLASS_DRAWS, REVERSE_GRADIENTS
 from tfadgm.networks.layers import ACTIVATIONS
 from tfadgm.networks.mlp import TRUNKS
+from tfadgm.runs.kinds import AUTO, KINDS, Auto, is_of
 
-Auto = Any  # "auto", or what takes its place
-AUTO = "auto"
 SIZED = "'auto': by the numbers of rows, columns and classes."
 BUDGETS = ("epochs", "minutes", "steps")
 AUXILIARIES = tuple(dict.fromkeys(adgm.AUXILIARIES + avae.AUXILIARIES))
@@ -299,21 +295,8 @@ def _absolute(path):
 
 def _check_type(field, value):
     kind = field.metadata["kind"]
-    if not (value is None and "None" in str(field.type)) and not _is(kind, value):
-        raise ValueError(f"{field.name}: got {value!r}; allowed: {_KINDS[kind][1]}")
-
-
-def _is(kind, value):
-    if kind in ("count", "sizes", "amount") and isinstance(value, str):
-        return value == AUTO
-    if kind in (tuple, "numbers", "sizes"):
-        one = float if kind == "numbers" else int
-        return isinstance(value, tuple) and all(_is(one, part) for part in value)
-    if isinstance(value, bool) or kind is bool:
-        return isinstance(value, bool) and kind is bool
-    return isinstance(
-        value, {float: numbers.Real, "amount": numbers.Real, str: str, "path": str}.get(kind, numbers.Integral)
-    )
+    if not (value is None and "None" in str(field.type)) and not is_of(kind, value):
+        raise ValueError(f"{field.name}: got {value!r}; allowed: {KINDS[kind][1]}")
 
 
 def parse(name: str, text: str) -> bool | int | float | str | tuple | None:
@@ -323,35 +306,8 @@ def parse(name: str, text: str) -> bool | int | float | str | tuple | None:
     if text.lower() == "none":
         if "None" in str(field.type):
             return None
-        raise ValueError(f"{name}: got 'none'; allowed: {_KINDS[kind][1]}")
+        raise ValueError(f"{name}: got 'none'; allowed: {KINDS[kind][1]}")
     try:
-        return _KINDS[kind][0](text)
+        return KINDS[kind][0](text)
     except ValueError:
-        raise ValueError(f"{name}: got {text!r}; allowed: {_KINDS[kind][1]}") from None
-
-
-def _parse_bool(text):
-    if text.lower() in ("true", "yes", "on", "1"):
-        return True
-    if text.lower() in ("false", "no", "off", "0"):
-        return False
-    raise ValueError(text)
-
-
-def _parse_sizes(text):
-    return tuple(int(part) for part in text.split(","))
-
-
-# Of each kind: how its text is read, and what is allowed.
-_KINDS: dict[object, tuple[Callable[[str], Any], str]] = {
-    int: (int, "a whole number"),
-    float: (float, "a number"),
-    str: (str, "text"),
-    "path": (str, "a path"),
-    "count": (lambda text: text if text == AUTO else int(text), "a whole number, or auto"),
-    "amount": (lambda text: text if text == AUTO else float(text), "a number, or auto"),
-    bool: (_parse_bool, "true or false"),
-    "numbers": (lambda text: tuple(float(part) for part in text.split(",")), "numbers separated by commas"),
-    tuple: (_parse_sizes, "whole numbers separated by commas"),
-    "sizes": (lambda text: text if text == AUTO else _parse_sizes(text), "whole numbers separated by commas, or auto"),
-}
+        raise ValueError(f"{name}: got {text!r}; allowed: {KINDS[kind][1]}") from None
