@@ -1,9 +1,11 @@
 """A run of the user's own data at default settings: sizes by the data, a stop by the bound that resuming does not move."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from tfadgm.runs import recipes, run, run_directory
+from tfadgm.runs import recipes, resuming, run, run_directory
 from tfadgm.training import callbacks
 
 
@@ -51,3 +53,15 @@ def test_an_interrupted_run_that_its_bound_stops_ends_with_the_same_bits(own, tm
         *(run_directory.Run.open(tmp_path / name).model.get_weights() for name in ("whole", "cut")), strict=True
     ):
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_run_from_before_sizes_followed_the_data_goes_on_with_its_own(own, tmp_path):
+    fixed = recipes.resolve("sdgm", f"npz:{own}", epochs=100, hidden=(200, 200), dim_z=None, dim_a=None, batch=100)
+    before = dataclasses.asdict(dataclasses.replace(fixed, stop="none", select=False))
+    new = {name: before.pop(name) for name in ("steps", "stop", "select")}  # which there were not
+    config = dict(settings=before, hold_out="stratified", data=None)
+    run_directory.write_json(tmp_path / "config.json", config)
+    found = resuming.as_begun(recipes.resolve("sdgm", f"npz:{own}"), tmp_path)
+    assert dataclasses.asdict(found) == before | new | dict(validation=found.validation)
+    run_directory.write_json(tmp_path / "config.json", config | dict(sizes={}))
+    assert resuming.as_begun(recipes.resolve("sdgm", f"npz:{own}"), tmp_path).hidden == "auto"

@@ -56,6 +56,14 @@ def test_the_best_weights_on_held_out_examples_are_chosen():
     assert np.abs(chosen - last).max() > 0
 
 
+def test_steps_come_in_blocks_that_end_where_the_weights_are_compared(monkeypatch):
+    assert list(baseline._blocks(10, 4, 3)) == [(0, 3), (3, 4), (4, 7), (7, 8), (8, 10)]
+    (x, y), (x_test, _) = _data(40), _data(50, 1)
+    one = baseline.class_probabilities(_model(), x, y, x_test, steps=40)
+    monkeypatch.setattr(baseline, "NUMBERS_AT_ONCE", 1)
+    np.testing.assert_array_equal(baseline.class_probabilities(_model(), x, y, x_test, steps=40), one)
+
+
 def test_an_svm_is_asked_too():
     (x, y), (x_test, y_test) = _data(40), _data(200, 1)
     assert (baseline.svm_classes(_model(), x, y, x_test) != y_test).mean() < 0.05

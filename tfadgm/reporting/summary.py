@@ -59,7 +59,7 @@ def _selection(results):
         for name, member in found["members"].items():
             yield f"  {name}", f"weight {member['weight']:.2f}, {_worth(member)}"
         what = f"{found['examples']} labels, {found['folds']} {'fold' if found['folds'] == 1 else 'folds'}"
-        yield "  pool of them", f"answers; {_worth(found)}, cross-fitted: {what}, {found['seconds']:.0f} s"
+        yield "  pool of them", f"answers; {_worth(found)}, cross-fitted: {what}, {results['select_seconds']:.0f} s"
 
 
 def _worth(found):

@@ -92,6 +92,7 @@ def _given_labels(settings, data):
     return data.paper_labels
 
 
+SIZES = ("hidden", "dim_z", "dim_a", "steps", "batch", "warmup_epochs")  # what may be "auto" and then follows the data
 WARMUP = 0.2  # share of the epochs, for warmup_epochs "auto"
 
 
@@ -112,8 +113,7 @@ def sized(settings: Settings, data: Dataset, split: pipeline.Split, before: dict
 
 def sizes(settings: Settings, of: Settings | None = None) -> dict[str, Any]:
     """Returns {name: value in the settings `of`} of what is "auto" in the settings and follows the data."""
-    names = ("hidden", "dim_z", "dim_a", "steps", "batch", "warmup_epochs")
-    return {name: getattr(of or settings, name) for name in names if getattr(settings, name) == "auto"}
+    return {name: getattr(of or settings, name) for name in SIZES if getattr(settings, name) == "auto"}
 
 
 def make_model(settings: Settings, data: Dataset, split: pipeline.Split) -> DeepGenerativeModel:

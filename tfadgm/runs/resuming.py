@@ -5,7 +5,8 @@ import json
 import os
 import pathlib
 
-from tfadgm.runs import run_directory
+from tfadgm.runs import build, run_directory
+from tfadgm.runs.kinds import AUTO
 from tfadgm.runs.settings import BUDGETS, Settings, located
 from tfadgm.telling import warn
 from tfadgm.training import callbacks
@@ -57,7 +58,7 @@ def finished_results(directory: pathlib.Path) -> dict | None:
 def as_begun(settings: Settings, directory: pathlib.Path) -> Settings:
     """Returns the settings as a run that was begun before one of their defaults was there to choose has them.
 
-    Then all classes were visited, and nothing was held out.
+    Then all classes were visited, nothing was held out, sizes were fixed, and training had no other end than its budget.
     """
     path = directory / "config.json"
     if not path.exists():
@@ -67,6 +68,11 @@ def as_begun(settings: Settings, directory: pathlib.Path) -> Settings:
     older = not {"hold_out", "data"} <= set(config)
     if older and settings.exact_classes == "auto" and before.get("exact_classes") is None:
         settings = dataclasses.replace(settings, exact_classes=None)
+    if "sizes" not in config:  # nothing followed the data, and the model answered alone
+        given = {name: before[name] for name in build.sizes(settings) if name in before}
+        if settings.steps == AUTO:
+            given |= {name: before.get(name) for name in BUDGETS}
+        settings = dataclasses.replace(settings, **given, stop="none", select=False)
     if settings.validation is None and before.get("validation", 0) == 0:
         settings = dataclasses.replace(settings, validation=0)
     return settings

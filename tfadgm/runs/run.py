@@ -4,6 +4,7 @@ import dataclasses
 import math
 import pathlib
 import resource
+import time
 
 import numpy as np
 
@@ -71,7 +72,9 @@ def train(settings: Settings, directory: pathlib.Path | str, quiet: bool = False
     model, state, rows = build.train(own, data, split, directory, quiet, start)
     selection = None
     if settings.select and model.classifies and len(split.labelled):
+        begun = time.perf_counter()
         selection = select.select(own, data, split, model, state, start)
+        select_seconds = time.perf_counter() - begun
     model = model.with_precision("float32")
     epoch = state.best_epoch if settings.chooses and state.best_epoch else state.bound_epoch or state.epoch  # of the weights
     agreement = report.labelled_accuracy(model, settings, data, split, rows, epoch)
@@ -83,7 +86,7 @@ def train(settings: Settings, directory: pathlib.Path | str, quiet: bool = False
     results.update(agreement)
     results.update(_costs(state, settings, before))
     if selection is not None:
-        results["selection"] = selection.told
+        results |= dict(selection=selection.told, select_seconds=round(select_seconds, 3))
     if settings.cross_fit and model.classifies and len(split.labelled):
         results = report.finite(results | cross_fit.measure(own, data, split, directory, quiet, start))
     if not _exported(directory / "export", results):

@@ -15,7 +15,6 @@ Then logistic regression and network are fitted to all labelled examples, and th
 """
 
 import dataclasses
-import time
 import warnings
 from typing import Any
 
@@ -52,7 +51,7 @@ class Selection:
       logistic: (W, b).
       network: arrays.
       told: cross-fitted numbers, {members: {name: {weight, temperature, nll, nll_stderr, error}}} of each, calibrated, and
-        nll, nll_stderr, error of the pool; of how many examples, of which folds, penalty C and seconds.
+        nll, nll_stderr, error of the pool; of how many examples, of how many folds, and penalty C.
     """
 
     weights: dict[str, float]
@@ -83,7 +82,7 @@ def select(
       state: what training ended with: the fold models are trained for as many epochs as its weights were.
       start: the trained model of the first stage, for a model that has one.
     """
-    begun, y = time.perf_counter(), data.y_train[split.labelled]
+    y = data.y_train[split.labelled]
     fold = cross_fit.folds(y, FOLDS, settings.seed)
     if not np.array_equal(np.unique(y[fold >= 0]), np.arange(model.num_classes)):
         tell("select: a class has fewer than two labels, of which none can be left out; the model answers alone")
@@ -98,8 +97,7 @@ def select(
     answers["network"], network = _of_network(settings, data, split, model, fold, asked)
     answers["logistic"], logistic, penalty = _of_logistic(data, split, model, fold, asked, chosen)
     about = dict(folds=used, penalty=penalty)
-    found = _weighed(answers, y[asked], network, logistic, about)
-    return dataclasses.replace(found, told=found.told | dict(seconds=round(time.perf_counter() - begun, 1)))
+    return _weighed(answers, y[asked], network, logistic, about)
 
 
 def _epochs(settings, state):

@@ -10,6 +10,7 @@ from tfadgm.networks.batch_norm import batch_moments, of_examples
 
 STEPS = 2000
 SVM_EXAMPLES = 5000  # most labelled examples of a support vector machine, whose time grows with their square
+NUMBERS_AT_ONCE = 4_000_000  # of the batches that one call of the graph makes steps of
 CHECKS = 20  # how often in training the weights are compared on held-out examples
 
 
@@ -35,7 +36,7 @@ class Supervised:
         self.begun = self.classifier.get_weights()
         self.optimizer = optimizers.Adam(learning_rate, average=average)
         self.optimizer.build(self.classifier.trainable_variables)
-        self._step = _step(model, self.classifier, self.optimizer)
+        self._steps = _steps(model, self.classifier, self.optimizer, seed)
         spec = tf.TensorSpec([None, *model.preprocess.raw_shape], model.preprocess.raw_dtype)
         self._log_probs = tf.function(
             lambda raw: self.classifier.log_probs({"x": self.preprocess(raw)}), input_signature=[spec], autograph=False
@@ -52,11 +53,13 @@ class Supervised:
         self.classifier.set_weights(self.begun)
         optimizers.reset(self.optimizer)
         generator, size, best, kept = np.random.default_rng([self.seed, 3]), min(batch, len(y)), np.inf, None
-        for i in range(steps):
-            chosen = np.sort(generator.choice(len(y), size, replace=False))
-            self.optimizer.learning_rate.assign(self.learning_rate * (1 - i / steps))
-            self._step(tf.constant(x[chosen]), tf.constant(y[chosen]), noise.step_seed(self.seed, i))
-            if held_out is not None and (i + 1) % max(1, steps // CHECKS) == 0:
+        at_once, every = max(1, NUMBERS_AT_ONCE // (size * self.preprocess.size)), max(1, steps // CHECKS)
+        for start, end in _blocks(steps, every, at_once):
+            i = np.arange(start, end)
+            chosen = np.stack([np.sort(generator.choice(len(y), size, replace=False)) for _ in i])
+            rates = (self.learning_rate * (1 - i / steps)).astype("float32")
+            self._steps(*map(tf.constant, (x[chosen], y[chosen], rates, i.astype("int32"))))
+            if held_out is not None and end % every == 0:
                 with optimizers.averaged(self.optimizer, self.classifier.trainable_variables):
                     error = np.mean(self.log_probs(held_out[0]).argmax(1) != held_out[1])
                     if error < best:
@@ -92,10 +95,21 @@ def svm_classes(model, x, y, x_test):
     return np.concatenate([machine.predict(np.nan_to_num(part, nan=0.0).astype("float64")) for part in parts])
 
 
-def _step(model, classifier, optimizer):
-    @tf.function
-    def step(raw, labels, step_seed):
-        updates = []
+def _blocks(steps, every, most):
+    """(first, end) of blocks of at most `most` of 0 to `steps`, none of which goes beyond a multiple of `every`."""
+    start = 0
+    while start < steps:
+        end = min(start + most, steps, (start // every + 1) * every)
+        yield start, end
+        start = end
+
+
+def _steps(model, classifier, optimizer, seed):
+    """A function that makes steps: raw [steps, B, ...], labels [steps, B], their learning rates and numbers, [steps]."""
+
+    def step(raw, labels, rate, number):
+        optimizer.learning_rate.assign(rate)
+        step_seed, updates = noise.step_seed(seed, number), []
         with tf.GradientTape() as tape, batch_moments(updates), of_examples(raw.shape[0]):
             log_q = classifier.log_probs({"x": model.preprocess(raw, step_seed)})
             loss = -tf.reduce_mean(tf.reduce_sum(log_q * tf.one_hot(labels, model.num_classes), -1))
@@ -104,4 +118,11 @@ def _step(model, classifier, optimizer):
         for layer, mean, variance in updates:
             layer.update(mean, variance, optimizer.iterations)
 
-    return step
+    def steps(*batches):
+        def body(i):
+            step(*(part[i] for part in batches))
+            return i + 1
+
+        tf.while_loop(lambda i: i < tf.shape(batches[0])[0], body, [0], parallel_iterations=1)
+
+    return tf.function(steps, autograph=False, reduce_retracing=True)
