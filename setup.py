@@ -20,6 +20,7 @@ setup(
         "numpy>=1.26",
         "pandas>=2.2",
         "pillow>=10.1",
+        "pyarrow>=16",
         "scikit-learn>=1.4",
         "scipy>=1.11",
         "tensorboard>=2.18",

@@ -94,8 +94,7 @@ class World:
         self.z = conditionals.StandardNormal(units=DZ)
         self.p_a = Linear({"z": a_of_z}, a, [noise_a**2] * classes)
         self.p_x = Linear({"z": x_of_z, **({"a": x_of_a} if skip else {})}, x, [noise_x**2] * classes)
-        log_prior = tf.constant(np.log(self.prior), tf.float32)
-        self.p_y = types.SimpleNamespace(log_prob=lambda _, y: tf.linalg.matvec(y, log_prior))
+        self.p_y = conditionals.FixedCategorical(self.prior)
 
     def posterior(self, child, *parents):
         """(matrices, bias, covariance) of the Gaussian p(child | parents, y)."""
@@ -346,7 +345,7 @@ def _network_model(skip=True, classes=4, seed=0):
     """The SDGM (or ADGM) of neural networks with random weights, and pinned latents of its own for every class."""
     net, sizes = mlp.Network(hidden=(6,)), {"x": 5, "y": classes, "z": 3, "a": 2}
     p = dict(
-        y=conditionals.UniformCategorical(units=classes),
+        y=conditionals.FixedCategorical(_rng(seed, 98).dirichlet(np.full(classes, 2.0))),
         z=conditionals.StandardNormal(units=3),
         a=conditionals.Gaussian("y z", 2, net),
         x=likelihoods.BernoulliLikelihood("a y z" if skip else "y z", 5, net),

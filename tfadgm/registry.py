@@ -26,10 +26,11 @@ DATASETS = {
     "freyface": "tfadgm.data.freyface:load",
     "npz": "tfadgm.data.npz:load",
     "csv": "tfadgm.data.csv:load",
+    "parquet": "tfadgm.data.parquet:load",
     "images": "tfadgm.data.images:load",
 }
 
-OWN = ("npz", "csv", "images")  # the user's own data
+OWN = ("npz", "csv", "parquet", "images")  # the user's own data
 OF_FILES = ("freyface", *OWN)  # those that are in files, as NAME:PATH
 
 

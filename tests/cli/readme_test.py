@@ -5,6 +5,7 @@ import re
 import shlex
 
 import numpy as np
+import pandas
 import pytest
 from calling import call, with_flags
 from PIL import Image
@@ -31,8 +32,8 @@ def place(tmp_path_factory):
     run.train(recipes.resolve("adgm", "digits", labels=100, **tiny), tmp / RUN, quiet=True)
     data, _ = build.load_data(recipes.resolve("adgm", "digits"))
     np.savez(tmp / "own.npz", x=data.x_train[:40], y=data.y_train[:40])
-    rows = [f"{i % 7},{i / 3},{'ab'[i % 2]}" for i in range(40)]
-    (tmp / "own.csv").write_text("\n".join(["u,v,label", *rows]) + "\n")
+    frame = pandas.DataFrame(dict(zip=[f"{i % 7:05}" for i in range(40)], visits=np.arange(40) // 3, name="n", ward="w"))
+    frame.assign(label=list("ab") * 20, diagnosis=list("ab") * 20).to_csv(tmp / "own.csv", index=False)
     for name in ("cats/1.png", "dogs/1.png", "unlabelled/1.png"):
         (tmp / "own" / name).parent.mkdir(parents=True)
         Image.fromarray(np.eye(8, dtype="uint8") * 255).save(tmp / "own" / name)

@@ -7,7 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from tfadgm.data import csv
+from tfadgm.data import csv, encoding, examples
+from tfadgm.data.columns import Column
 from tfadgm.runs import build, recipes
 
 
@@ -16,34 +17,39 @@ def write(path, text):
     return str(path)
 
 
+def encode(path, names):
+    return encoding.encode(csv.Csv(path), [Column(name) for name in names])
+
+
 def test_columns_are_matched_by_name_in_any_order(tmp_path):
-    found = csv.read_table(write(tmp_path / "t.csv", "c,label,a,b\n3,x,1,2\n6,y,4,5\n"), ["a", "b", "c"])
-    assert found.x.tolist() == [[1, 2, 3], [4, 5, 6]] and found.names == ["a", "b", "c"]
+    x = encode(write(tmp_path / "t.csv", "c,label,a,b\n3,x,1,2\n6,y,4,5\n"), ["a", "b", "c"])
+    assert x.tolist() == [[1, 2, 3], [4, 5, 6]]
 
 
 def test_further_columns_are_ignored_by_name_and_may_be_text(tmp_path):
     path = write(tmp_path / "t.csv", "id,b,town,a\nr1,2,Rome,1\nr2,4,Oslo,3\n")
-    found = csv.read_table(path, ["a", "b"], to_train=False)
-    assert found.x.tolist() == [[1, 2], [3, 4]]
-    assert found.ignored == ("town",) and found.identifier == ["r1", "r2"]
+    found = examples.read(path, (2,), "float32", ["a", "b"])
+    assert found.x.tolist() == [[1, 2], [3, 4]] and found.identifiers == ["r1", "r2"]
+    assert found.notes == (f"{path}: the model has no column 'town': ignored",)
 
 
 def test_missing_columns_are_all_named(tmp_path):
     with pytest.raises(ValueError, match="has no column 'b', 'd'; allowed: the columns that the model was trained on"):
-        csv.read_table(write(tmp_path / "t.csv", "a,B,c\n1,2,3\n"), ["a", "b", "c", "d"])
+        encode(write(tmp_path / "t.csv", "a,B,c\n1,2,3\n"), ["a", "b", "c", "d"])
 
 
-@pytest.mark.parametrize("wanted", [None, ["u", "v"]])
-def test_a_file_without_a_header_does_not_lose_its_first_row(tmp_path, wanted):
-    with pytest.raises(ValueError, match="its first row is numbers; allowed: a header"):
-        csv.read_table(write(tmp_path / "t.csv", "5.1,3.5\n4.9,3.0\n"), wanted)
-    with pytest.raises(ValueError, match="its first row is numbers; allowed: a header"):
-        csv.read_table(write(tmp_path / "t.csv", "5.1,3.5,setosa\n4.9,3.0,virginica\n"), wanted)
+@pytest.mark.parametrize("text", ["5.1,3.5\n4.9,3.0\n", "5.1,3.5,setosa\n4.9,3.0,virginica\n"])
+def test_a_file_without_a_header_does_not_lose_its_first_row(tmp_path, text):
+    path = write(tmp_path / "t.csv", text)
+    for read in (csv.load, lambda path: encode(path, ["u", "v"]), lambda path: examples.read(path, (2,), "float32")):
+        with pytest.raises(ValueError, match="its first row is numbers; allowed: a header"):
+            read(path)
 
 
 def test_columns_of_a_model_without_names_may_be_identifiers_as_they_once_were(tmp_path):
     path = write(tmp_path / "t.csv", "id,u,label\n5,6,a\n7,8,b\n")
-    assert csv.read_table(path, number=2).names == ["id", "u"] and csv.read_table(path, number=1).names == ["u"]
+    for width, x in ((2, [[5, 6], [7, 8]]), (1, [[6], [8]])):
+        assert examples.read(path, (width,), "float32").x.tolist() == x
 
 
 def test_a_row_that_ends_before_its_label_is_unlabelled(tmp_path):
@@ -130,12 +136,13 @@ def test_a_file_without_its_kind_is_told(name, kind):
 
 MEMORY = """
 import resource, sys
-from tfadgm.data import csv
+from tfadgm.data import csv, encoding, examples
+from tfadgm.data.columns import Column
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 csv.load(sys.argv[2])
 before = peak()
-found = csv.read_table(sys.argv[1])
-print((peak() - before) / found.x.nbytes)
+found = csv.load(sys.argv[1])
+print((peak() - before) / found.x_train.nbytes)
 """
 
 

@@ -17,7 +17,8 @@ def make(x, y=None, **options):
 
 
 def told(data, **model):
-    known = types.SimpleNamespace(**{**dict(likelihood=data.likelihood, learns_from_labels=True), **model})
+    usual = dict(likelihood=data.likelihood, learns_from_labels=True, has_class_prior=True, class_prior=None)
+    known = types.SimpleNamespace(**{**usual, **model})
     return notes.warnings(data, pipeline.split(data.y_train, 2), known)
 
 
@@ -37,13 +38,24 @@ def test_class_counts_are_told_where_they_differ_much():
     y = (np.arange(200) < 10).astype(int)
     (line,) = told(make(GENERATOR.normal(size=(200, 4)), y))
     assert "class a has 190 labels and b 10, but p(y) takes all classes for equally probable" in line
-    assert not told(make(GENERATOR.normal(size=(200, 4)), y), learns_from_labels=False)
+    assert line.endswith("unless --class_prior=labels")
+    for other in (dict(learns_from_labels=False), dict(class_prior=(0.95, 0.05)), dict(has_class_prior=False)):
+        assert not told(make(GENERATOR.normal(size=(200, 4)), y), **other)
+
+
+def test_how_probable_p_y_makes_each_class_is_said():
+    model = types.SimpleNamespace(has_class_prior=True, class_prior=(0.95, 0.05))
+    assert notes.prior(model, ["often", "rare"]) == "p(y): often 0.95, rare 0.05"
+    model.class_prior = None
+    drawn = notes.prior(model, ["often", "rare"], 40)
+    assert "uniform over 2 classes: the 40 labels were drawn evenly" in drawn and "--class_prior" in drawn
+    assert notes.prior(types.SimpleNamespace(has_class_prior=False), []) == "p(y): as the model learns it"
 
 
 @pytest.mark.parametrize(
     "column, words",
     [
-        (np.arange(5, 205), "column 'a': counts the rows; name it id"),
+        (np.arange(5, 205), "column 'a': counts the rows; --ignore it"),
         (np.full(200, 3.0), "column 'a': one value in all examples"),
         (1.7e9 + 500 * np.arange(200) % 7000, "column 'a': numbers that float32 hardly tells apart"),
     ],

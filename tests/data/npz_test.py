@@ -46,8 +46,55 @@ def test_without_labels_a_density_and_clusters_can_be_trained(tmp_path, arrays, 
         data, split = build.load_data(settings)
         build.make_model(settings, data, split)
     settings = recipes.resolve("m2", dataset, epochs=1)
-    with pytest.raises(ValueError, match=f"got m2 for 0 classes, as .*({why}).*allowed: --labels=0 --clusters=K"):
+    with pytest.raises(ValueError, match=f"got m2 for 0 classes, as .*({why}).*allowed: --clusters=K"):
         build.make_model(settings, *build.load_data(settings))
+
+
+WORDS = np.array(["no", "yes"])[Y]
+
+
+@pytest.mark.parametrize("y", [WORDS, WORDS.astype("S"), np.where(np.arange(12) < 3, "nan", WORDS)], ids=["U", "S", "some"])
+def test_labels_are_text_too(tmp_path, y):
+    """Of bytes and characters; with a test set, whose classes are the same."""
+    data = npz.load(save(tmp_path / "own.npz", x=X, y=y, x_test=X[:2], y_test=np.array(["yes", "no"])))
+    known = np.char.decode(y) if y.dtype.kind == "S" else y
+    assert data.class_names == ["no", "yes"] and data.y_test.tolist() == [1, 0]
+    np.testing.assert_array_equal(data.y_train, np.where(known == "nan", -1, known == "yes"))
+    assert ("'nan' 3" in data.notes[0]) == ("nan" in known)
+
+
+@pytest.mark.parametrize(
+    "arrays, message",
+    [
+        (dict(y=WORDS.astype(object)), r"y holds Python objects; allowed: numbers or text, as np.asarray\(y, str\) is"),
+        (dict(y=WORDS, x_test=X[:2], y_test=Y[:2]), "y_test has dtype int64 beside labels that are text; allowed: text"),
+        (dict(y=np.full(12, "a")), "the labels name 1 class, 'a'; allowed: at least 2, or none"),
+        (dict(y=WORDS[:, None]), r"y has shape \(12, 1\); allowed: \(N,\)"),
+        (dict(y=np.array([b"\xff", b"a"] * 6)), "y holds bytes that are no UTF-8; allowed: text"),
+        (dict(y=Y + 0.5), "y holds fractions; allowed: whole numbers, -1 or NaN"),
+        (dict(y=np.full(12, "2020-01-01", "datetime64[D]")), "y has dtype datetime64.*; allowed: whole numbers, .* or text"),
+    ],
+)
+def test_labels_that_are_neither_numbers_nor_text_are_refused(tmp_path, arrays, message):
+    with pytest.raises(ValueError, match=message):
+        npz.load(save(tmp_path / "own.npz", x=X, **arrays))
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int8", "uint64", "float16", "float64"])
+def test_labels_are_numbers_of_any_type(tmp_path, dtype):
+    np.testing.assert_array_equal(npz.load(save(tmp_path / "own.npz", x=X, y=Y.astype(dtype))).y_train, Y)
+
+
+SCALES = {f"{scale:g}": X.astype("float64") * scale for scale in (1e-30, 1e-6, 1e6, 1e30)}
+SCALES |= {dtype: np.rint(20 * np.abs(X)).astype(dtype) for dtype in ("uint8", "int16", "uint32", "int64")}
+
+
+@pytest.mark.parametrize("name", SCALES)
+def test_numbers_of_any_scale_and_type_are_standardised(tmp_path, name):
+    data = npz.load(save(tmp_path / "own.npz", x=SCALES[name], y=Y))
+    x = data.make_preprocess()(data.x_train).numpy()
+    centred = SCALES[name] - SCALES[name].mean(0, dtype="float64")
+    np.testing.assert_allclose(x, centred / centred.std(0), atol=1e-4)
 
 
 def test_classes_of_minus_1_and_1_are_told(tmp_path):

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from sklearn.metrics import balanced_accuracy_score, recall_score
 
 from tfadgm import evaluation
 from tfadgm.reporting import report
@@ -37,6 +38,33 @@ def test_probabilities_that_are_not_finite_are_errors():
     probabilities[3] = np.nan
     found = evaluation.classification(probabilities, y)
     assert found["error"] == 0.1 and np.isfinite(found["ece"]) and not np.isfinite(found["nll"])
+
+
+def test_recall_and_balanced_accuracy_are_sklearns_and_skip_a_class_without_examples():
+    generator = np.random.default_rng(0)
+    probabilities, y = generator.dirichlet(np.ones(4), 200), generator.choice(3, 200, p=[0.9, 0.07, 0.03])
+    found = evaluation.recall(probabilities, y)
+    each = recall_score(y, probabilities.argmax(1), labels=range(3), average=None)
+    np.testing.assert_allclose(found[:3], each)
+    assert np.isnan(found[3])
+    balanced = evaluation.classification(probabilities, y)["balanced_accuracy"]
+    assert balanced == pytest.approx(balanced_accuracy_score(y, np.minimum(probabilities.argmax(1), 3)))
+    probabilities[y == 2] = np.nan  # an answer that is none is wrong
+    assert evaluation.recall(probabilities, y)[2] == 0
+
+
+def test_values_of_y_without_a_label_are_matched_to_the_classes_without_one():
+    """0 and 1 had labels; 2 and 3 had none, and y has one further value, 4."""
+    y = np.array([0, 0, 1, 1, 2, 2, 2, 3, 3, 3])
+    answers = np.array([0, 4, 1, 2, 3, 3, 0, 4, 4, 2])
+    matching = evaluation.match_unlabelled(np.eye(5)[answers], y, (0, 1))
+    # 3 is class 2, 4 is class 3, and so is 2; 0 stays 0, and an answer 4 or 2 for class 0 or 1 stays wrong.
+    assert matching.argmax(1).tolist() == [0, 1, 3, 2, 3] and (matching.sum(1) == 1).all()
+    assert np.mean((np.eye(5)[answers] @ matching).argmax(1) == y) == 0.7
+    one_to_one = evaluation.match_unlabelled(np.eye(4)[np.array([0, 1, 3, 3, 2, 3])], np.array([0, 1, 2, 2, 3, 3]), (0, 1))
+    assert one_to_one.argmax(1).tolist() == [0, 1, 3, 2]
+    named = evaluation.match_unlabelled(np.eye(5)[[0, 4]], np.array([0, 1]), (0, 1))
+    np.testing.assert_array_equal(named, np.eye(5))  # no class without labels is there to be found
 
 
 def test_a_class_that_no_cluster_stands_for_has_no_finite_likelihood_and_json_says_why():

@@ -37,6 +37,16 @@ def test_labels_alone_that_are_better_are_said_to_be():
     assert _text(NEW)["test error"] == "10.00% (7.00 to 13.00%, 95% interval), 500 examples"
 
 
+def test_recall_is_shown_for_few_classes_and_the_lowest_of_many():
+    recall = {f"c{k}": 0.1 * k for k in range(8)}
+    found = _text(NEW | dict(recall=recall, balanced_accuracy=0.35))["balanced accuracy"]
+    assert found == "35.00%; lowest recall of 8: c0 0.0%, c1 10.0%, c2 20.0%, c3 30.0%, c4 40.0%"
+    found = _text(NEW | dict(recall=dict(often=1.0, rare=0.5), balanced_accuracy=0.75, classes_without_labels=["rare"]))
+    assert found["balanced accuracy"] == "75.00%; recall rare 50.0%, often 100.0%"
+    assert found["without labels"].startswith("rare: values of y were matched")
+    assert not {"balanced accuracy", "without labels"} & set(_text(NEW))
+
+
 def test_what_chose_the_weights_is_said():
     own = {name.replace("test_", "validation_"): value for name, value in NEW.items()} | dict(evaluated_on="validation")
     assert "which chose the weights" in _text(own | dict(weights_chosen_by_validation=True))["validation error"]

@@ -18,6 +18,7 @@ import pytest
 import tensorflow as tf
 
 from tfadgm import evaluation, machine
+from tfadgm.data.csv import load as load_csv
 from tfadgm.evaluation import answers
 from tfadgm.reporting import report
 from tfadgm.runs import build, recipes, run, run_directory
@@ -252,7 +253,7 @@ def test_a_table_is_told_trained_and_classified_by_the_names_of_its_columns(tmp_
     settings = tiny("m2", f"csv:{tmp_path / 'wine.csv'}", labels=None, validation=30, density_examples=5)
     results = run.train(settings, tmp_path / "run")
     told = capsys.readouterr()
-    assert "x: 13 numbers; each standardised, p(x|.) Gaussian" in told.out and "'?' 60" in told.out
+    assert "x: 13 columns: 13 numbers ('alcohol', " in told.out and "'?' 60" in told.out
     assert "column '' identifies the rows" in told.out and "column 'ash': 1 value is far outside" in told.err
     assert all(np.isfinite(value) for value in results.values() if isinstance(value, float))
     kept = [name for name in frame if name != "label"]
@@ -270,20 +271,26 @@ def test_a_table_is_told_trained_and_classified_by_the_names_of_its_columns(tmp_
 
 def test_a_run_of_before_names_and_stratified_hold_out_still_opens(tmp_path):
     write_wine(tmp_path / "wine.csv")
-    settings = tiny("m2", f"csv:{tmp_path / 'wine.csv'}", labels=None, validation=30, epochs=1, density_examples=5)
+    old = load_csv(str(tmp_path / "wine.csv"), kinds=False)  # as it was: an array
+    np.savez(tmp_path / "wine.npz", x=old.x_train, y=old.y_train)
+    settings = tiny("m2", f"npz:{tmp_path / 'wine.npz'}", labels=None, validation=30, epochs=1, density_examples=5)
     run.train(settings, tmp_path / "run", quiet=True)
     data, before = build.load_data(settings, stratified=False)
     now = run_directory.Run.open(tmp_path / "run").data()[1]
     assert not np.array_equal(before.validation, now.validation)
     config = json.loads((tmp_path / "run" / "config.json").read_text())
-    for name in ("hold_out", "feature_names", "ranges"):
+    for name in ("hold_out", "feature_names", "columns", "ranges"):
         del config[name]
     for name in ("transform", "limit"):
         del config["model_config"]["preprocess"][name]
+    config["data"], config["settings"]["dataset"] = None, f"csv:{tmp_path / 'wine.csv'}"
+    for name in ("label", "columns", "ignore", "hidden_cells"):
+        del config["settings"][name]
     (tmp_path / "run" / "config.json").write_text(json.dumps(config))
     np.savez(tmp_path / "run" / "split.npz", **dataclasses.asdict(before))
     opened = run_directory.Run.open(tmp_path / "run")
     assert np.array_equal(opened.data()[1].validation, before.validation)
+    assert np.array_equal(opened.data()[0].x_train, old.x_train) and opened.data()[0].columns is None
     classifier = classification.Classifier(opened.export(tmp_path / "export", model_name="old"))
     assert classifier.feature_names is None and classifier.ranges is None
 

@@ -114,7 +114,7 @@ def test_a_class_with_one_label_leaves_the_model_alone(tmp_path, capsys):
     settings = recipes.resolve("m2", own(tmp_path / "own.npz", labelled=3), **TINY)
     data, split = build.load_data(settings)
     assert select.select(settings, data, split, build.make_model(settings, data, split), None) is None
-    assert "a class has fewer than two labels" in capsys.readouterr().err
+    assert "a value of y has fewer than two labels" in capsys.readouterr().err
 
 
 def test_stacking_maximises_its_objective():

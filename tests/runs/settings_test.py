@@ -136,6 +136,8 @@ def test_classifier_samples_of_a_recipe_are_at_least_the_samples():
         ("steps", "auto", "auto"),
         ("warmup_epochs", "auto", "auto"),
         ("dim_z", "7", (7,)),
+        ("class_prior", "labels", "labels"),
+        ("class_prior", "0.95, 0.05", (0.95, 0.05)),
     ],
 )
 def test_parse(name, text, value):
@@ -150,6 +152,7 @@ def test_parse(name, text, value):
         ("beta", "none", "a number"),
         ("hidden", "20;30", "whole numbers separated by commas"),
         ("batch_norm", "maybe", "true or false"),
+        ("class_prior", "rare", "uniform, labels, auto, or numbers separated by commas"),
     ],
 )
 def test_parse_refuses(name, text, allowed):
@@ -194,7 +197,12 @@ def test_parse_refuses(name, text, allowed):
         dict(adam_epsilon=0.0),
         dict(decay=0.0),
         dict(decay_epochs=0),
-        dict(clusters=3),
+        dict(clusters=0),
+        dict(class_prior="even"),
+        dict(class_prior=None),
+        dict(class_prior=(0.5, "b")),
+        dict(class_prior="labels", labels=0),
+        dict(class_prior=(0.5, float("nan"))),
         dict(seed=-1),
         dict(epochs="3"),
         dict(epochs=True),

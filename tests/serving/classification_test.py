@@ -241,7 +241,7 @@ def test_a_pipe_is_not_waited_for(pictures, tmp_path):
 
 def test_nan_in_a_table(table, tmp_path):
     file = write_text(tmp_path / "t.csv", "a,b\n1,2\n3,nan\n")
-    with pytest.raises(ValueError, match="t.csv: row 3, column 'b': got 'nan'; allowed: a number"):
+    with pytest.raises(ValueError, match="t.csv: row 3, column 'b': is missing; allowed: a number"):
         next(classification.records(table[1], [file]))
 
 

@@ -3,6 +3,8 @@
 import dataclasses
 
 KINDS = ("number", "binary", "category", "count", "date")
+# Kinds that the user may give beside them: dates of which nothing else tells whether the day or the month comes first.
+ORDERS = {"date-dmy": ("%d", "%m"), "date-mdy": ("%m", "%d")}
 OTHER = "other"  # what the last code of a category stands for
 
 

@@ -1,233 +1,212 @@
-"""The user's own table: `csv:FILE` with a header, number columns and a column `label`, empty where it is unlabelled.
+"""The user's own table: `csv:FILE`, a header and rows of cells, read a few rows at a time.
 
-A column that numbers or names the rows (`table.is_identifier`: an empty header, `id`, ...) is no feature.
+What is found by itself: the delimiter (comma, semicolon, tab, bar), quoted cells that hold delimiters and line ends, the
+encoding (a byte-order mark of UTF-8 or UTF-16; UTF-8; else Windows-1252 or Latin-1, which is told) and gzip.
 """
 
+import codecs
 import csv
-import dataclasses
-import warnings
+import gzip
+import io
+import itertools
+import re
+import zlib
 
-import numpy as np
-import pandas
+import pyarrow as pa
 
-from tfadgm.data import files, labels, table
-from tfadgm.data.dataset import UNLABELLED, Dataset, allocate
-from tfadgm.data.table import LABEL_COLUMN
+from tfadgm.data import files, frames, sources
+from tfadgm.data.cells import LARGEST
 
-LONGEST_HEADER = 1 << 24  # characters
-CHUNK_CELLS = 1 << 18
-LARGEST = float(np.finfo("float32").max)
-
-
-@dataclasses.dataclass
-class Table:
-    """What a csv file holds.
-
-    Attributes:
-      x: float32 [N, D].
-      names: of its D columns.
-      y, class_names, unlabelled: see `labels.Labels.result`; y is None if there is no column of labels.
-      identifiers: names of the columns that identify rows.
-      identifier: N strings of the first of these, or None.
-      ignored: names of the other columns, which are neither.
-    """
-
-    x: np.ndarray
-    names: list
-    y: np.ndarray | None = None
-    class_names: tuple = ()
-    unlabelled: dict = dataclasses.field(default_factory=dict)
-    identifiers: tuple = ()
-    identifier: list | None = None
-    ignored: tuple = ()
+KIND = "a csv file"
+DELIMITERS = "\t;|,"  # in the order in which they are believed: a comma may stand in a text or a number
+MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+LONGEST_LINE = 1 << 24  # characters
+BLOCK = 1 << 20
+SNIFFED = 50  # rows by which the delimiter is found
+# What shrinks to less than a hundredth and is large is a bomb.
+BOMB_BYTES, BOMB_RATIO = 1 << 30, 100
 
 
-def read_table(path, wanted=None, number=None, to_train=True):
-    """Returns the `Table` in a csv file.
+class Csv(sources.Source):
+    """Rows of a csv file. The header is row 1; blank lines do not count as rows.
 
     Args:
-      path: the file, in UTF-8. Its first row is the header; blank lines do not count as rows.
-      wanted: names of the columns of x, in their order; the file's own order and further columns do not matter. None
-        takes all columns but that of the labels and those that identify rows.
-      number: how many columns x should have, for a model that knows no names: where those that identify rows make it up,
-        they are features, as they were once.
-      to_train: whether labels are read, for training, or the rows' identifiers, for answers.
+      path: the file.
 
     Raises:
-      ValueError: for what is no such table; it names file, row and column. The header is row 1.
+      ValueError: for what is no such file, or has no header.
     """
-    files.check_regular(path, "a csv file")
+
+    first = 2
+
+    def __init__(self, path):
+        files.check_regular(path, KIND)
+        self._path = path
+        self._encoding = _encoding(path)
+        with self._open() as file:
+            self._delimiter, self._skipped = _delimiter(_first_lines(path, file))
+        with self._open() as file:
+            header = [name.strip() for name in next(self._records(file), [])]
+        if not header:
+            raise ValueError(f"{path}: has 0 rows; allowed: a header and at least one example")
+        super().__init__(str(path), header)
+        self.decimal = "," if self._delimiter == ";" else "."
+        self._short = 0
+
+    @property
+    def remarks(self):
+        remarks = []
+        if self._encoding not in ("utf-8", *(name for _, name in MARKS)):
+            remarks.append(f"{self.where}: is no UTF-8; read as {self._encoding}")
+        if self._short:
+            remarks.append(f"{self.where}: {self._short} rows end before the header does; their last cells are missing")
+        return remarks
+
+    @property
+    def has_header(self):
+        """Whether its first row is no example: less than half of it are numbers."""
+        return 2 * sum(map(_is_number, self.names)) < len(self.names)
+
+    def chunks(self, names):
+        number = {name: c for c, name in enumerate(self.names)}
+        at = [number[name] for name in names]
+        size, row, self._short = max(1, sources.CHUNK_CELLS // len(self.names)), 0, 0
+        with self._open() as file:
+            records = self._records(file)
+            next(records)
+            blank = [[""]] if len(self.names) == 1 else []
+            rows = (cells or blank[0] for cells in records if cells or blank)
+            while part := list(itertools.islice(rows, size)):
+                if set(map(len, part)) != {len(self.names)}:
+                    part = [self._fitted(cells, row + i) for i, cells in enumerate(part)]
+                if self.names in part:
+                    again = self.row(row + part.index(self.names))
+                    raise ValueError(f"{self.where}: {again} is the header again; allowed: one header")
+                cells = list(zip(*part, strict=True))
+                yield [pa.array(cells[c], pa.string()) for c in at]
+                row += len(part)
+
+    def _fitted(self, cells, row):
+        """A row of as many cells as the header: empty ones too many are left out, and those too few are missing."""
+        width = len(self.names)
+        if any(cell.strip() for cell in cells[width:]):
+            raise ValueError(f"{self.where}: {self.row(row)} has {len(cells)} columns; allowed: {width}, as the header")
+        self._short += len(cells) < width
+        return cells[:width] + [None] * (width - len(cells))
+
+    def _open(self):
+        return io.TextIOWrapper(_open_bytes(self._path), encoding=self._encoding, newline="")
+
+    def _records(self, file):
+        """Yields the header and the rows, lists of strings; blank lines before the header are passed over."""
+        lines = itertools.islice(_lines(self._path, file), self._skipped, None)
+        found, number = csv.reader(lines, delimiter=self._delimiter, skipinitialspace=True, strict=True), 0
+        try:
+            for cells in found:
+                if cells or number:
+                    number += bool(cells)
+                    yield cells
+        except (csv.Error, OSError, EOFError, zlib.error, UnicodeError) as error:
+            reason = str(error).splitlines()[0].replace("unexpected end of data", "a quotation is not closed")
+            raise ValueError(f"{self._path}: not a readable csv file: row {number + 1}: {reason}") from error
+
+
+def _open_bytes(path):
+    with open(path, "rb") as file:
+        zipped = file.read(2) == b"\x1f\x8b"
+    return gzip.open(path, "rb") if zipped else open(path, "rb")
+
+
+def _encoding(path):
+    """Returns the encoding of a file, all of which is looked at, or raises a ValueError for what is no text."""
+    with open(path, "rb") as file:
+        start = file.read(4)
+        size = file.seek(0, io.SEEK_END)
+    if start[:2] == b"PK":
+        raise ValueError(f"{path}: not a readable csv file: a zip archive, as spreadsheets are; allowed: {KIND}")
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            header = _header(path, file)
-            names = _features(path, header, wanted, number)
-            return _read_body(path, file, header, names, to_train)
-    except (pandas.errors.ParserError, pandas.errors.ParserWarning) as error:
-        _explain(path, [])
-        raise _unreadable(path, error) from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise _unreadable(path, error) from error
+        with _open_bytes(path) as file:
+            start = file.read(4)
+        found = next((name for mark, name in MARKS if start.startswith(mark)), None)
+        for encoding in [found] if found else ["utf-8", "cp1252"]:
+            if _decodes(path, size, encoding):
+                return encoding
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"{path}: not a readable csv file: {error}") from error
+    if found:
+        raise ValueError(f"{path}: not a readable csv file: begins as {found}, and is none; allowed: text in one encoding")
+    return "latin-1"
 
 
-def _unreadable(path, error):
-    return ValueError(f"{path}: not a readable csv file: {str(error).splitlines()[0]}")
+def _decodes(path, size, encoding):
+    decoder, read = codecs.getincrementaldecoder(encoding)(), 0
+    with _open_bytes(path) as file:
+        while block := file.read(BLOCK):
+            read += len(block)
+            if read > BOMB_BYTES and read > BOMB_RATIO * size:
+                raise ValueError(
+                    f"{path}: expands to more than {BOMB_RATIO} times its size; allowed: less, or the file itself"
+                )
+            try:
+                if "\0" in decoder.decode(block):
+                    raise ValueError(f"{path}: not a readable csv file: holds the byte 0, as no text does; allowed: {KIND}")
+            except UnicodeDecodeError:
+                return False
+    try:
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
-def _header(path, file):
-    """Reads and returns the names of the columns."""
-    lines = iter(lambda: file.readline(LONGEST_HEADER), "")
-    header = [name.strip() for name in next((row for row in csv.reader(lines) if row), [])]
-    if not header:
-        raise ValueError(f"{path}: has 0 rows; allowed: a header and at least one example")
-    twice = sorted({name for name in header if header.count(name) > 1})
-    if twice:
-        raise ValueError(f"{path}: has the column {twice[0]!r} twice; allowed: columns of different names")
-    return header
+def _lines(path, file):
+    while line := file.readline(LONGEST_LINE):
+        if len(line) == LONGEST_LINE:
+            raise ValueError(f"{path}: has a line of more than {LONGEST_LINE} characters; allowed: rows of cells")
+        yield line
 
 
-def _features(path, header, wanted, number):
-    """Returns the names of the columns of x, or says why the header does not have them."""
-    if wanted is not None:
-        missing = [name for name in wanted if name not in header]
-        if missing and _are_numbers(header):
-            raise ValueError(f"{path}: its first row is numbers; allowed: a header with the names {listed(wanted)}")
-        if missing:
-            raise ValueError(f"{path}: has no column {listed(missing)}; allowed: the columns that the model was trained on")
-        return list(wanted)
-    if _are_numbers(header):
-        raise ValueError(f"{path}: its first row is numbers; allowed: a header, a row of names (not numbers) of the columns")
-    unlabelled = [name for name in header if name != LABEL_COLUMN]
-    if len(unlabelled) == number:
-        return unlabelled
-    names = [name for name in unlabelled if not table.is_identifier(name)]
-    if not names:
-        raise ValueError(f"{path}: has no column but {listed(header)}; allowed: at least one column of numbers")
-    return names
+def _first_lines(path, file):
+    lines = itertools.dropwhile(lambda line: not line.strip(), _lines(path, file))
+    return list(itertools.islice(lines, SNIFFED))
 
 
-def _are_numbers(cells):
-    """Whether a first row is one of an example, and no header: half of it or more are numbers, and no cell says `label`."""
-    return LABEL_COLUMN not in cells and 2 * sum(map(_is_number, cells)) >= len(cells)
+def _delimiter(lines):
+    """Returns (the delimiter, how many lines before the header say it, as Excel's "sep=;" does).
+
+    The first of `DELIMITERS` that cuts the header and nearly all rows into as many cells.
+    """
+    said = re.fullmatch(r'"?sep=(.)"?\s*', lines[0]) if lines else None
+    if said:
+        return said[1], 1
+    scores = {}
+    for delimiter in DELIMITERS:
+        rows = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
+        widths = [len(cells) for cells in _whole(rows) if cells]
+        if widths and widths[0] > 1:
+            scores[delimiter] = sum(width in (widths[0], widths[0] + 1) for width in widths) / len(widths)
+    good = [delimiter for delimiter, score in scores.items() if score >= 0.9 * max(scores.values())]
+    return (good or [","])[0], 0
+
+
+def _whole(rows):
+    """Yields rows until one that is none by this delimiter."""
+    try:
+        yield from rows
+    except csv.Error:
+        return
 
 
 def _is_number(text):
     try:
-        return abs(float(text)) <= LARGEST
+        return abs(float(text.replace(",", "."))) <= LARGEST
     except ValueError:
         return False
 
 
-def listed(names, most=10):
-    """Returns names as they stand in a line, `most` of them at most."""
-    text = ", ".join(map(repr, names[:most]))
-    return text if len(names) <= most else f"{text} and {len(names) - most} more"
-
-
-def _read_body(path, file, header, names, to_train):
-    identifiers = tuple(name for name in header if table.is_identifier(name) and name not in names)
-    kept = [name for name in header if name == LABEL_COLUMN] if to_train else identifiers[:1]
-    texts, identifier, parts = labels.Labels(f"{path}: column {LABEL_COLUMN!r}"), [], []
-    for frame in _frames(file, header, kept):
-        parts.append(_numbers(path, frame, names))
-        if to_train and kept:
-            texts.add(frame[LABEL_COLUMN])
-        elif kept:
-            identifier += frame[kept[0]].tolist()
-    if not sum(map(len, parts)):
-        raise ValueError(f"{path}: has 1 row; allowed: a header and at least one example")
-    found = texts.result() if to_train and kept else ()
-    ignored = tuple(name for name in header if name not in names and name != LABEL_COLUMN and name not in identifiers)
-    x = _joined(parts, len(names))
-    return Table(x, names, *found, identifiers=identifiers, identifier=identifier or None, ignored=ignored)
-
-
-def _frames(file, header, texts):
-    """Yields the rows after the header as data frames, whose columns `texts` stay text."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", pandas.errors.ParserWarning)  # of rows that are cut to the header's length
-        try:
-            yield from pandas.read_csv(
-                file,
-                header=None,
-                names=header,
-                index_col=False,
-                dtype=dict.fromkeys(texts, str),
-                keep_default_na=False,
-                skip_blank_lines=len(header) > 1,
-                chunksize=max(1, CHUNK_CELLS // len(header)),
-                low_memory=False,
-            )
-        except pandas.errors.EmptyDataError:
-            return
-
-
-def _numbers(path, frame, names):
-    """Returns the columns `names` of a data frame, float32 [n, D]; a cell that is no finite number is told."""
-    frame = frame[names]
-    for name, kind in frame.dtypes.items():
-        if not (pandas.api.types.is_numeric_dtype(kind) and not pandas.api.types.is_bool_dtype(kind)):
-            frame = frame.assign(**{name: pandas.to_numeric(frame[name].astype(str), errors="coerce")})
-    with np.errstate(over="ignore"):
-        x = frame.to_numpy("float32")
-    if not np.isfinite(x).all():
-        _explain(path, names)
-        bad = names[int(np.argmax(~np.isfinite(x).all(0)))]
-        raise ValueError(f"{path}: column {bad!r} holds what is no number; allowed: finite numbers")
-    return x
-
-
-def _explain(path, names):
-    """Raises a ValueError for the first row of the file that has too many cells or, in the columns `names`, no number."""
-    with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
-        body = (row for row in csv.reader(file) if row)
-        columns = [name.strip() for name in next(body, [])]
-        for number, row in enumerate(body, 2):
-            if len(row) > len(columns):
-                raise ValueError(f"{path}: row {number} has {len(row)} columns; allowed: {len(columns)}, as the header")
-            cells = dict(zip(columns, row, strict=False))
-            for name in names:
-                if not _is_number(cells.get(name, "")):
-                    got = cells.get(name, "")
-                    raise ValueError(f"{path}: row {number}, column {name!r}: got {got!r}; allowed: a number")
-
-
-def _joined(parts, columns):
-    """Returns the parts, each [n, D], as one array, and forgets them on the way."""
-    x, start = allocate((sum(map(len, parts)), columns), "float32"), 0
-    for i, part in enumerate(parts):
-        x[start : start + len(part)] = part
-        start, parts[i] = start + len(part), None
-    return x
-
-
-def load(argument=None, **_):
-    """Returns the data set in the csv file `argument`; classes are the sorted distinct labels. It has no test set."""
+def load(argument=None, *, label=frames.LABEL, columns=None, ignore=None, kinds=True, **_):
+    """Returns the data set in the csv file `argument` (see `frames.read`); an array of numbers without `kinds`."""
     if not argument:
         raise ValueError("dataset csv: got no file; allowed: csv:FILE")
-    path = files.expanded(argument)
-    found = read_table(path)
-    lack = "" if found.y is not None else f"{path}: has no column {LABEL_COLUMN!r}"
-    y = np.full(len(found.x), UNLABELLED) if lack else found.y
-    if not lack and not found.class_names:
-        lack = f"{path}: column {LABEL_COLUMN!r} is unlabelled in every row"
-    if len(found.class_names) == 1:
-        spelled = "".join(f", and {text!r} is unlabelled" for text in found.unlabelled)
-        raise ValueError(f"{path}: the labels name 1 class, {found.class_names[0]!r}{spelled}; allowed: at least 2, or none")
-    return Dataset(
-        str(path),
-        found.x,
-        y,
-        None,
-        None,
-        list(found.class_names),
-        **table.describe(found.x),
-        feature_names=found.names,
-        notes=_notes(found),
-        without_classes=lack,
-    )
-
-
-def _notes(found):
-    left_out = [f"column {name!r} identifies the rows and is no feature" for name in found.identifiers]
-    told = [] if found.y is None else [labels.told(found.y, found.class_names, found.unlabelled)]
-    return tuple(left_out + told)
+    source = Csv(files.expanded(argument))
+    return frames.read(source, label, columns, ignore) if kinds else frames.read_numbers(source, label)

@@ -161,7 +161,12 @@ class Dataset:
 
     @functools.cached_property
     def moments(self) -> robust.Columns:
-        """The `robust.Columns` of the training examples, of log(1 + x) where that is how they are seen."""
+        """The `robust.Columns` of the training examples, of log(1 + x) where that is how they are seen.
+
+        Of a table, of the cells that are there, as they are.
+        """
+        if self.columns is not None:
+            return robust.of_cells(self.x_train)
         return robust.columns(self.x_train, np.log1p if self.scale == "log1p" else None)
 
     def _standardise(self):

@@ -6,10 +6,13 @@ import pathlib
 
 import numpy as np
 
-from tfadgm.data import csv, files, npz, picture_files
+from tfadgm.data import csv, encoding, files, frames, npz, parquet, picture_files, table
+from tfadgm.data.columns import Column
 
-KINDS = f".npz (array x), .csv (a column {csv.LABEL_COLUMN!r} is ignored), pictures ({', '.join(picture_files.SUFFIXES)})"
-SUFFIXES = (".npz", ".csv", *picture_files.SUFFIXES)
+TABLES = {".csv": csv.Csv, ".parquet": parquet.Parquet}
+KINDS = ".npz (array x), .csv or .parquet (a column of labels is ignored), pictures "
+KINDS += f"({', '.join(picture_files.SUFFIXES)})"
+SUFFIXES = (".npz", *TABLES, *picture_files.SUFFIXES)
 
 
 @dataclasses.dataclass
@@ -40,7 +43,7 @@ def expand(arguments):
             found.append(argument)
             continue
         inside = sorted(path for path in argument.rglob("*") if path.is_file() and not _is_hidden(path, argument))
-        fitting = [path for path in inside if path.suffix.lower() in SUFFIXES]
+        fitting = [path for path in inside if _suffix(path) in SUFFIXES]
         found += fitting or [argument]
         if fitting and len(fitting) < len(inside):
             notes.append(f"{argument}: {len(inside) - len(fitting)} other files are passed over")
@@ -58,7 +61,7 @@ def check(files_to_read):
     for file in map(pathlib.Path, files_to_read):
         if file.is_dir():
             raise ValueError(f"{file}: is a directory that holds no file of these; allowed: {KINDS}")
-        if file.suffix.lower() not in SUFFIXES:
+        if _suffix(file) not in SUFFIXES:
             raise ValueError(f"{file}: has the suffix {file.suffix!r}; allowed: {KINDS}")
         files.check_regular(file, f"one of {KINDS}")
 
@@ -68,28 +71,56 @@ def is_picture(path):
     return pathlib.Path(path).suffix.lower() in picture_files.SUFFIXES
 
 
-def read(path, shape, dtype, feature_names=None, remarks=None, any_size=False):
+def read(path, shape, dtype, feature_names=None, remarks=None, any_size=False, columns=None):
     """Returns the `Examples` of one file of `KINDS`.
 
     Args:
       path: the file.
       shape, dtype: of one raw example of the model, by which a picture is read (`picture_files.read_example`).
-      feature_names: of the columns that the model was trained on, by which those of a csv are found; None takes all, in
-        the order of the file.
+      feature_names: of the columns that a model of numbers was trained on, by which those of a table are found; None takes
+        all, in the order of the file.
       remarks: a `picture_files.Remarks` that is told what was left out of pictures.
       any_size: whether pictures of another size are fitted to that of the model.
+      columns: the `columns.Column`s of a model of tables; None for every other model.
     """
-    suffix = pathlib.Path(path).suffix.lower()
+    suffix = _suffix(path)
     if suffix == ".npz":
         return Examples(npz.read_arrays(path, ["x"])["x"])
-    if suffix == ".csv":
-        found = csv.read_table(path, feature_names, math.prod(shape), to_train=False)
-        return Examples(found.x, identifiers=found.identifier, notes=tuple(_notes(path, found, feature_names)))
+    if suffix in TABLES:
+        return _table(TABLES[suffix](path), math.prod(shape), feature_names, columns)
     return Examples(picture_files.read_example(path, shape, dtype, remarks, any_size)[np.newaxis], decoded=True)
 
 
-def _notes(path, found, feature_names):
-    if feature_names is None:
-        yield f"{path}: its columns are taken by position, as the model knows no names of columns"
-    if found.ignored:
-        yield f"{path}: the model has no column {csv.listed(found.ignored)}: ignored"
+def _suffix(path):
+    name = str(path).lower()
+    return pathlib.Path(name.removesuffix(".gz") if name.endswith(".csv.gz") else name).suffix
+
+
+def open_table(path):
+    """Returns the `sources.Source` of a file of `TABLES`; None for any other."""
+    return TABLES[_suffix(path)](path) if _suffix(path) in TABLES else None
+
+
+def _table(source, width, names, columns):
+    notes, ids, complete = [], [], columns is None
+    identifiers = [name for name in source.names if table.is_identifier(name) or name in source.identifiers]
+    if columns is None:
+        columns = [Column(name) for name in names or _by_position(source, identifiers, width)]
+        if names is None:
+            notes.append(f"{source.where}: its columns are taken by position, as the model knows no names of columns")
+    further = [name for name in identifiers if name not in {column.name for column in columns}][:1]
+    x = encoding.encode(source, columns, tell=notes.append, further=further, each=ids.extend)
+    if not len(x):
+        raise ValueError(f"{source.where}: has 1 row; allowed: a header and at least one example")
+    if complete and np.isnan(x).any():
+        row, c = np.argwhere(np.isnan(x))[0].tolist()
+        raise ValueError(f"{source.where}: {source.row(row)}, column {columns[c].name!r}: is missing; allowed: a number")
+    return Examples(x, identifiers=ids or None, notes=(*source.remarks, *notes))
+
+
+def _by_position(source, identifiers, width):
+    """Returns the names of the columns that are features by position: identifiers too, where these make up the width."""
+    names = [name for name in source.names if name != frames.LABEL]
+    if not source.has_header and len(names) == len(source.names):
+        encoding.check_columns(source, ["1", *names])  # raises
+    return names if len(names) == width else [name for name in names if name not in identifiers]

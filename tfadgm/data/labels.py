@@ -1,6 +1,7 @@
 """What a label says: a class's name, or that its example has none."""
 
 import math
+import re
 
 import numpy as np
 
@@ -58,13 +59,28 @@ class Labels:
         Raises:
           ValueError: if the labels look like an identifier or a measurement (see `check_classes`).
         """
-        texts, codes = list(self._numbers), np.concatenate(self._parts)
+        texts, codes = self._merged()
         counts = dict(zip(texts, np.bincount(codes, minlength=len(texts)).tolist(), strict=True))
         names = sorted(text for text in texts if not is_unlabelled(text))
         check_classes(self.where, {name: counts[name] for name in names}, len(codes))
         number = {name: k for k, name in enumerate(names)}
         y = np.asarray([number.get(text, UNLABELLED) for text in texts], "int64")[codes]
         return y, names, {text: counts[text] for text in texts if text and text not in number}
+
+    def _merged(self):
+        """Returns (different labels, which of them each row has): 1.0 and 1 are one, where all labels are numbers."""
+        texts, codes = list(self._numbers), np.concatenate(self._parts or [np.zeros(0, "int32")])
+        if any(plain(text) is None for text in texts if not is_unlabelled(text)):
+            return texts, codes
+        shortest = [text if is_unlabelled(text) else plain(text) for text in texts]
+        number = {text: k for k, text in enumerate(dict.fromkeys(shortest))}
+        return list(number), np.asarray([number[text] for text in shortest], "int32")[codes]
+
+
+def plain(text):
+    """Returns a number as the shortest text that says it; None for what is none, as digits of a code (007) are none."""
+    number = None if re.match(r"[+-]?0[0-9]", text) else _number(text)
+    return number if number is None else str(int(number)) if number == round(number) and abs(number) < 2**53 else str(number)
 
 
 def check_classes(where, counts, rows):
@@ -96,6 +112,20 @@ def check_classes(where, counts, rows):
             f"{where}: holds {classes} different numbers ({first}, ...) and looks like a measurement; allowed: classes, "
             "such as intervals of it (or names that are no numbers)"
         )
+
+
+def shares(y, count):
+    """Returns p(y) of `count` classes by the labels y, int [N], that are known, float64 [count].
+
+        p_k = L / K (n_k + 1) / (N + L) of the L classes with labels,   1 / K of the others,   K = `count`
+
+    (n_k + 1) / (N + L) is the mean of p_k under a uniform Dirichlet prior. How often a class without labels is, they do not
+    tell: it has the share that it has under a uniform p(y).
+    """
+    counts = np.bincount(y, minlength=count)
+    known = counts > 0
+    smoothed = known.sum() / count * (counts + 1) / (len(y) + known.sum())
+    return np.where(known, smoothed, 1 / count)
 
 
 def told(y, names, unlabelled=None):

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from tfadgm.data import table_notes
+
 IMBALANCE = 3  # a class with so many times the labels of another is told
 MANY = 20  # classes that are numbers, from which it is told
 SHOWN = 5  # columns in a line
@@ -15,9 +17,10 @@ def taken(data, likelihood):
       data: a `Dataset`.
       likelihood: of the model's p(x|.).
     """
-    if data.columns is not None:
-        return list(data.notes)
-    return [f"x: {_shape(data.raw_shape)}; {_seen(data, likelihood)}", *data.notes]
+    shape = (
+        _shape(data.raw_shape) if data.columns is None else f"{len(data.columns)} columns: {table_notes.kinds(data.columns)}"
+    )
+    return [f"x: {shape}; {_seen(data, likelihood)}", *data.notes]
 
 
 def _shape(shape):
@@ -30,6 +33,8 @@ def _shape(shape):
 
 
 def _seen(data, likelihood):
+    if data.columns is not None:
+        return f"p(x|.) {likelihood}"
     if likelihood == "gaussian" and data.standardised:
         of = "counts: of log(1 + x), " if data.scale == "log1p" else ""
         return f"{of}each standardised, p(x|.) Gaussian"
@@ -41,6 +46,23 @@ def _seen(data, likelihood):
     return f"{kind}, p(x|.) {likelihood}{left_out}"
 
 
+def prior(model, names, labels=None):
+    """Returns a line that says how probable p(y) makes the values of y, whose names are `names`.
+
+    Args:
+      model: a model that learns from labels.
+      names: of the values of y.
+      labels: how many labels were drawn evenly over the classes; None: none were drawn.
+    """
+    if not model.has_class_prior:
+        return "p(y): as the model learns it"
+    if model.class_prior is None:
+        drawn = f": the {labels} labels were drawn evenly, and do not tell how often each is" if labels else ""
+        return f"p(y): uniform over {len(names)} classes{drawn} (--class_prior=P1,P2,... tells it)"
+    shown = [f"{name} {share:.3g}" for name, share in list(zip(names, model.class_prior, strict=True))[:MANY]]
+    return f"p(y): {', '.join(shown)}" + (f" and {len(names) - MANY} more" if len(names) > MANY else "")
+
+
 def warnings(data, split, model):
     """Returns lines about what may be a mistake, in the data and in the labels that are known.
 
@@ -50,28 +72,30 @@ def warnings(data, split, model):
       model: the model that is to be trained.
     """
     lines = list(data.warnings)
-    if model.likelihood == "gaussian" and data.standardised:
+    if data.columns is not None or (model.likelihood == "gaussian" and data.standardised):
         lines += _of_columns(data)
     if model.learns_from_labels:
-        lines += _of_classes(data, split)
+        lines += _of_classes(data, split, model.has_class_prior and model.class_prior is None)
     return lines
 
 
 def _of_columns(data):
-    found = data.moments
-    lines = [_far(data, column, *what) for column, what in list(found.far.items())[:SHOWN]]
-    if len(found.far) > SHOWN:
-        lines.append(f"{data.name}: {len(found.far) - SHOWN} more columns have values far out")
+    found, real = data.moments, np.array([column.kind in ("number", "date") for column in data.columns or ()], bool)
+    real = real if data.columns else np.ones(found.mean.size, bool)
+    far = [(column, what) for column, what in found.far.items() if real[column]]
+    lines = [_far(data, column, *what) for column, what in far[:SHOWN]]
+    if len(far) > SHOWN:
+        lines.append(f"{data.name}: {len(far) - SHOWN} more columns have values far out")
     mean, std = found.mean.reshape(-1), found.std.reshape(-1)
     constant = np.flatnonzero(std == 0)
     if len(constant) and len(data.raw_shape) == 1:
         lines.append(f"{data.name}: {_columns(data, constant)}: one value in all examples, which tells nothing")
-    coarse = np.flatnonzero((std > 0) & (std < PRECISION * np.finfo("float32").eps * np.abs(mean)))
+    coarse = np.flatnonzero(real & (std > 0) & (std < PRECISION * np.finfo("float32").eps * np.abs(mean)))
     if len(coarse):
         lines.append(f"{data.name}: {_columns(data, coarse)}: numbers that float32 hardly tells apart; subtract a constant")
-    counting = _counting(data)
+    counting = [c for c in _counting(data) if real[c]]
     if len(counting):
-        lines.append(f"{data.name}: {_columns(data, counting)}: counts the rows; name it id if it is no feature")
+        lines.append(f"{data.name}: {_columns(data, counting)}: counts the rows; --ignore it if it is no feature")
     return lines
 
 
@@ -99,15 +123,16 @@ def _counting(data):
     return np.array([c for c in first if (np.diff(x[:, c].astype("float64")) == 1).all()], "int64")
 
 
-def _of_classes(data, split):
+def _of_classes(data, split, uniform):
     counts = np.bincount(data.y_train[split.labelled], minlength=data.num_classes)
     known = np.flatnonzero(counts)
     most, least = known[counts[known].argmax()], known[counts[known].argmin()]
     lines = []
-    if counts[most] >= IMBALANCE * counts[least]:
+    if uniform and counts[most] >= IMBALANCE * counts[least]:
         lines.append(
             f"{data.name}: class {data.class_names[most]} has {counts[most]} labels and {data.class_names[least]} "
-            f"{counts[least]}, but p(y) takes all classes for equally probable; rare ones will be answered too often"
+            f"{counts[least]}, but p(y) takes all classes for equally probable; rare ones will be answered too often, "
+            "unless --class_prior=labels"
         )
     if data.num_classes > MANY and all(name.lstrip("-").isdecimal() for name in data.class_names) and data.feature_names:
         first, last = data.class_names[0], data.class_names[-1]

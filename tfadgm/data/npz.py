@@ -1,8 +1,13 @@
-"""The user's own arrays: `npz:FILE` with x, y (-1 or NaN is unlabelled) and optionally x_test, y_test. Never a pickle."""
+"""The user's own arrays: `npz:FILE` with x, y and optionally x_test, y_test. Never a pickle.
+
+y holds class numbers, -1 or NaN where there is none, or text: names of classes, "" where there is none (see
+`labels.is_unlabelled`).
+"""
 
 import zipfile
 
 import numpy as np
+import pandas
 
 from tfadgm.data import files, labels, ranges, table
 from tfadgm.data.dataset import UNLABELLED, Dataset
@@ -50,7 +55,8 @@ def _check_member(archive, name, member):
             raise ValueError(f"{name} is no array: {error}") from error
         begun = file.tell()
     if dtype.hasobject:
-        raise ValueError(f"{name} holds Python objects; allowed: numbers")
+        text = f" or text, as np.asarray({name}, str) is" if name.startswith("y") else ""
+        raise ValueError(f"{name} holds Python objects; allowed: numbers{text}")
     size = int(np.prod(shape, dtype=object)) * dtype.itemsize
     if size != about.file_size - begun:
         raise ValueError(f"{name} has {about.file_size - begun} bytes; allowed: {size}, as its shape {shape} says")
@@ -89,16 +95,53 @@ def describe(x):
 def _labels(path, name, y):
     """Returns class numbers as int64, or raises a ValueError that names the file and the array."""
     if y.dtype.kind == "f":
-        y = np.where(np.isnan(y), float(UNLABELLED), y)
+        y = np.where(np.isnan(y), UNLABELLED, y.astype("float64"))
         if not (np.abs(y) < MOST_CLASSES).all() or (y != np.rint(y)).any():
             raise ValueError(f"{path}: {name} holds fractions; allowed: whole numbers, -1 or NaN is unlabelled")
     elif y.dtype.kind not in "uib":
-        raise ValueError(f"{path}: {name} has dtype {y.dtype}; allowed: whole numbers, -1 is unlabelled")
-    if y.ndim != 1:
-        raise ValueError(f"{path}: {name} has shape {y.shape}; allowed: (N,), one label per example")
+        raise ValueError(f"{path}: {name} has dtype {y.dtype}; allowed: whole numbers, -1 is unlabelled, or text")
+    _check_flat(path, name, y)
     if y.size and y.max() >= MOST_CLASSES:
         raise ValueError(f"{path}: {name} has the label {y.max()}; allowed: -1 (unlabelled) to {MOST_CLASSES - 1}")
     return y.astype("int64")
+
+
+def _check_flat(path, name, y):
+    if y.ndim != 1:
+        raise ValueError(f"{path}: {name} has shape {y.shape}; allowed: (N,), one label per example")
+
+
+def _text(path, name, y):
+    """Returns labels as a `pandas.Series` of strings, or raises a ValueError that names the file and the array."""
+    _check_flat(path, name, y)
+    if y.dtype.kind == "S":
+        try:
+            y = np.char.decode(y, "utf-8")
+        except UnicodeDecodeError:
+            raise ValueError(f"{path}: {name} holds bytes that are no UTF-8; allowed: text") from None
+    if y.dtype.kind != "U":
+        raise ValueError(f"{path}: {name} has dtype {y.dtype} beside labels that are text; allowed: text")
+    return pandas.Series(y, dtype=object)
+
+
+def _class_numbers(path, given):
+    """Returns (class numbers of each array of labels, a dict; class names; {spelling: rows} that were taken for none).
+
+    Args:
+      path: of the file.
+      given: {"y": [N], "y_test": [M]}, or one of them, or none: class numbers, or text.
+    """
+    if not any(y.dtype.kind in "US" for y in given.values()):
+        numbers = {name: _labels(path, name, y) for name, y in given.items()}
+        return numbers, [str(k) for k in range(_count_classes(path, **numbers))], {}
+    found = labels.Labels(f"{path}: y")
+    for name, y in given.items():
+        found.add(_text(path, name, y))
+    y, names, unlabelled = found.result()
+    if len(names) == 1:
+        raise ValueError(f"{path}: the labels name 1 class, {names[0]!r}; allowed: at least 2, or none")
+    ends = np.cumsum([len(part) for part in given.values()])
+    return dict(zip(given, np.split(y, ends[:-1]), strict=True)), names, unlabelled
 
 
 def _examples(path, name, x):
@@ -125,27 +168,28 @@ def load(argument=None, **_):
         raise ValueError("dataset npz: got no file; allowed: npz:FILE")
     path = files.expanded(argument)
     arrays = read_arrays(path, ["x"], ["y", "x_test", "y_test"])
-    for name in arrays:
-        arrays[name] = (_labels if name.startswith("y") else _examples)(path, name, arrays[name])
-    x, y = arrays["x"], arrays.get("y", np.full(len(arrays["x"]), UNLABELLED))
-    x_test, y_test = arrays.get("x_test"), arrays.get("y_test")
-    classes = _count_classes(path, y, y_test)
-    if (x_test is None) != (y_test is None) and (classes or x_test is None):
+    numbers, names, unlabelled = _class_numbers(path, {name: arrays[name] for name in ("y", "y_test") if name in arrays})
+    for name in {"x", "x_test"} & set(arrays):
+        arrays[name] = _examples(path, name, arrays[name])
+    x, x_test = arrays["x"], arrays.get("x_test")
+    y, y_test = numbers.get("y", np.full(len(x), UNLABELLED)), numbers.get("y_test")
+    if (x_test is None) != (y_test is None) and (names or x_test is None):
         raise ValueError(f"{path}: has one of x_test and y_test; allowed: both or none")
     if x_test is not None:
         x_test = ranges.as_dtype(x_test, x.dtype, f"{path}: x_test")
-    data = Dataset(str(path), x, y, x_test, y_test, [str(k) for k in range(classes)], **describe(x))
-    data.notes = (labels.told(y, data.class_names),)
+    data = Dataset(str(path), x, y, x_test, y_test, names, **describe(x))
+    data.notes = (labels.told(y, names, unlabelled),)
     data.warnings = () if x_test is None else tuple(ranges.compare(f"{path}: x_test", x_test, ranges.of(data)))
-    if not classes:
+    if not names:
         had = f"has arrays {', '.join(arrays)}, and no y"
-        data.without_classes = f"{path}: {'y is unlabelled (-1) in every row' if 'y' in arrays else had}"
+        data.without_classes = f"{path}: {'y is unlabelled in every row' if 'y' in arrays else had}"
     return data
 
 
-def _count_classes(path, y, y_test):
+def _count_classes(path, y=(), y_test=()):
     """Returns K, one more than the largest label; 0 where every example is unlabelled."""
-    classes = int(max(y.max(initial=UNLABELLED), UNLABELLED if y_test is None else y_test.max(initial=UNLABELLED))) + 1
+    y = np.asarray(y, "int64")
+    classes = int(max(y.max(initial=UNLABELLED), np.max(y_test, initial=UNLABELLED))) + 1
     if classes == 1:
         raise ValueError(f"{path}: the labels name 1 classes; allowed: at least 2, 0 to K - 1, or none")
     counts = np.bincount(y[y >= 0], minlength=classes)

@@ -12,16 +12,17 @@ OUTSIDE = 0.5  # share of a column's values outside what is usual, from which it
 LEVELS = 32  # pictures that reach it are not within [0, 1]
 
 
-def as_dtype(x, dtype, name="x"):
+def as_dtype(x, dtype, name="x", missing=False):
     """Returns x [N, ...] as an array of `dtype`, or raises a ValueError that says what does not fit.
 
-    Nothing is scaled, rounded or clipped: whole numbers may come as floats and the other way round, and no more.
+    Nothing is scaled, rounded or clipped: whole numbers may come as floats and the other way round, and no more. NaN is
+    allowed where values may be `missing`.
     """
     x, dtype = np.asarray(x), np.dtype(dtype)
     if x.dtype.kind not in "uifb":
         raise ValueError(f"{name} has dtype {x.dtype}; allowed: numbers")
     if x.dtype.kind == "f":
-        _refuse(name, x, ~np.isfinite(x), "finite numbers")
+        _refuse(name, x, np.isinf(x) if missing else ~np.isfinite(x), "finite numbers")
     if dtype.kind == "f":
         low, high = -np.finfo(dtype).max, np.finfo(dtype).max
     else:

@@ -61,6 +61,17 @@ def columns(x, transform=None):
     return Columns(*(part.reshape(shape) for part in (first + mean, std, low, high)), far)
 
 
+def of_cells(x):
+    """Returns the `Columns` of a table, [N, C] with NaN where a cell is missing; of one without any, 0 and no spread."""
+    found, far = [], {}
+    for c in range(x.shape[1]):
+        there = np.flatnonzero(~np.isnan(x[:, c]))
+        found.append(columns(x[there, c][:, None] if len(there) else np.zeros((1, 1))))
+        for count, row, value in found[-1].far.values():
+            far[c] = (count, int(there[row]), value)
+    return Columns(*(np.array([getattr(each, n)[0] for each in found]) for n in ("mean", "std", "low", "high")), far)
+
+
 def chunks(x):
     """Yields x, as many examples at a time as `CHUNK_VALUES` have room for, as arrays in memory."""
     size = max(1, CHUNK_VALUES // max(math.prod(x.shape[1:]), 1))

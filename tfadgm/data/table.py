@@ -5,7 +5,8 @@ import numpy as np
 from tfadgm.data.robust import chunks, sample
 
 LABEL_COLUMN = "label"
-INDEX_NAMES = frozenset(["", "id", "index", "idx", "row", "rowid", "row_id", "uuid", "identifier", "unnamed: 0"])
+INDEX_NAMES = frozenset(["", "id", "index", "idx", "row", "rowid", "row_id", "uuid", "identifier"])
+INDEX_NAMES |= {"unnamed: 0", "__index_level_0__"}  # of pandas
 SMALLEST_PICTURE = 8  # pixels to a side
 # Nats per column. Counts of genes have 0.55 to 0.8, grey levels of digits 0.3, Poisson counts of a mean of 3 or more 0.
 LEAST_GAIN = 0.4
@@ -47,12 +48,13 @@ def are_skewed_counts(x):
     The mean gain in log-likelihood decides, of Gaussians with each column's own moments, that of the logarithms with its
     Jacobian prod 1 / (1 + x) (Box and Cox 1964, for the powers 1 and 0). Constant columns have no part in it.
     """
-    if x.shape[1] < 2 or not are_counts(x):
-        return False
-    rows = sample(x)
-    rows = rows[:, rows.std(0) > 0]
+    return x.shape[1] > 1 and are_counts(x) and gain(sample(x)) > LEAST_GAIN
+
+
+def gain(rows):
+    """Returns the mean over columns of that gain, nats, of rows of counts, float64 [N, D]; 0 where all are constant."""
+    rows = rows[:, rows.std(0) > 0] if len(rows) else rows[:, :0]
     if not rows.shape[1]:
-        return False
+        return 0.0
     logarithms = np.log1p(rows)
-    gain = np.log(rows.std(0)) - np.log(logarithms.std(0)) - logarithms.mean(0)
-    return bool(gain.mean() > LEAST_GAIN)
+    return float((np.log(rows.std(0)) - np.log(logarithms.std(0)) - logarithms.mean(0)).mean())

@@ -5,6 +5,7 @@ them in a `tfd.Distribution` whose event is the last axis. Leading axes are [K, 
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import keras
@@ -243,6 +244,28 @@ class UniformCategorical(Categorical):
 
     def log_prob(self, values: Values, value: tf.Tensor) -> tf.Tensor:
         return tf.fill(tf.shape(value)[:-1], -math.log(self.units))
+
+
+class FixedCategorical(Categorical):
+    """Cat(child | pi): a prior over one-hot vectors.
+
+    Between these, on the simplex, `log_prob` is log sum_k pi_k y_k. With log K! it is there the density of the mixture
+    sum_k pi_k Dir(y | 1 + e_k), whose k-th part leans to class k; it is uniform where pi is.
+
+    Args:
+      probabilities: pi, K positive numbers; they are divided by their sum.
+    """
+
+    def __init__(self, probabilities: Sequence[float], **kwargs: Any) -> None:
+        super().__init__(units=len(probabilities), **kwargs)
+        total = sum(probabilities)
+        self.probabilities = tuple(float(share / total) for share in probabilities)
+
+    def distribution(self, values: Values) -> tfd.Distribution:
+        return tfd.OneHotCategorical(probs=tf.constant(self.probabilities), dtype=tf.float32)
+
+    def log_prob(self, values: Values, value: tf.Tensor) -> tf.Tensor:
+        return tf.math.log(tf.reduce_sum(value * tf.constant(self.probabilities), -1))
 
 
 class RelaxedCategorical(Conditional):

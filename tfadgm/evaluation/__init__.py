@@ -14,7 +14,13 @@ from tfadgm.evaluation.answers import (
     own_log_probs,
     trained_elbo,
 )
-from tfadgm.evaluation.predictions import classification, expected_calibration_error, match_clusters
+from tfadgm.evaluation.predictions import (
+    classification,
+    expected_calibration_error,
+    match_clusters,
+    match_unlabelled,
+    recall,
+)
 
 __all__ = [
     "bayes_class_probabilities",
@@ -27,6 +33,8 @@ __all__ = [
     "log_density",
     "log_scale",
     "match_clusters",
+    "match_unlabelled",
     "own_log_probs",
+    "recall",
     "trained_elbo",
 ]

@@ -5,14 +5,14 @@ from typing import Protocol
 
 import numpy as np
 
-from tfadgm import registry
-from tfadgm.data import ranges
+from tfadgm.data import examples, frames, images, labels, npz, ranges, table_notes
+from tfadgm.data.columns import Column
 from tfadgm.data.dataset import Dataset
 from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.serving import classification, inputs
 from tfadgm.telling import tell, warn
 
-KINDS = "an .npz with x and y, a .csv with a column of labels, or a folder of pictures with a folder per class"
+KINDS = "an .npz with x and y, a .csv or .parquet with a column of labels, or a folder of pictures with a folder per class"
 
 
 class Trained(Protocol):
@@ -35,42 +35,45 @@ def read(path: pathlib.Path | str, opened: Trained, data: Dataset) -> tuple[str,
     Raises:
       ValueError: for what is none of `KINDS`, does not fit the model, or has classes that the run does not know.
     """
-    kind = {".npz": "npz", ".csv": "csv"}.get(pathlib.Path(path).suffix.lower())
-    kind = "images" if pathlib.Path(path).is_dir() else kind
-    if kind is None:
-        raise ValueError(f"data: got {path}; allowed: {KINDS}")
-    preprocess = opened.model.preprocess
-    pictures = preprocess if inputs.reads_pictures(preprocess) else None
-    found = registry.lookup(registry.DATASETS, "dataset", kind)(str(path), preprocess=pictures)
-    x = _columns(path, found, opened.config.get("feature_names"))
+    columns, preprocess = opened.config.get("columns"), opened.model.preprocess
+    found = _load(path, opened.config, preprocess if inputs.reads_pictures(preprocess) else None)
     try:
-        x = classification.as_raw(x, preprocess.raw_shape, preprocess.raw_dtype)
+        x = classification.as_raw(found.x_train, preprocess.raw_shape, preprocess.raw_dtype, bool(columns))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     limits, names = opened.config.get("ranges"), opened.config.get("feature_names")
     for line in found.notes:
         tell(line)
+    copies = table_notes.duplicates(x, data.x_train) if columns else 0
+    if copies:
+        warn(f"{path}: {copies} of {len(x)} rows are rows of the run's data too")
     for line in (*found.warnings, *(ranges.compare(str(path), x, limits, names) if limits else ())):
         warn(line)
     return "data", x, _classes(path, found, data.class_names)
 
 
-def _columns(path, found, wanted):
-    """x, its columns in the order of the run's names, if both have names."""
-    names = getattr(found, "feature_names", None)
-    if not names or not wanted:
-        return found.x_train
-    missing = [name for name in wanted if name not in names]
-    if missing:
-        raise ValueError(f"{path}: has no column {', '.join(missing)}; allowed: the columns of the run's data")
-    return found.x_train[:, [names.index(name) for name in wanted]]
+def _load(path, config, pictures):
+    """The `Dataset` in a file. Columns of a table are those of the run's model; of one of arrays, all are numbers."""
+    if pathlib.Path(path).is_dir():
+        return images.load(str(path), preprocess=pictures)
+    if pathlib.Path(path).suffix.lower() == ".npz":
+        return npz.load(str(path))
+    source, label = examples.open_table(path), config.get("settings", {}).get("label", frames.LABEL)
+    if source is None:
+        raise ValueError(f"data: got {path}; allowed: {KINDS}")
+    if config.get("columns"):
+        return frames.read(source, label, known=[Column.from_dict(column) for column in config["columns"]])
+    if config.get("feature_names"):
+        return frames.read(source, label, known=[Column(name) for name in config["feature_names"]])
+    return frames.read_numbers(source, label)
 
 
 def _classes(path, found, class_names):
     """The class numbers of `class_names`, by the names of the classes of the file."""
     used = np.unique(found.y_train[found.y_train >= 0])
-    unknown = [found.class_names[k] for k in used if found.class_names[k] not in class_names]
+    known = {labels.plain(name) or name: k for k, name in enumerate(class_names)} | {n: k for k, n in enumerate(class_names)}
+    unknown = [found.class_names[k] for k in used if found.class_names[k] not in known]
     if unknown:
         raise ValueError(f"{path}: has the classes {', '.join(unknown)}; allowed: {', '.join(class_names)}")
-    number = {k: class_names.index(found.class_names[k]) for k in used}
+    number = {k: known[found.class_names[k]] for k in used}
     return np.asarray([number.get(k, -1) for k in found.y_train.tolist()], "int64")

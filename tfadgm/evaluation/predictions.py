@@ -1,6 +1,7 @@
 """What predictions are worth: error with its interval, calibration, likelihood; which class a cluster stands for."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import scipy.optimize
@@ -21,12 +22,25 @@ def expected_calibration_error(probabilities: np.ndarray, y: np.ndarray, bins: i
     return float(sum(gaps) / len(y))
 
 
+def recall(probabilities: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Returns the share of each class's examples that are answered by it, float64 [K]; NaN for a class without examples.
+
+    Args:
+      probabilities: [N, K]; where they are not finite the answer is wrong.
+      y: class numbers [N].
+    """
+    count, right = probabilities.shape[1], (probabilities.argmax(1) == y) & np.isfinite(probabilities).all(1)
+    examples = np.bincount(y, minlength=count)
+    return np.where(examples > 0, np.bincount(y[right], minlength=count) / np.maximum(examples, 1), np.nan)
+
+
 def classification(probabilities: np.ndarray, y: np.ndarray) -> dict[str, float | list[float]]:
     """Returns what predictions [N, K] of the classes y [N] are worth, a dict.
 
     error: the share of examples whose most probable class is another (or whose probabilities are not finite).
     error_interval: its 95% interval of Clopper and Pearson, which is right at 0 errors too.
     error_stderr: half of Wilson's interval of one deviation, sqrt(e (1 - e) / n + 1 / (4 n^2)) / (1 + 1 / n): never 0.
+    balanced_accuracy: the mean of the `recall` of the classes that have examples: a rare class counts as a frequent one.
     examples: n. ece: expected calibration error.
     nll: mean negative log-likelihood in nats, infinite if a true class has probability 0.
     """
@@ -40,6 +54,7 @@ def classification(probabilities: np.ndarray, y: np.ndarray) -> dict[str, float 
         error=error,
         error_stderr=math.sqrt(error * (1 - error) / n + 0.25 / n**2) / (1 + 1 / n),
         error_interval=[float(interval.low), float(interval.high)],
+        balanced_accuracy=float(np.nanmean(recall(probabilities, y))),
         examples=n,
         ece=expected_calibration_error(probabilities[finite], y[finite]) if finite.any() else math.nan,
         nll=nll,
@@ -61,3 +76,26 @@ def match_clusters(clusters: np.ndarray, y: np.ndarray, num_clusters: int, num_c
     if num_clusters > num_classes:
         return np.eye(num_classes)[counts.argmax(1)]
     return np.eye(num_classes)[scipy.optimize.linear_sum_assignment(-counts)[1]]
+
+
+def match_unlabelled(probabilities: np.ndarray, y: np.ndarray, labelled: Sequence[int]) -> np.ndarray:
+    """Returns which class each value of y stands for, one-hot float64 [K, K]: its own, if that had labels.
+
+    The other values are matched to the classes without labels by the examples of these, as `match_clusters` does. Where a
+    class had labels, an answer by another value stays wrong; where y has no class without labels, each value is its own.
+
+    Args:
+      probabilities: [N, K], of all values of y: the classes, then further ones.
+      y: class numbers [N].
+      labelled: the classes that had labels in training.
+    """
+    count, answers = probabilities.shape[1], probabilities.argmax(1)
+    matching, free = np.eye(count), np.setdiff1d(np.arange(count), labelled)
+    found = np.setdiff1d(y, labelled)
+    if not found.size:
+        return matching
+    told = np.isin(y, found) & np.isin(answers, free)
+    clusters, classes = np.searchsorted(free, answers[told]), np.searchsorted(found, y[told])
+    matching[free] = 0.0
+    matching[np.ix_(free, found)] = match_clusters(clusters, classes, len(free), len(found))
+    return matching

@@ -11,13 +11,13 @@ Maaloe, Sonderby, Sonderby and Winther, "Auxiliary deep generative models", ICML
 
 Departures from the paper:
 
-- p(y) is uniform, where eq. 3 has Cat(pi).
+- p(y) is uniform, where eq. 3 has Cat(pi), unless a `class_prior` is given.
 - Labelled and unlabelled examples enter as two means, as in the authors' code. Eq. 13 sums over both sets: divided by N_u
   it has N_l / N_u in front of mean_l. An `Objective` with that as `labelled_weight`, and beta times that, has it too.
 - Eq. 12 prints the logarithm twice; here, as in the authors' code, it is outside the average over a.
 """
 
-from tfadgm.distributions.conditionals import Categorical, Deterministic, Gaussian, StandardNormal, UniformCategorical
+from tfadgm.distributions.conditionals import Categorical, Deterministic, Gaussian, StandardNormal
 from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.models.latents import sizes
 
@@ -62,7 +62,7 @@ class ADGM(DeepGenerativeModel):
     def factors(self):
         net, classes = self.network, self.num_classes
         p = dict(
-            y=UniformCategorical(units=classes),
+            y=self.p_y(),
             z=StandardNormal(units=self.dim_z),
             a=self._p_a(),
             x=self.p_x(self.x_parents),

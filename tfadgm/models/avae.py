@@ -44,7 +44,7 @@ class AVAE(DeepGenerativeModel):
       ValueError: for an unknown `auxiliary`, or `a_sees_x` with the linear one, whose parents follow from q.
     """
 
-    has_class = classifies = False
+    has_class = has_class_prior = classifies = False
 
     def __init__(self, *args, dim_z=64, dim_a=None, a_sees_x=False, auxiliary="informed", **kwargs):
         if auxiliary not in AUXILIARIES:

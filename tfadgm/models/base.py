@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfadgm import noise
 from tfadgm.data.table_preprocess import preprocess_from_config
+from tfadgm.distributions.conditionals import FixedCategorical, UniformCategorical
 from tfadgm.distributions.likelihoods import likelihood
 from tfadgm.models import factorisation
 from tfadgm.models.answer import Answer
@@ -17,6 +18,7 @@ from tfadgm.models.terms import Terms
 from tfadgm.networks import batch_norm, initial, mlp, optimizers  # noqa: F401 (a compiled model is saved with its Adam)
 
 PRECISIONS = ("float32", "bfloat16")
+PRIOR_TOLERANCE = 1e-3  # of the sum of a class prior
 
 
 @contextlib.contextmanager
@@ -55,6 +57,8 @@ class DeepGenerativeModel(Terms, Questions, keras.Model):
       seed: base seed of the initial weights and of all noise.
       xla: whether the loss and its gradients are compiled by XLA.
       precision: "float32", or "bfloat16": the networks' products in bfloat16, weights and distributions in float32.
+      class_prior: p(y), K positive numbers whose sum is 1 (to 1e-3; they are divided by it); None: uniform. Not for models
+        without a class, or whose y has parents in p.
       answer: whether q(y|x) is answered by an `answer.Answer`, whose weights are assigned or loaded.
     """
 
@@ -69,6 +73,7 @@ class DeepGenerativeModel(Terms, Questions, keras.Model):
         seed=0,
         xla=False,
         precision="float32",
+        class_prior=None,
         answer=False,
         **kwargs,
     ):
@@ -77,6 +82,7 @@ class DeepGenerativeModel(Terms, Questions, keras.Model):
         self.preprocess, self.num_classes, self.likelihood, self.levels = preprocess, num_classes, likelihood, levels
         self.network, self.objective = network or mlp.Network(), objective or Objective()
         self.seed, self.xla = seed, xla
+        self.class_prior = None if class_prior is None else tuple(float(share) for share in class_prior)
         if preprocess.read_size < preprocess.size:
             self.network = dataclasses.replace(self.network, reads=preprocess.read_size)
         self._check_options()
@@ -116,6 +122,10 @@ class DeepGenerativeModel(Terms, Questions, keras.Model):
             options = {"layout": getattr(self.preprocess, "layout", None)}
         return likelihood(self.likelihood, given, self.preprocess.size, self.network, **options)
 
+    def p_y(self):
+        """Returns the conditional p(y), without parents: the `class_prior`, or uniform."""
+        return UniformCategorical(units=self.num_classes) if self.class_prior is None else FixedCategorical(self.class_prior)
+
     def _check_options(self):
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision: got {self.precision!r}; allowed: {', '.join(PRECISIONS)}")
@@ -125,6 +135,17 @@ class DeepGenerativeModel(Terms, Questions, keras.Model):
                 f"exact_classes: got {exact} of {self.num_classes} classes; allowed: none"
                 + (f", or 1 to {self.num_classes - 2}" if self.num_classes > 2 else "")
             )
+        if self.class_prior is not None:
+            self._check_prior()
+
+    def _check_prior(self):
+        count, total, least = len(self.class_prior), sum(self.class_prior), min(self.class_prior, default=0.0)
+        got = f"class_prior: got {count} numbers of sum {total:g}, the least {least:g}"
+        if not self.has_class_prior:
+            lack = "whose y has parents in p" if self.has_class else "which has no class y"
+            raise ValueError(f"{got}, for {type(self).__name__}, {lack}; allowed: none (uniform)")
+        if count != self.num_classes or not (least > 0 and abs(total - 1) <= PRIOR_TOLERANCE):
+            raise ValueError(f"{got}; allowed: {self.num_classes} positive numbers of sum 1")
 
     def _check_reads(self):
         """Of a table p scores the observed cells alone: a factor that reads them has no integral over the others."""
@@ -141,8 +162,10 @@ class DeepGenerativeModel(Terms, Questions, keras.Model):
     def __str__(self):
         return self.formula
 
-    # Class attributes, known before the factors are built: whether the model has a class y, and whether it answers q(y|x).
+    # Class attributes, known before the factors are built: whether the model has a class y, whether this has a p(y) without
+    # parents, and whether the model answers q(y|x).
     has_class = True
+    has_class_prior = True
     classifies = True
 
     # A dataclass of further options, the constructor's `options`, for a model that has many.
@@ -251,6 +274,7 @@ class DeepGenerativeModel(Terms, Questions, keras.Model):
             "objective": dataclasses.asdict(self.objective),
             "seed": self.seed,
             "precision": self.precision,
+            "class_prior": self.class_prior,
             "answer": self.answer is not None,
         }
 

@@ -49,6 +49,7 @@ class CaGeM(DeepGenerativeModel):
     """
 
     stop_classification_gradient = True
+    has_class_prior = False  # p(y|z2) is learned, and with it how often each class is
 
     def __init__(self, *args, dim_z=(64, 32), skip=True, classifier="cascade", objective=None, **kwargs):
         if classifier not in CLASSIFIERS:

@@ -12,7 +12,7 @@ z1, with the bounds of M2 (eq. 6-9), and classifies by the mean of q(z1|x) (the 
 Departures from the paper: those of M2. (The authors' code also leaves out units of z1 whose means hardly vary.)
 """
 
-from tfadgm.distributions.conditionals import Categorical, Gaussian, StandardNormal, UniformCategorical
+from tfadgm.distributions.conditionals import Categorical, Gaussian, StandardNormal
 from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.models.latents import sizes
 
@@ -37,7 +37,7 @@ class M1M2(DeepGenerativeModel):
         net, above, classes = self.network, self.network.above, self.num_classes
         first, second = self.dim_z
         p = dict(
-            y=UniformCategorical(units=classes),
+            y=self.p_y(),
             z2=StandardNormal(units=second),
             z1=Gaussian("y z2", first, above),
             x=self.p_x("z1"),

@@ -14,11 +14,11 @@ Departures from the paper:
 - Labelled and unlabelled examples enter as two means, as in the code of Maaloe et al. 2016. Eq. 9, with its alpha of 0.1 N,
   sums over both sets: divided by N_u it has w = N_l / N_u and alpha = 0.1 N / N_u. Here w (`labelled_weight`) is 1 and alpha
   is beta N / N_l by default, N_u / N_l times as much. Eq. 9 is labelled_weight = N_l / N_u, beta = 0.1 N_l / N_u.
-- p(y) is uniform, where eq. 2 has Cat(pi).
+- p(y) is uniform, where eq. 2 has Cat(pi), unless a `class_prior` is given.
 - KL(q(z|x,y) || p(z)) is sampled, where the paper has the closed form (section 3.1).
 """
 
-from tfadgm.distributions.conditionals import Categorical, Gaussian, StandardNormal, UniformCategorical
+from tfadgm.distributions.conditionals import Categorical, Gaussian, StandardNormal
 from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.models.latents import sizes
 
@@ -38,7 +38,7 @@ class M2(DeepGenerativeModel):
     def factors(self):
         net, classes = self.network, self.num_classes
         p = dict(
-            y=UniformCategorical(units=classes),
+            y=self.p_y(),
             z=StandardNormal(units=self.dim_z),
             x=self.p_x("y z"),
         )

@@ -36,6 +36,8 @@ Departures from the paper:
   fixed pairs and leaves log q(z|x,y) out of eq. 17. With p(z) uniform eq. 5, where z is latent, differs from eq. 17 by a
   constant.
 - All terms are means per example (eq. 6 sums over data sets of different sizes).
+- A `class_prior` pi in place of the uniform p(y) is on the simplex sum_k pi_k Dir(y | 1 + e_k); labels without examples stay
+  all classes in turn.
 - The Jacobian in appendix A is misprinted: see `bijectors.scaled_sigmoid`.
 """
 
@@ -45,7 +47,7 @@ import math
 import tensorflow as tf
 
 from tfadgm import bounds, class_weights, noise
-from tfadgm.distributions.conditionals import Categorical, RelaxedCategorical, UniformCategorical
+from tfadgm.distributions.conditionals import Categorical, RelaxedCategorical
 from tfadgm.distributions.transformed import SquashedGaussian, Uniform
 from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.models.latents import sizes
@@ -127,7 +129,7 @@ class Untapped(DeepGenerativeModel):
         options, classes = self.options, self.num_classes
         of_y, of_z = (self._network(hidden) for hidden in (options.hidden_y, options.hidden_z))
         p = dict(
-            y=UniformCategorical(units=classes),
+            y=self.p_y(),
             z=Uniform(*options.z_range, units=self.dim_z),
             x=self.p_x("y z"),
         )
@@ -180,7 +182,7 @@ class Untapped(DeepGenerativeModel):
         log_y = draws("y", relaxed, distribution)
         values, log_q = bounds.follow({"z": self.q["z"]}, {"x": x, "y": tf.exp(log_y)}, draws)
         log_w = bounds.log_weight(self.p, values, log_q, temperature)
-        if self.options.class_draw == "concrete":  # log p(y) + log K! is the density of a uniform y on the simplex, (K - 1)!
+        if self.options.class_draw == "concrete":  # with log K! log p(y) is a density on the simplex
             log_w += temperature * (math.lgamma(self.num_classes + 1) - relaxed.simplex_log_prob(distribution, log_y))
         else:
             log_w += temperature * class_weights.entropy(log_q_y)

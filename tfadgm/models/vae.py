@@ -30,7 +30,7 @@ class VAE(DeepGenerativeModel):
       **kwargs: see `DeepGenerativeModel`. The objective's `importance_weighted` makes it the IWAE.
     """
 
-    has_class = classifies = False
+    has_class = has_class_prior = classifies = False
 
     def __init__(self, *args, dim_z=50, flows=0, **kwargs):
         self.dim_z, self.flows = sizes("dim_z", dim_z), flows

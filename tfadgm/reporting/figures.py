@@ -75,7 +75,9 @@ def confusion_matrix(y, predicted, class_names, path):
     share = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
     wrong, total = counts.sum() - np.trace(counts), max(counts.sum(), 1)
     with plotting.canvas(path, size + 1, size, xlabel="predicted class", ylabel="true class") as ax:
-        ax.figure.suptitle(f"Confusion: {wrong} of {total} wrong, error {100 * wrong / total:.2f}%")
+        balanced = np.mean(np.diag(share)[counts.sum(1) > 0])
+        title = f"error {100 * wrong / total:.2f}%, balanced accuracy {balanced:.2f}%"
+        ax.figure.suptitle(f"Confusion: {wrong} of {total} wrong\n{title}")
         ax.figure.colorbar(ax.imshow(share, cmap="Blues", vmin=0, vmax=100), label="share of the true class (%)")
         if len(class_names) <= plotting.MANY:
             plotting.ticks(ax.xaxis, class_names)
@@ -268,7 +270,8 @@ def all_figures(directory, model, data, split, rows, y=None, probabilities=None,
     if y is not None:
         finite = np.isfinite(probabilities).all(1)
         y, probabilities = y[finite], probabilities[finite]
-        jobs["confusion_matrix"] = partial(confusion_matrix, y, probabilities.argmax(1), names)
+        columns = names if probabilities.shape[1] == len(names) else y_names  # clusters stand for classes, or beside them
+        jobs["confusion_matrix"] = partial(confusion_matrix, y, probabilities.argmax(1), columns)
         jobs["reliability_diagram"] = partial(reliability_diagram, y, probabilities)
     if plotting.is_image(data.raw_shape):
         jobs["reconstructions"] = partial(reconstructions, model, raw[:10])

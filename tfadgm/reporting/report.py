@@ -38,6 +38,9 @@ def evaluate(model, settings, data, split, progress=None, measured=None):
       model, settings, data, split: of a run.
       progress: `progress(done, total)` is called while log p(x) is estimated.
       measured: (part, x, y) to measure on in place of `held_out`; y [N] is -1 where a class is not known, or None.
+
+    Values of y beside the classes (`clusters` with labels) have columns of their own in the probabilities, and are wrong.
+    Values of classes that had no labels are matched to these classes by the measured examples.
     """
     part, x, y = measured or held_out(data, split)
     results = dict(
@@ -57,7 +60,12 @@ def evaluate(model, settings, data, split, progress=None, measured=None):
         if model.classifies:
             results["not_measured"] = NOTHING_KNOWN if known.size else NOTHING_HELD_OUT
     else:
+        if split.labelled.size and data.labelled_classes is not None:
+            probabilities = probabilities @ evaluation.match_unlabelled(probabilities, y, data.labelled_classes)
+            results["classes_without_labels"] = [data.class_names[k] for k in np.setdiff1d(y, data.labelled_classes)]
         named = evaluation.classification(probabilities, y)
+        recall = evaluation.recall(probabilities, y)
+        results["recall"] = {data.class_names[k]: float(recall[k]) for k in np.unique(y)}
         results.update({(f"{part}_{k}" if k.startswith("error") or k == "examples" else k): v for k, v in named.items()})
         if split.labelled.size:
             results.update(_of_labels_alone(model, settings, data, split, x_known, y, probabilities.argmax(1)))

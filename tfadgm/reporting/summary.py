@@ -1,6 +1,7 @@
 """The summary of a run's results in words: errors in %, densities in nats per example, in the data's own units."""
 
 OWN_UNITS = "_own_units"
+SHOWN = 5  # classes in a line
 
 
 def rows(results, warmup_epochs=0.0):
@@ -42,6 +43,7 @@ def _errors(results):
         chosen = ", which chose the weights, so that it is too low" if chosen else ""
         yield f"{part} error", f"{100 * error:.2f}%{spread}, {examples} examples{chosen}"
         yield from _selection(results)
+        yield from _by_class(results)
         yield from _of_labels_alone(results)
         yield "calibration", f"ECE {_number(results, 'ece', '.2f', '%', 100)}, NLL {_number(results, 'nll', '.4f', ' nats')}"
     if "crossfit_error" in results:
@@ -64,6 +66,21 @@ def _selection(results):
 
 def _worth(found):
     return f"NLL {found['nll']:.3f} +- {found['nll_stderr']:.3f} nats, error {100 * found['error']:.1f}%"
+
+
+def _by_class(results):
+    """The recall of each class, or, of many, the lowest ones."""
+    if "recall" not in results:
+        return
+    recall = sorted(results["recall"].items(), key=lambda item: item[1])
+    lowest = ", ".join(f"{name} {100 * share:.1f}%" for name, share in recall[:SHOWN])
+    which = f"recall {lowest}" if len(recall) <= SHOWN else f"lowest recall of {len(recall)}: {lowest}"
+    yield "balanced accuracy", f"{100 * results['balanced_accuracy']:.2f}%; {which}"
+    if results.get("classes_without_labels"):
+        names = results["classes_without_labels"]
+        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        found = f"{', '.join(names[:SHOWN])}{more}"
+        yield "without labels", f"{found}: values of y were matched to these classes by the examples that are measured"
 
 
 def _of_labels_alone(results):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import itertools
 import math
 import os
 import pathlib
@@ -11,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfadgm import machine, registry
-from tfadgm.data import holdout, pipeline
+from tfadgm.data import holdout, labels, pipeline
 from tfadgm.data.dataset import Dataset
 from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.models.objective import Objective
@@ -20,6 +21,7 @@ from tfadgm.runs import recipes
 from tfadgm.runs.settings import Settings
 from tfadgm.training import callbacks, fit
 
+WHY = dict(tfds_name="it is not of TensorFlow Datasets", image_size="it is for images:DIR alone")  # no option of others
 MANY_CLASSES = 20  # above which exact_classes "auto" visits a few
 
 
@@ -32,27 +34,32 @@ def resolved(settings: Settings, model: DeepGenerativeModel) -> dict[str, Any]:
         replicas=machine.make_strategy(settings.strategy).num_replicas_in_sync,
         likelihood=model.likelihood,
         exact_classes=model.objective.exact_classes,
+        class_prior=model.class_prior,
         inputs=model.preprocess.size,
         warmup_steps=model.objective.warmup_steps,
         units={name: size for name, size in model.sizes.items() if name != "x"},
     )
 
 
-def load_data(settings: Settings, stratified: bool = True) -> tuple[Dataset, pipeline.Split]:
-    """Returns (data, split): the `Dataset` that the settings name and its `Split`; see `pipeline.split` for `stratified`."""
+def load_data(settings: Settings, stratified: bool = True, kinds: bool = True) -> tuple[Dataset, pipeline.Split]:
+    """Returns (data, split): the `Dataset` that the settings name and its `Split`.
+
+    Args:
+      settings: a `Settings`.
+      stratified: see `pipeline.split`.
+      kinds: whether the columns of a table have kinds; all are numbers, none missing, in runs from before they had.
+    """
     name, _, argument = settings.dataset.partition(":")
     _check_name(settings.dataset, name)
     load = registry.lookup(registry.DATASETS, "dataset", name)
-    for option, why in (("tfds_name", "it is not of TensorFlow Datasets"), ("image_size", "as it is for images:DIR alone")):
-        if getattr(settings, option) is not None and option not in inspect.signature(load).parameters:
-            raise ValueError(f"{option}: got {getattr(settings, option)!r} for {name}; allowed: none, {why}")
-    data = load(
-        argument or None,
-        seed=settings.seed,
-        data_dir=settings.data_dir,
-        tfds_name=settings.tfds_name,
-        image_size=settings.image_size,
-    )
+    of_table = dict(label=settings.label, columns=settings.columns, ignore=settings.ignore)
+    given = dict(of_table, tfds_name=settings.tfds_name, image_size=settings.image_size)
+    for option, value in given.items():
+        usual = getattr(Settings, option)
+        if value != usual and option not in inspect.signature(load).parameters:
+            why = WHY.get(option, "it has no names of columns")
+            raise ValueError(f"{option}: got {value!r} for {name}; allowed: {usual or 'none'}, as {why}")
+    data = load(argument or None, seed=settings.seed, data_dir=settings.data_dir, kinds=kinds, **given)
     drawn = pipeline.split(
         data.y_train,
         data.num_classes,
@@ -70,7 +77,8 @@ def load_data(settings: Settings, stratified: bool = True) -> tuple[Dataset, pip
 
 def _check_name(dataset, name):
     """Raises a ValueError for a file or a directory that is given without the kind of data that it holds."""
-    kind = {".csv": "csv", ".npz": "npz"}.get(pathlib.Path(dataset).suffix.lower())
+    suffix = pathlib.Path(dataset.lower().removesuffix(".gz")).suffix
+    kind = suffix[1:] if suffix in (".csv", ".npz", ".parquet") else None
     kind = "images" if kind is None and os.path.isdir(os.path.expanduser(dataset)) else kind
     if name not in registry.DATASETS and kind is not None:
         raise ValueError(f"unknown dataset: got {dataset!r}; allowed: {kind}:{dataset}")
@@ -104,7 +112,7 @@ def sized(settings: Settings, data: Dataset, split: pipeline.Split, before: dict
     if not sizes(settings):
         return settings
     columns = data.make_preprocess(settings.likelihood or data.likelihood, settings.min_column_std).read_size
-    settings = recipes.sized(settings, len(split.unlabelled), columns, settings.clusters or data.num_classes, before)
+    settings = recipes.sized(settings, len(split.unlabelled), columns, len(value_names(settings, data)), before)
     if settings.warmup_epochs == "auto":
         epochs = 10.0 / WARMUP if settings.minutes is not None else plan(settings, split).epochs
         settings = dataclasses.replace(settings, warmup_epochs=WARMUP * epochs)
@@ -134,6 +142,7 @@ def make_model(settings: Settings, data: Dataset, split: pipeline.Split) -> Deep
         filters=settings.filters,
         image_shape=preprocess.image_shape,
     )
+    classes = len(value_names(settings, data))
     objective = Objective(
         samples=settings.samples,
         classifier_samples=settings.classifier_samples,
@@ -141,20 +150,21 @@ def make_model(settings: Settings, data: Dataset, split: pipeline.Split) -> Deep
         labelled_weight=settings.labelled_weight,
         num_labelled=len(split.labelled),
         num_unlabelled=len(split.unlabelled),
-        exact_classes=_exact_classes(settings, settings.clusters or data.num_classes),
+        exact_classes=_exact_classes(settings, classes),
         importance_weighted=settings.importance_weighted,
         warmup_steps=round(settings.warmup_epochs * epoch_steps(settings, split)),
         weight_prior=settings.weight_prior,
     )
     model_class = registry.model_class(settings.model)
-    classes = settings.clusters or data.num_classes
     if model_class is registry.model_class("m1") and data.labelled_classes is not None:
         raise ValueError(
             f"model: got m1 for {settings.dataset}, which has labels of some classes alone; allowed: any but m1 and m1m2"
         )
+    if settings.clusters is not None and not model_class.has_class:
+        raise ValueError(f"clusters: got {settings.clusters} for {settings.model}, which has no class y; allowed: none")
     if model_class.classifies and classes < 2:
         why = f", as {data.without_classes}" if data.without_classes else ""
-        told = "--labels=0 --clusters=K, or a model without classes"
+        told = "--clusters=K, or a model without classes"
         raise ValueError(
             f"model: got {settings.model} for {classes} classes{why}; allowed: {told}: {', '.join(_densities())}"
         )
@@ -168,6 +178,7 @@ def make_model(settings: Settings, data: Dataset, split: pipeline.Split) -> Deep
         seed=settings.seed,
         xla=machine.use_xla(settings.xla),
         precision=machine.resolve_precision(settings.precision),
+        class_prior=_class_prior(settings, data, split, model_class),
         **_model_options(settings, model_class),
     )
     if settings.first_run is not None and model.first_stage is None:
@@ -197,6 +208,29 @@ def _exact_classes(settings, classes):
     return settings.exact_classes
 
 
+def value_names(settings: Settings, data: Dataset) -> list[str]:
+    """Returns the names of the values of y: the classes, then those without a label; without labels numbered clusters."""
+    further = settings.clusters or 0
+    if settings.labels == 0 or not data.num_classes:
+        return [f"cluster {k}" for k in range(further or data.num_classes)]
+    fresh = (f"cluster {k}" for k in itertools.count(1) if f"cluster {k}" not in data.class_names)
+    return [*data.class_names, *itertools.islice(fresh, further)]
+
+
+def _class_prior(settings, data, split, model_class):
+    """Returns p(y) as the model takes it: a number for each value of y, or None, uniform."""
+    prior, known = settings.class_prior, data.y_train[split.labelled]
+    if prior == "auto":  # labels that were drawn evenly over the classes do not tell how often each is
+        prior = "labels" if model_class.has_class_prior and settings.labels is None and known.size else "uniform"
+    if prior == "uniform":
+        return None
+    if prior != "labels":
+        return prior
+    if not known.size:
+        raise ValueError(f"class_prior: got labels for {settings.dataset}, which has none; allowed: uniform, auto")
+    return labels.shares(known, len(value_names(settings, data))).tolist()
+
+
 def _densities():
     return [name for name in registry.MODELS if not registry.model_class(name).classifies]
 
@@ -207,8 +241,8 @@ def _model_options(settings, model_class):
         if "__init__" in vars(base) and base.__module__.startswith("tfadgm.models"):
             allowed |= set(inspect.signature(base.__init__).parameters)
     own = [field.name for field in dataclasses.fields(settings) if field.metadata["group"] == "model"]
+    own = [name for name in own if name not in ("class_prior", "clusters")]  # of every model with a y
     given = {name: getattr(settings, name) for name in own if getattr(settings, name) is not None}
-    given.pop("clusters", None)
     further = [field.name for field in dataclasses.fields(model_class.options_class)] if model_class.options_class else []
     for name in given:
         if name not in allowed and name not in further:

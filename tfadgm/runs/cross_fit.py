@@ -53,10 +53,12 @@ def measure(
       start: the trained model of the first stage, for a model that has one.
 
     Returns:
-      A dict of crossfit_folds, crossfit_error, crossfit_error_interval, crossfit_examples, crossfit_ece, crossfit_nll.
+      A dict of crossfit_folds, crossfit_error, crossfit_error_interval, crossfit_balanced_accuracy, crossfit_examples,
+      crossfit_ece, crossfit_nll.
     """
     fold = folds(data.y_train[split.labelled], settings.cross_fit, settings.seed)
-    answers, last = np.zeros((len(fold), data.num_classes)), dataclasses.replace(settings, keep="last", patience=None)
+    last = dataclasses.replace(settings, keep="last", patience=None)
+    answers = np.zeros((len(fold), len(build.value_names(settings, data))))
     for k in range(fold.max(initial=-1) + 1):
         left_out = split.labelled[fold == k]
         part = dataclasses.replace(
@@ -74,5 +76,5 @@ def measure(
     if not kept.any():
         return {}
     found = evaluation.classification(answers[kept], data.y_train[split.labelled][kept])
-    names = ("error", "error_interval", "examples", "ece", "nll")
+    names = ("error", "error_interval", "balanced_accuracy", "examples", "ece", "nll")
     return {"crossfit_folds": settings.cross_fit, **{f"crossfit_{name}": found[name] for name in names}}

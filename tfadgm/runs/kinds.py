@@ -6,14 +6,17 @@ from typing import Any
 
 Auto = Any  # "auto", or what takes its place
 AUTO = "auto"
+CLASS_PRIORS = ("uniform", "labels", "auto")
 
 
 def is_of(kind: object, value: object) -> bool:
     """Whether a value is of a kind of `KINDS`; None is of none."""
     if kind in ("count", "sizes", "amount") and isinstance(value, str):
         return value == AUTO
-    if kind in (tuple, "numbers", "sizes"):
-        one = float if kind == "numbers" else int
+    if kind == "prior" and value in CLASS_PRIORS:
+        return True
+    if kind in (tuple, "numbers", "sizes", "prior"):
+        one = int if kind in (tuple, "sizes") else float
         return isinstance(value, tuple) and all(is_of(one, part) for part in value)
     if isinstance(value, bool) or kind is bool:
         return isinstance(value, bool) and kind is bool
@@ -30,7 +33,11 @@ def _parse_bool(text):
     raise ValueError(text)
 
 
-def _parse_sizes(text):
+def _numbers(text):
+    return tuple(float(part) for part in text.split(","))
+
+
+def _sizes(text):
     return tuple(int(part) for part in text.split(","))
 
 
@@ -43,7 +50,11 @@ KINDS: dict[object, tuple[Callable[[str], Any], str]] = {
     "count": (lambda text: text if text == AUTO else int(text), "a whole number, or auto"),
     "amount": (lambda text: text if text == AUTO else float(text), "a number, or auto"),
     bool: (_parse_bool, "true or false"),
-    "numbers": (lambda text: tuple(float(part) for part in text.split(",")), "numbers separated by commas"),
-    tuple: (_parse_sizes, "whole numbers separated by commas"),
-    "sizes": (lambda text: text if text == AUTO else _parse_sizes(text), "whole numbers separated by commas, or auto"),
+    "numbers": (_numbers, "numbers separated by commas"),
+    "prior": (
+        lambda text: text if text in CLASS_PRIORS else _numbers(text),
+        f"{', '.join(CLASS_PRIORS)}, or numbers separated by commas",
+    ),
+    tuple: (_sizes, "whole numbers separated by commas"),
+    "sizes": (lambda text: text if text == AUTO else _sizes(text), "whole numbers separated by commas, or auto"),
 }

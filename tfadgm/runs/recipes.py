@@ -76,6 +76,7 @@ OWN = dict(
     batch="auto",
     batch_norm=True,
     exact_classes="auto",
+    class_prior="auto",
 )
 
 # Warm-up, without which the upper latents stay unused, where the data set's recipe has none.
@@ -104,8 +105,8 @@ def resolve(model: str, dataset: str, **given: Any) -> Settings:
     chosen.setdefault("warmup_epochs", "auto" if own and model in WARM else WARM.get(model, 0.0))
     if given.get("auxiliary") == "linear":
         chosen["dim_a"] = None  # of the model's own: a low rank
-    few = chosen.get("exact_classes")
-    if given.get("clusters") and few not in (None, "auto") and given["clusters"] < few + 2:
+    few, values = chosen.get("exact_classes"), given.get("clusters") if given.get("labels") == 0 else None
+    if values and few not in (None, "auto") and values < few + 2:
         chosen["exact_classes"] = None
     if any(name in given for name in BUDGETS):
         for name in BUDGETS:

@@ -58,7 +58,7 @@ def finished_results(directory: pathlib.Path) -> dict | None:
 def as_begun(settings: Settings, directory: pathlib.Path) -> Settings:
     """Returns the settings as a run that was begun before one of their defaults was there to choose has them.
 
-    Then all classes were visited, nothing was held out, sizes were fixed, and training had no other end than its budget.
+    Then all classes were visited, nothing was held out, p(y) was uniform, and sizes and steps were fixed.
     """
     path = directory / "config.json"
     if not path.exists():
@@ -75,6 +75,8 @@ def as_begun(settings: Settings, directory: pathlib.Path) -> Settings:
         settings = dataclasses.replace(settings, **given, stop="none", select=False)
     if settings.validation is None and before.get("validation", 0) == 0:
         settings = dataclasses.replace(settings, validation=0)
+    if settings.class_prior == "auto" and "class_prior" not in before:
+        settings = dataclasses.replace(settings, class_prior="uniform")
     return settings
 
 

@@ -43,11 +43,11 @@ def train(settings: Settings, directory: pathlib.Path | str, quiet: bool = False
         return done
     machine.set_threads(settings.threads, settings.xla)
     identity = run_directory.identity_of_data(settings)
-    data, split = build.load_data(settings, run_directory.draws_stratified(directory))
+    data, split = build.load_data(settings, **run_directory.manner_of_data(directory))
     asked, settings = settings, build.sized(settings, data, split, run_directory.sizes(directory))
     model_probe = build.make_model(settings, data, split)  # raises before anything is written
     run_directory.check_disk(directory, model_probe)
-    names = _class_names(settings, data)
+    names = build.value_names(settings, data)
     given = Run.open(settings.first_run).model if settings.first_run is not None else None
     if given is not None:
         model_probe.start_from(given)
@@ -61,6 +61,8 @@ def train(settings: Settings, directory: pathlib.Path | str, quiet: bool = False
         print(*notes.taken(data, model_probe.likelihood), sep="\n")
         if sizes:
             print("by the size of the data:", ", ".join(f"{name} {_told(value)}" for name, value in sizes.items()))
+        if settings.class_prior != "uniform" and model_probe.learns_from_labels:
+            print(notes.prior(model_probe, names, settings.labels))
         if longer:
             print(longer)
     for warning in notes.warnings(data, split, model_probe):
@@ -99,13 +101,6 @@ def train(settings: Settings, directory: pathlib.Path | str, quiet: bool = False
 
 def _told(value):
     return ",".join(map(str, value)) if isinstance(value, tuple | list) else f"{value:g}"
-
-
-def _class_names(settings, data):
-    """Returns the names of the values of y: the classes, or, without labels, numbered clusters."""
-    if settings.labels == 0:
-        return [f"cluster {k}" for k in range(settings.clusters or data.num_classes)]
-    return data.class_names
 
 
 def _first_stage(name, settings, directory, quiet):

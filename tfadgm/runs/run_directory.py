@@ -72,7 +72,7 @@ class Run:
     def data(self) -> tuple[Dataset, pipeline.Split]:
         """Returns (data, split) as the run had them; raises a ValueError if the data or the split are others now."""
         check_data(self.path, self.config, self.settings)
-        data, split = build.load_data(self.settings, draws_stratified(self.path))
+        data, split = build.load_data(self.settings, **manner_of_data(self.path))
         check_split(self.path, split)
         return data, split
 
@@ -152,10 +152,11 @@ def check_data(directory: pathlib.Path, config: dict, settings: Settings) -> Non
         fingerprint.check(place, config["data"], f"out: of the run in {directory}")
 
 
-def draws_stratified(directory: pathlib.Path) -> bool:
-    """Whether the run in `directory`, or a new one, holds out validation examples by class; those of old did not."""
+def manner_of_data(directory: pathlib.Path) -> dict[str, bool]:
+    """How the run in `directory`, or a new one, loads its data (see `build.load_data`); those of old did otherwise."""
     path = directory / "config.json"
-    return not path.exists() or read_json(path).get("hold_out") == "stratified"
+    config = read_json(path) if path.exists() else dict(hold_out="stratified", columns=None)
+    return dict(stratified=config.get("hold_out") == "stratified", kinds="columns" in config)
 
 
 def check_split(directory: pathlib.Path, split: pipeline.Split) -> None:

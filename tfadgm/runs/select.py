@@ -85,7 +85,7 @@ def select(
     y = data.y_train[split.labelled]
     fold = cross_fit.folds(y, FOLDS, settings.seed)
     if not np.array_equal(np.unique(y[fold >= 0]), np.arange(model.num_classes)):
-        tell("select: a class has fewer than two labels, of which none can be left out; the model answers alone")
+        tell("select: a value of y has fewer than two labels, of which none can be left out; the model answers alone")
         return None
     epochs = _epochs(settings, state)
     used = int(np.clip(STEPS // max(1, epochs * build.epoch_steps(settings, split)), 1, FOLDS))

@@ -11,6 +11,8 @@ import os
 
 from tfadgm import registry
 from tfadgm.data import resize
+from tfadgm.data.columns import KINDS as COLUMN_KINDS
+from tfadgm.data.columns import ORDERS
 from tfadgm.data.pipeline import EPOCH_STEPS
 from tfadgm.distributions.likelihoods import LIKELIHOODS
 from tfadgm.models import adgm, avae
@@ -46,8 +48,8 @@ class Settings:
     model: str = _setting("sdgm", "The model.", tuple(registry.MODELS))
     dataset: str = _setting(
         "mnist",
-        f"The data: {', '.join(registry.DATASETS)}. npz:FILE, csv:FILE, images:DIR for your own; freyface:FILE; "
-        "mnist:low, omniglot:characters, norb:OPTIONS (see the data set's module).",
+        f"The data: {', '.join(registry.DATASETS)}. npz:FILE, csv:FILE, parquet:FILE, images:DIR for your own; "
+        "freyface:FILE; mnist:low, omniglot:characters, norb:OPTIONS (see the data set's module).",
     )
     labels: int | None = _setting(
         100, "Number of labels to keep, evenly over classes; 'none' keeps all; with 0, y is a cluster.", kind=int
@@ -56,6 +58,11 @@ class Settings:
         "random", "Draw the labels from the seed, or take those that the paper gives.", ("random", "paper")
     )
     data_dir: str | None = _setting(None, "TensorFlow Datasets directory.", kind="path")
+    label: str | None = _setting("label", "Column of the labels, of a csv or parquet; 'none': there is none.", kind=str)
+    columns: str | None = _setting(
+        None, f"Kinds of columns, as NAME:KIND,...: {', '.join((*COLUMN_KINDS, *ORDERS))}; 'none': as they look.", kind=str
+    )
+    ignore: str | None = _setting(None, "Columns that are not read, as NAME,...", kind=str)
     tfds_name: str | None = _setting(None, "Read the data set from a TFDS copy of this name.", kind=str)
     image_size: str | None = _setting(
         None,
@@ -126,8 +133,13 @@ class Settings:
     reverse_gradient: str | None = _model(None, "What the inverse's bound trains (untapped).", REVERSE_GRADIENTS, kind=str)
     class_weight: float | None = _model(None, "Weight of the classification term (untapped).", kind=float)
     x_weight: float | None = _model(None, "Weight of the inverse's squared error (untapped).", kind=float)
-    clusters: int | None = _setting(
-        None, "Number of values of y, for labels=0; 'none': the classes.", kind=int, group="model"
+    class_prior: str | tuple = _model(
+        "uniform",
+        "p(y): uniform, labels (their smoothed shares), K numbers P1,P2,..., or auto: labels, unless they are drawn evenly.",
+        kind="prior",
+    )
+    clusters: int | None = _model(
+        None, "Values of y without a label, beside the classes; with labels=0 all values, 'none': one per class.", kind=int
     )
 
     beta: float = _objective(0.1, "alpha = beta (N_l + N_u) / N_l weighs the classification term.")
@@ -200,7 +212,7 @@ class Settings:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.metadata["kind"] in (tuple, "numbers", "sizes") and isinstance(value, int | list):
+            if field.metadata["kind"] in (tuple, "numbers", "sizes", "prior") and isinstance(value, int | list):
                 value = (value,) if isinstance(value, int) else tuple(value)
             _check_type(field, value)
             choices = field.metadata["choices"]
@@ -264,8 +276,8 @@ class Settings:
             raise ValueError(f"labels: got {self.labels}; allowed: none, or at least 0")
         if self.trunk == "conv" and self.min_column_std:
             raise ValueError(f"min_column_std: got {self.min_column_std} with trunk conv; allowed: none (all pixels)")
-        if self.clusters is not None and self.labels != 0:
-            raise ValueError(f"clusters: got {self.clusters} with labels {self.labels}; allowed: none, or labels 0")
+        if self.class_prior == "labels" and self.labels == 0:
+            raise ValueError("class_prior: got labels with labels 0; allowed: uniform, auto, or a number per value of y")
         for name in ("validation", "warmup_epochs", "beta", "labelled_weight", "checkpoint_seconds"):
             if getattr(self, name) != AUTO and not (getattr(self, name) or 0) >= 0:
                 raise ValueError(f"{name}: got {getattr(self, name)}; allowed: at least 0")

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from tfadgm import telling
 from tfadgm.data import examples, picture_files, ranges
+from tfadgm.data.columns import Column
 
 DESCRIPTION_FILE = "assets.extra/tfadgm.json"  # within a SavedModel: what `export` says of it
 NEEDED = ("serving_default", "classify", "log_density")
@@ -61,6 +62,7 @@ class AnyClassifier(Protocol):
     raw_shape: tuple[int, ...]
     raw_dtype: np.dtype
     feature_names: list[str] | None
+    columns: list[Column] | None
     ranges: dict | None
 
     def probabilities(self, x: np.ndarray, batch: int) -> np.ndarray: ...
@@ -80,6 +82,7 @@ class Classifier:
       class_names: K strings, in the order of the probabilities.
       raw_shape, raw_dtype: of one raw example.
       feature_names: of the columns of a table, by which those of a file are found; None: it has no names.
+      columns: of a model of tables, its `columns.Column`s; None: it reads arrays.
       ranges: of the training examples (`ranges.of`); None: not known.
 
     Raises:
@@ -108,6 +111,7 @@ class Classifier:
         self.class_names = self._class_names()
         about = description(self.path)
         self.feature_names, self.ranges = about.get("feature_names"), about.get("ranges")
+        self.columns = about.get("columns") and [Column.from_dict(content) for content in about["columns"]]
 
     def _class_names(self):
         size = math.prod(self.raw_shape) * self.raw_dtype.itemsize
@@ -130,14 +134,14 @@ class Classifier:
     def probabilities(self, x: np.ndarray, batch: int = 100) -> np.ndarray:
         """Returns q(y|x), float32 [N, K], for raw examples x [N, *raw_shape] (see `as_raw`)."""
         predict = self._signatures["serving_default"]
-        x = as_raw(x, self.raw_shape, self.raw_dtype)
+        x = as_raw(x, self.raw_shape, self.raw_dtype, bool(self.columns))
         parts = [predict(x=tf.constant(rows))["probabilities"].numpy() for rows in _batches(x, batch)]
         return np.concatenate([np.zeros((0, len(self.class_names)), "float32"), *parts])
 
     def log_density(self, x: np.ndarray, samples: int, batch: int = 100) -> np.ndarray:
         """Returns the importance-weighted bound of log p(x) with `samples` samples, float32 [N], in nats."""
         score, samples = self._signatures["log_density"], tf.constant(samples)
-        x = as_raw(x, self.raw_shape, self.raw_dtype)
+        x = as_raw(x, self.raw_shape, self.raw_dtype, bool(self.columns))
         parts = [score(x=tf.constant(rows), samples=samples)["log_density"].numpy() for rows in _batches(x, batch)]
         return np.concatenate([np.zeros(0, "float32"), *parts])
 
@@ -151,15 +155,16 @@ def _batches(x, batch):
     return (x[i : i + batch] for i in range(0, len(x), batch))
 
 
-def as_raw(x: ArrayLike, shape: Sequence[int], dtype: np.dtype | str) -> np.ndarray:
+def as_raw(x: ArrayLike, shape: Sequence[int], dtype: np.dtype | str, missing: bool = False) -> np.ndarray:
     """Returns x [N, ...] as an array of `dtype`, or raises a ValueError that says what does not fit.
 
-    Nothing is scaled, rounded or clipped: whole numbers may come as floats and the other way round, and no more.
+    Nothing is scaled, rounded or clipped: whole numbers may come as floats and the other way round, and no more. NaN is
+    allowed where values may be `missing`.
     """
     x = np.asarray(x)
     if x.ndim == 0 or x.shape[1:] != tuple(shape):
         raise ValueError(f"x has shape {x.shape}; allowed: (N, {', '.join(map(str, shape))}), as the model's examples")
-    return ranges.as_dtype(x, dtype)
+    return ranges.as_dtype(x, dtype, missing=missing)
 
 
 @dataclasses.dataclass
@@ -198,10 +203,11 @@ def read_rows(
 
 def _rows_of(file, classifier, remarks):
     examples.check([file])
-    shape, any_size = classifier.raw_shape, examples.is_picture(file) and classifier.any_size
-    found = examples.read(file, shape, classifier.raw_dtype, classifier.feature_names, remarks, any_size)
+    shape, dtype, columns = classifier.raw_shape, classifier.raw_dtype, classifier.columns
+    any_size = examples.is_picture(file) and classifier.any_size
+    found = examples.read(file, shape, dtype, classifier.feature_names, remarks, any_size, columns)
     try:
-        x = as_raw(found.x, classifier.raw_shape, classifier.raw_dtype)
+        x = as_raw(found.x, shape, dtype, bool(columns))
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from None
     told = list(found.notes)

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import tensorflow as tf
 
+from tfadgm.data.columns import Column
 from tfadgm.serving import classification, warmup
 
 # gRPC's own retries: of calls that no server has begun to answer.
@@ -41,7 +42,7 @@ class RemoteClassifier:
       path: what errors call this classifier.
       class_names: K strings, in the order of the probabilities.
       raw_shape, raw_dtype: of one raw example.
-      feature_names, ranges: None: the protocol does not carry them, so that columns are taken by position.
+      feature_names, columns, ranges: None: the protocol does not carry them, so that columns are taken by position.
 
     Raises:
       ValueError: if the protocol's package is missing, or the server's model is no classifier that tfadgm exported.
@@ -50,6 +51,7 @@ class RemoteClassifier:
 
     at_once = 16
     feature_names: list[str] | None = None
+    columns: list[Column] | None = None
     ranges: dict | None = None
 
     def __init__(self, address: str, model_name: str = "tfadgm", version: int | None = None, deadline: float = 30.0) -> None:

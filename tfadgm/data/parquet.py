@@ -1,0 +1,48 @@
+"""The user's own table: `parquet:FILE`, read a few rows at a time."""
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet
+
+from tfadgm.data import files, frames, sources
+
+
+class Parquet(sources.Source):
+    """Rows of a parquet file.
+
+    Raises:
+      ValueError: for what is no such file.
+    """
+
+    def __init__(self, path):
+        files.check_regular(path, "a parquet file")
+        self._file = self._read(path, lambda: pyarrow.parquet.ParquetFile(path))
+        schema = self._file.schema_arrow
+        super().__init__(str(path), schema.names)
+        about = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))
+        self.identifiers = tuple(name for name in about.get("index_columns", ()) if isinstance(name, str))
+
+    def row(self, number):
+        return f"row {number} (from 0)"
+
+    def chunks(self, names):
+        size = max(1, sources.CHUNK_CELLS // max(1, len(names)))
+        batches = self._file.iter_batches(batch_size=size, columns=list(names))
+        while (batch := self._read(self.where, lambda: next(batches, None))) is not None:
+            yield [batch.column(batch.schema.names.index(name)) for name in names]
+
+    @staticmethod
+    def _read(path, make):
+        try:
+            return make()
+        except (pa.ArrowException, OSError) as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise ValueError(f"{path}: not a readable parquet file: {reason}") from error
+
+
+def load(argument=None, *, label=frames.LABEL, columns=None, ignore=None, **_):
+    """Returns the data set in the parquet file `argument` (see `frames.read`)."""
+    if not argument:
+        raise ValueError("dataset parquet: got no file; allowed: parquet:FILE")
+    return frames.read(Parquet(files.expanded(argument)), label, columns, ignore)
