@@ -192,3 +192,22 @@ def test_all_classes_without_labels_are_named():
         pipeline.split(y, 4, names=["ant", "dog", "cat", "owl"])
     with pytest.raises(ValueError, match="labels: got 4, 2 of class cat; allowed: its 1 examples"):
         pipeline.split(np.array([0, 0, 0, 0, 1]), 2, labels=4, names=["ant", "cat"])
+
+
+def test_rows_that_are_watched_are_a_share_of_those_without_labels_and_leave_the_pool():
+    split = pipeline.split(make_data(unlabelled=40).y_train, 4, labels=12)
+    rest, watched = pipeline.keep_from_training(split, seed=3)
+    assert len(watched) == 20 and not np.isin(watched, split.labelled).any()  # a tenth of 191, rounded up
+    assert np.array_equal(np.union1d(rest.unlabelled, watched), split.unlabelled)
+    assert np.intersect1d(rest.unlabelled, watched).size == 0 and rest.labelled is split.labelled
+    np.testing.assert_array_equal(pipeline.keep_from_training(split, seed=3)[1], watched)
+    all_labelled = pipeline.split(make_data().y_train, 4)
+    assert pipeline.keep_from_training(all_labelled, seed=3)[1].size == 0
+
+
+def test_an_epoch_of_several_passes_uses_every_row_as_often():
+    split = pipeline.split(make_data(n=40).y_train, 4)
+    assert pipeline.steps_per_epoch(split, 10, least=9) == 12
+    unlabelled, labelled = pipeline.epoch_indices(split, 10, 20, seed=0, epoch=0, steps=12)
+    assert unlabelled.shape == (12, 10) and set(np.bincount(unlabelled.ravel())) == {3}
+    assert set(np.bincount(labelled.ravel())) == {6}

@@ -12,7 +12,7 @@ from tfadgm.runs import build, recipes, resuming, run, run_directory
 from tfadgm.runs.run_directory import Run
 from tfadgm.training import baseline, callbacks
 
-SMALL = dict(hidden=(4,), dim_z=2, epochs=2, batch=20, density_samples=2, density_examples=5, test_samples=2)
+SMALL = dict(hidden=(4,), dim_z=2, epochs=2, batch=20, density_samples=2, density_examples=5, test_samples=2, select=False)
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +65,7 @@ def same(first, second):
     return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-TIMED = ("train_seconds", "steps_per_second", "peak_memory_mb")
+TIMED = ("train_seconds", "select_seconds", "steps_per_second", "peak_memory_mb")
 
 
 def numbers(results):

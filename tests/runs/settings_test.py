@@ -25,7 +25,7 @@ NO_USE = ("settings.py", "recipes.py", "experiments/energy_training.py", "experi
 @pytest.mark.parametrize("dataset", [*registry.DATASETS, "npz:own.npz"])
 def test_every_model_has_settings_on_every_data_set(model, dataset):
     settings = recipes.resolve(model, dataset)
-    assert settings.model == model and (settings.epochs is None) != (settings.minutes is None)
+    assert settings.model == model and [settings.epochs, settings.minutes, settings.steps].count(None) == 2
 
 
 def test_a_given_setting_wins_over_the_recipe():
@@ -73,6 +73,49 @@ def test_many_classes_of_the_users_own_data_are_visited_in_part_and_few_all():
     assert visited("m2", 2, labels=0, clusters=30) == 2 and visited("m2", 300, exact_classes=5) == 5
 
 
+def test_what_is_not_given_follows_the_size_of_the_users_own_data():
+    def resolved(rows, columns, **given):
+        x = np.random.default_rng(0).normal(size=(rows, columns)).astype("float32")
+        data = Dataset("own", x, np.arange(rows) % 2, None, None, ["a", "b"], "gaussian")
+        split = pipeline.split(data.y_train, 2, labels=4)
+        settings = build.sized(recipes.resolve("sdgm", "npz:own.npz", **given), data, split)
+        assert not build.sizes(settings)
+        return settings, build.plan(settings, split), build.make_model(settings, data, split)
+
+    small, plan, model = resolved(124, 9)
+    assert model.network.hidden == small.hidden == (64, 64) and model.dim_z == model.dim_a == 6
+    assert plan.epochs * plan.epoch_steps == small.steps == 1000 and plan.epoch_steps == 100  # in passes of one step
+    given, plan, model = resolved(450, 30, hidden=(8,), dim_z=3, steps=150)
+    assert (model.network.hidden, model.dim_z, model.dim_a, given.batch) == ((8,), 3, 11, 100)
+    assert plan.epoch_steps == 100 and plan.epochs == 2  # rounded up
+    assert resolved(124, 9, epochs=3)[1].epoch_steps == 1
+
+
+def test_sizes_grow_with_the_data_and_have_limits():
+    cases = [(20, 1, 2), (500, 10, 2), (5_000, 60, 12), (100_000, 800, 12), (10**7, 10**5, 1000)]
+    found = [recipes.of_size(*case) for case in cases]
+    for name in ("hidden", "dim_z", "dim_a", "steps", "batch"):
+        assert [each[name] for each in found] == sorted(each[name] for each in found), name
+    assert found[0] == dict(hidden=(64, 64), dim_z=(1,), dim_a=(1,), steps=1000, batch=20)
+    assert found[-1] == dict(hidden=(496, 496), dim_z=(64,), dim_a=(64,), steps=20_000, batch=200)
+
+
+def test_a_run_that_goes_on_keeps_the_sizes_that_it_began_with():
+    settings = recipes.resolve("sdgm", "npz:own.npz", dim_a=2)
+    found = recipes.sized(settings, 100, 10, 2, before=dict(hidden=[5, 5], dim_z=[3], steps=700, batch=50))
+    assert (found.hidden, found.dim_z, found.dim_a, found.steps, found.batch) == ((5, 5), (3,), (2,), 700, 50)
+
+
+def test_warm_up_of_the_users_own_data_is_a_share_of_the_training():
+    x = np.random.default_rng(0).normal(size=(50, 4)).astype("float32")
+    data = Dataset("own", x, np.arange(50) % 2, None, None, ["a", "b"], "gaussian")
+    split = pipeline.split(data.y_train, 2)
+    made = {
+        name: build.make_model(recipes.resolve(name, "npz:own.npz", hidden=(4,)), data, split) for name in ("avae", "vae")
+    }
+    assert {name: model.objective.warmup_steps for name, model in made.items()} == {"avae": 200, "vae": 0}
+
+
 def test_classifier_samples_of_a_recipe_are_at_least_the_samples():
     assert recipes.resolve("adgm", "mnist", samples=25).classifier_samples == 25
 
@@ -89,6 +132,10 @@ def test_classifier_samples_of_a_recipe_are_at_least_the_samples():
         ("likelihood", "gaussian", "gaussian"),
         ("exact_classes", "auto", "auto"),
         ("exact_classes", "2", 2),
+        ("hidden", "auto", "auto"),
+        ("steps", "auto", "auto"),
+        ("warmup_epochs", "auto", "auto"),
+        ("dim_z", "7", (7,)),
         ("class_prior", "labels", "labels"),
         ("class_prior", "0.95, 0.05", (0.95, 0.05)),
     ],
@@ -119,6 +166,11 @@ def test_parse_refuses(name, text, allowed):
         dict(model="gan"),
         dict(epochs=None),
         dict(minutes=1.0),
+        dict(steps=100),
+        dict(epochs=None, steps=0),
+        dict(epochs=None, minutes=1.0, stop="bound"),
+        dict(learning_rate="auto"),
+        dict(hidden="small"),
         dict(epochs=0),
         dict(threads=0),
         dict(labels=-1),

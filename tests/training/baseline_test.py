@@ -22,11 +22,11 @@ def _data(count, seed=0):
 
 def test_the_network_is_that_of_the_models_classifier():
     options = UntappedOptions(hidden_y=(5, 4))
-    assert baseline.network(_model("untapped", options=options)).hidden == (5, 4)
-    assert baseline.network(_model("adgm")).hidden == (16,)
+    assert _model("untapped", options=options).classifier_network.hidden == (5, 4)
+    assert _model("adgm").classifier_network.hidden == (16,)
     m1m2 = _model("m1m2")  # whose q(y|z1) does not read x
-    assert baseline.network(m1m2) == m1m2.network
-    assert baseline.network(_model("vae")).hidden == (16,)
+    assert m1m2.classifier_network == m1m2.network
+    assert _model("vae").classifier_network.hidden == (16,)
 
 
 @pytest.mark.parametrize("average", [None, 0.99])
@@ -38,11 +38,30 @@ def test_it_learns_and_is_the_same_again(average):
     assert (first.argmax(1) != y_test).mean() < 0.05
 
 
+def test_a_training_leaves_nothing_to_the_next():
+    (x, y), (other, labels) = _data(40), _data(30, 2)
+    supervised = baseline.Supervised(_model(), learning_rate=1e-2, average=0.9)
+    first = supervised.train(x, y, steps=20).log_probs(x)
+    supervised.train(other, 1 - labels, steps=30)
+    np.testing.assert_array_equal(supervised.train(x, y, steps=20).log_probs(x), first)
+    np.testing.assert_array_equal(
+        np.exp(first), baseline.class_probabilities(_model(), x, y, x, steps=20, learning_rate=1e-2, average=0.9)
+    )
+
+
 def test_the_best_weights_on_held_out_examples_are_chosen():
     (x, y), (x_test, _) = _data(40), _data(50, 1)
     chosen = baseline.class_probabilities(_model(), x, y, x_test, steps=40, held_out=(x_test, 1 - y[:1].repeat(50)))
     last = baseline.class_probabilities(_model(), x, y, x_test, steps=40)
     assert np.abs(chosen - last).max() > 0
+
+
+def test_steps_come_in_blocks_that_end_where_the_weights_are_compared(monkeypatch):
+    assert list(baseline._blocks(10, 4, 3)) == [(0, 3), (3, 4), (4, 7), (7, 8), (8, 10)]
+    (x, y), (x_test, _) = _data(40), _data(50, 1)
+    one = baseline.class_probabilities(_model(), x, y, x_test, steps=40)
+    monkeypatch.setattr(baseline, "NUMBERS_AT_ONCE", 1)
+    np.testing.assert_array_equal(baseline.class_probabilities(_model(), x, y, x_test, steps=40), one)
 
 
 def test_an_svm_is_asked_too():

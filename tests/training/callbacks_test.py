@@ -1,12 +1,13 @@
 """Between the steps: a budget in minutes ends within one, and what is left of a damaged log is kept and told."""
 
+import contextlib
 import types
 
 import numpy as np
 import pytest
 
 from tfadgm.runs import recipes
-from tfadgm.training import callbacks
+from tfadgm.training import callbacks, fit
 
 
 class Rate:
@@ -108,3 +109,30 @@ def test_whole_rows_of_a_damaged_log_are_kept_and_lost_ones_are_told(kind, tmp_p
     )
     log.on_epoch_end(3, {"objective": -1.0, "seconds": 4.0})
     assert [int(row["epoch"]) for row in callbacks.read_rows(path)] == [*epochs, 4]
+
+
+def test_training_ends_where_the_bound_of_watched_rows_stays_worse_and_the_best_weights_are_kept(monkeypatch, tmp_path):
+    bounds = iter([-9.0, -7.0, -8.0, -7.5, -7.0, -1.0])
+    monkeypatch.setattr(callbacks.evaluation, "trained_elbo", lambda model, x: next(bounds) + np.r_[np.zeros(98), 1e6, -1e6])
+    monkeypatch.setattr(callbacks, "averaged_weights", lambda model: contextlib.nullcontext())
+    monkeypatch.setattr(callbacks.checkpoints, "save_weights", lambda model, path: path.write_text(str(state.epoch)))
+    state = callbacks.State()
+    watch = callbacks.Watch(None, state, tmp_path / "best", patience=3)
+    watch.set_model(types.SimpleNamespace(stop_training=False))
+    for epoch in range(6):
+        logs, state.epoch = {}, epoch + 1
+        watch.on_epoch_end(epoch, logs)
+        if watch.model.stop_training:
+            break
+    assert state.epoch == 5 and state.finished and (state.bound, state.bound_epoch) == (-7.0, 2)
+    assert (tmp_path / "best").read_text() == "2" and logs["watched_bound"] == -7.0  # whatever two rows far out say
+
+
+def test_a_run_that_its_bound_has_stopped_stays_so_until_it_may_wait_longer():
+    def finished(steps):
+        plan = fit.Plan(epochs=steps, epoch_steps=1, stop="bound")
+        state = callbacks.State(epoch=10, bound=-1.0, bound_epoch=6, finished=True)
+        callbacks.Clock(plan, state).reopen()
+        return state.finished
+
+    assert finished(10) and finished(20) and not finished(30)

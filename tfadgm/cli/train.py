@@ -69,7 +69,7 @@ def main(argv):
     results = run.train(settings, directory, quiet=flags.FLAGS.quiet)
     if before and before == _written(directory / "results.json"):
         print(f"{directory} is complete; its results:")
-    print(common.results_table(results, settings.warmup_epochs))
+    print(common.results_table(results, results.get("warmup_epochs", 0.0)))
     print(f"  report and figures in {directory}, exported model in {directory / 'export'}")
     return common.check_finite(results)
 

@@ -5,11 +5,14 @@ interrupted. Batches are gathered by index, so that a data set in a temporary fi
 """
 
 import dataclasses
+import math
 
 import numpy as np
 import tensorflow as tf
 
 from tfadgm.data.dataset import UNLABELLED
+
+EPOCH_STEPS = 100  # of an epoch, at least, where the budget is a number of steps: a small pool is passed over several times
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,19 +144,33 @@ def _even_draw(y, known, classes, labels, generator, names):
     return np.concatenate(chosen)
 
 
-def steps_per_epoch(split, batch):
-    """Returns the number of whole unlabelled batches in the pool, at least 1."""
-    return max(1, len(split.unlabelled) // batch)
+def steps_per_epoch(split: Split, batch: int, least: int = 1) -> int:
+    """Returns the number of whole unlabelled batches in the pool, at least 1; times what makes it at least `least`."""
+    each = max(1, len(split.unlabelled) // batch)
+    return each * -(-least // each)
 
 
-def epoch_indices(split, batch, labelled_batch, seed, epoch):
+def keep_from_training(split: Split, seed: int, share: float = 0.1) -> tuple[Split, np.ndarray]:
+    """Returns (split without them, indices [n]) of a share of the rows that have no label, to watch the bound on.
+
+    They are drawn from the seed; none where the pool has no unlabelled row, or one alone.
+    """
+    rows = np.setdiff1d(split.unlabelled, split.labelled)
+    watched = np.sort(np.random.default_rng([seed, 8]).permutation(rows)[: math.ceil(share * len(rows))])
+    if len(rows) < 2:
+        watched = rows[:0]
+    return dataclasses.replace(split, unlabelled=np.setdiff1d(split.unlabelled, watched)), watched
+
+
+def epoch_indices(split, batch, labelled_batch, seed, epoch, steps=None):
     """Returns the index arrays of one epoch: unlabelled [steps, batch] and labelled [steps, labelled_batch].
 
-    The unlabelled pool is permuted (and repeated, if it is smaller than a batch); the labelled examples are repeated
-    permutations, so that each is used equally often; without any, the second array is [steps, 0].
+    The unlabelled pool is permuted (and repeated, if it is smaller than a batch, or the epoch longer than a pass); the
+    labelled examples are repeated permutations, so that each is used equally often; without any, the second array is
+    [steps, 0]. `steps`: None for `steps_per_epoch`.
     """
     generator = np.random.default_rng([seed, 2, epoch])
-    steps = steps_per_epoch(split, batch)
+    steps = steps_per_epoch(split, batch) if steps is None else steps
 
     def repeated(indices, columns):
         if not columns:
@@ -165,7 +182,7 @@ def epoch_indices(split, batch, labelled_batch, seed, epoch):
     return repeated(split.unlabelled, batch), repeated(split.labelled, labelled_batch)
 
 
-def training_stream(data, split, batch, labelled_batch, seed=0, first_epoch=0, with_labels=True):
+def training_stream(data, split, batch, labelled_batch, seed=0, first_epoch=0, with_labels=True, steps=None):
     """Returns an endless `tf.data.Dataset` of {"labelled": (raw, y), "unlabelled": raw}, with static shapes.
 
     Args:
@@ -173,15 +190,16 @@ def training_stream(data, split, batch, labelled_batch, seed=0, first_epoch=0, w
       split: a `Split`.
       batch, labelled_batch: numbers of unlabelled and labelled examples in a batch.
       seed: the seed of the order.
-      first_epoch: the epoch at which the stream starts; an epoch has `steps_per_epoch` batches.
+      first_epoch: the epoch at which the stream starts.
       with_labels: False leaves the labelled part out, for models without a class.
+      steps: of an epoch; None: `steps_per_epoch`.
     """
     x, y = data.x_train, data.y_train
     raw_type = tf.as_dtype(x.dtype)
 
     def epoch_batches(epoch):
         indices = tf.numpy_function(
-            lambda e: epoch_indices(split, batch, labelled_batch, seed, int(e)), [epoch], [tf.int64, tf.int64]
+            lambda e: epoch_indices(split, batch, labelled_batch, seed, int(e), steps), [epoch], [tf.int64, tf.int64]
         )
         return tf.data.Dataset.from_tensor_slices(tuple(indices))
 

@@ -11,6 +11,7 @@ from tfadgm.evaluation.answers import (
     importance,
     log_density,
     log_scale,
+    own_log_probs,
     trained_elbo,
 )
 from tfadgm.evaluation.predictions import (
@@ -33,6 +34,7 @@ __all__ = [
     "log_scale",
     "match_clusters",
     "match_unlabelled",
+    "own_log_probs",
     "recall",
     "trained_elbo",
 ]

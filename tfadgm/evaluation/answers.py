@@ -38,6 +38,17 @@ def class_probabilities(
     return probabilities / probabilities.sum(1, keepdims=True)
 
 
+def own_log_probs(model: DeepGenerativeModel, x: np.ndarray, samples: int = CLASS_SAMPLES, chunk: int = 500) -> np.ndarray:
+    """Returns log q(y|a_s, x) of the model's own classifier, float32 [N, S, K]; S is 1 where nothing is drawn before y."""
+    _, rows = _rows(model)
+    chunk = max(1, min(chunk, rows // (samples * model.classifier_rows)))
+
+    def by_example(raw):
+        return tf.transpose(model.log_own_answer_by_sample(raw, samples), [1, 0, 2])
+
+    return _in_chunks(by_example, ("own", samples), model, x, chunk)
+
+
 def _rows(model):
     """Returns (classes, rows): how many classes each example is evaluated for, and how many rows fit into memory."""
     classes, network = model.num_classes if model.has_class else 1, model.network

@@ -11,6 +11,7 @@ from tfadgm.data.table_preprocess import preprocess_from_config
 from tfadgm.distributions.conditionals import FixedCategorical, UniformCategorical
 from tfadgm.distributions.likelihoods import likelihood
 from tfadgm.models import factorisation
+from tfadgm.models.answer import Answer
 from tfadgm.models.objective import Objective
 from tfadgm.models.questions import Questions
 from tfadgm.models.terms import Terms
@@ -58,6 +59,7 @@ class DeepGenerativeModel(Terms, Questions, keras.Model):
       precision: "float32", or "bfloat16": the networks' products in bfloat16, weights and distributions in float32.
       class_prior: p(y), K positive numbers whose sum is 1 (to 1e-3; they are divided by it); None: uniform. Not for models
         without a class, or whose y has parents in p.
+      answer: whether q(y|x) is answered by an `answer.Answer`, whose weights are assigned or loaded.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class DeepGenerativeModel(Terms, Questions, keras.Model):
         xla=False,
         precision="float32",
         class_prior=None,
+        answer=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -92,6 +95,9 @@ class DeepGenerativeModel(Terms, Questions, keras.Model):
                 with initial.weights_of(f"{symbol}({name})", seed):
                     factor.build_from(self.sizes)
         self.built = True
+        self.answer = None
+        if answer:
+            self.add_answer()
         # Here, since a variable that a step creates does not work under `MirroredStrategy`.
         self._trackers = {name: keras.metrics.Mean(name=name) for name in self.term_names}
         self._compiled = None
@@ -176,6 +182,19 @@ class DeepGenerativeModel(Terms, Questions, keras.Model):
           seed: of whatever is drawn.
         """
 
+    def add_answer(self):
+        """From now on `answer`, an `Answer` whose weights are to be assigned, answers q(y|x)."""
+        sizes = self.preprocess.size, self.preprocess.read_size
+        self.answer = Answer(*sizes, self.num_classes, self.classifier_network)
+        vars(self).pop("_evaluators", None)  # graphs of the answer before (`evaluation.answers`)
+        return self.answer
+
+    @property
+    def classifier_network(self):
+        """The architecture of the classifier of x: that of q(y|.) where it reads x, else that of the other conditionals."""
+        factor = self.q.get("y")
+        return factor.network if factor is not None and "x" in factor.given else self.network
+
     @property
     def learns_from_labels(self):
         """Whether batches have a labelled part. Without, y is a cluster."""
@@ -256,6 +275,7 @@ class DeepGenerativeModel(Terms, Questions, keras.Model):
             "seed": self.seed,
             "precision": self.precision,
             "class_prior": self.class_prior,
+            "answer": self.answer is not None,
         }
 
     @classmethod

@@ -32,6 +32,11 @@ class Questions:
 
     def log_answer_by_sample(self, raw, samples=CLASS_SAMPLES):
         """log q(y|a_s, x), [S, B, K], of the draws of `log_answer`."""
+        x, own = self.observe(raw), self.log_own_answer_by_sample(raw, samples)
+        return own if self.answer is None else self.answer(x, own)
+
+    def log_own_answer_by_sample(self, raw, samples=CLASS_SAMPLES):
+        """The same of the model's own classifier, also where an `Answer` weighs it against others."""
         draws = noise.Draws(tf.constant([CLASS_SEED, 0]), batch=1, samples=samples)
         return self.classify_by_sample(self.observe(raw), draws)
 

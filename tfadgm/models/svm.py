@@ -256,15 +256,20 @@ def _cross_validate(kind, phi, y, free, options, f, generator):
 
 
 def fit_temperature(f, y):
-    """The t that minimises the cross-entropy of softmax(t f), f [n, K], and smoothed labels y [n] (Guo et al. 2017, 4.2).
-
-    1 / (n + 2) of each label is spread over the classes (Laplace's rule of succession, as in Platt 1999): without a
-    single error in n, t stays finite, and no more is believed than n labels can say.
-    """
-    targets = np.eye(f.shape[1])[y]
-    targets += (1 / f.shape[1] - targets) / (len(y) + 2)
+    """The t that minimises the cross-entropy of softmax(t f), f [n, K], and smoothed labels y [n] (Guo et al. 2017, 4.2)."""
+    targets = smoothed(y, f.shape[1])
 
     def cross_entropy(log_t):
         return -(targets * special.log_softmax(np.exp(log_t) * f, 1)).sum()
 
     return np.exp(optimize.minimize_scalar(cross_entropy, bounds=(-5, 5), method="bounded").x)
+
+
+def smoothed(y, num_classes):
+    """One-hot labels y [n] of which 1 / (n + 2) is spread over the classes, [n, K].
+
+    Laplace's rule of succession, as in Platt 1999: where nothing is wrong in n, a temperature stays finite, and no more is
+    believed than n labels can say.
+    """
+    targets = np.eye(num_classes)[y]
+    return targets + (1 / num_classes - targets) / (len(y) + 2)

@@ -3,6 +3,7 @@
 import contextlib
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 
@@ -21,6 +22,13 @@ def averaged(optimizer, variables):
     finally:
         for variable, value in zip(variables, current, strict=True):
             variable.assign(value)
+
+
+def reset(optimizer):
+    """Makes a built optimizer one that has made no step; its learning rate stays."""
+    for variable in optimizer.variables:
+        if variable is not optimizer._learning_rate:
+            variable.assign(np.zeros(variable.shape, variable.dtype))
 
 
 @keras.saving.register_keras_serializable("tfadgm")

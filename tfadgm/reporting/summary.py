@@ -42,6 +42,7 @@ def _errors(results):
         chosen = results.get("weights_chosen_by_validation") and part == "validation"
         chosen = ", which chose the weights, so that it is too low" if chosen else ""
         yield f"{part} error", f"{100 * error:.2f}%{spread}, {examples} examples{chosen}"
+        yield from _selection(results)
         yield from _by_class(results)
         yield from _of_labels_alone(results)
         yield "calibration", f"ECE {_number(results, 'ece', '.2f', '%', 100)}, NLL {_number(results, 'nll', '.4f', ' nats')}"
@@ -51,6 +52,20 @@ def _errors(results):
         yield "cross-fitted error", f"{text}, {results['crossfit_examples']} examples in {results['crossfit_folds']} folds"
     if "labelled_accuracy_warning" in results:
         yield "warning", results["labelled_accuracy_warning"]
+
+
+def _selection(results):
+    """A row per member of the pool that answers, and of the pool: what they were worth to labels that they had not seen."""
+    found = results.get("selection")
+    if found:
+        for name, member in found["members"].items():
+            yield f"  {name}", f"weight {member['weight']:.2f}, {_worth(member)}"
+        what = f"{found['examples']} labels, {found['folds']} {'fold' if found['folds'] == 1 else 'folds'}"
+        yield "  pool of them", f"answers; {_worth(found)}, cross-fitted: {what}, {results['select_seconds']:.0f} s"
+
+
+def _worth(found):
+    return f"NLL {found['nll']:.3f} +- {found['nll_stderr']:.3f} nats, error {100 * found['error']:.1f}%"
 
 
 def _by_class(results):

@@ -3,10 +3,12 @@
 import dataclasses
 import inspect
 import itertools
+import math
 import os
 import pathlib
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tfadgm import machine, registry
@@ -15,6 +17,7 @@ from tfadgm.data.dataset import Dataset
 from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.models.objective import Objective
 from tfadgm.networks.mlp import Network
+from tfadgm.runs import recipes
 from tfadgm.runs.settings import Settings
 from tfadgm.training import callbacks, fit
 
@@ -97,8 +100,33 @@ def _given_labels(settings, data):
     return data.paper_labels
 
 
+SIZES = ("hidden", "dim_z", "dim_a", "steps", "batch", "warmup_epochs")  # what may be "auto" and then follows the data
+WARMUP = 0.2  # share of the epochs, for warmup_epochs "auto"
+
+
+def sized(settings: Settings, data: Dataset, split: pipeline.Split, before: dict[str, Any] | None = None) -> Settings:
+    """Returns the settings with what the numbers of rows, columns and classes ask for in place of every "auto" size.
+
+    `before`: what a run that goes on had for these, a dict: see `sizes`.
+    """
+    if not sizes(settings):
+        return settings
+    columns = data.make_preprocess(settings.likelihood or data.likelihood, settings.min_column_std).read_size
+    settings = recipes.sized(settings, len(split.unlabelled), columns, len(value_names(settings, data)), before)
+    if settings.warmup_epochs == "auto":
+        epochs = 10.0 / WARMUP if settings.minutes is not None else plan(settings, split).epochs
+        settings = dataclasses.replace(settings, warmup_epochs=WARMUP * epochs)
+    return settings
+
+
+def sizes(settings: Settings, of: Settings | None = None) -> dict[str, Any]:
+    """Returns {name: value in the settings `of`} of what is "auto" in the settings and follows the data."""
+    return {name: getattr(of or settings, name) for name in SIZES if getattr(settings, name) == "auto"}
+
+
 def make_model(settings: Settings, data: Dataset, split: pipeline.Split) -> DeepGenerativeModel:
     """Returns the model that the settings describe, with fresh weights."""
+    settings = sized(settings, data, split)
     _check_normalised(settings, split)
     likelihood = settings.likelihood or data.likelihood
     spread = 0.0 if settings.trunk == "conv" else settings.min_column_std
@@ -124,7 +152,7 @@ def make_model(settings: Settings, data: Dataset, split: pipeline.Split) -> Deep
         num_unlabelled=len(split.unlabelled),
         exact_classes=_exact_classes(settings, classes),
         importance_weighted=settings.importance_weighted,
-        warmup_steps=round(settings.warmup_epochs * pipeline.steps_per_epoch(split, settings.batch)),
+        warmup_steps=round(settings.warmup_epochs * epoch_steps(settings, split)),
         weight_prior=settings.weight_prior,
     )
     model_class = registry.model_class(settings.model)
@@ -246,16 +274,35 @@ def train(
     """
 
     def make():
-        model = make_model(settings, data, split)
-        if start is not None:
-            model.start_from(start)
-        return model
+        return _started(settings, data, split, start)
 
     strategy = machine.make_strategy(settings.strategy)
-    return fit.train(make, data, split, plan(settings), directory, strategy, quiet)
+    return fit.train(make, data, split, plan(sized(settings, data, split), split), directory, strategy, quiet)
 
 
-def plan(settings: Settings) -> fit.Plan:
-    """Returns the `fit.Plan` of the settings."""
-    own = [field.name for field in dataclasses.fields(fit.Plan) if field.name != "choose"]
-    return fit.Plan(**{name: getattr(settings, name) for name in own}, choose=settings.chooses)
+def _started(settings, data, split, start):
+    model = make_model(settings, data, split)
+    if start is not None:
+        model.start_from(start)
+    return model
+
+
+def initial_weights(
+    settings: Settings, data: Dataset, split: pipeline.Split, start: DeepGenerativeModel | None = None
+) -> list[np.ndarray]:
+    """Returns the weights with which `train` begins; arguments as there."""
+    return _started(settings, data, split, start).get_weights()
+
+
+def epoch_steps(settings: Settings, split: pipeline.Split) -> int:
+    """The number of steps of an epoch: a pass over the pool, or passes of `EPOCH_STEPS` at least for a budget in steps."""
+    return pipeline.steps_per_epoch(split, settings.batch, pipeline.EPOCH_STEPS if settings.steps is not None else 1)
+
+
+def plan(settings: Settings, split: pipeline.Split) -> fit.Plan:
+    """Returns the `fit.Plan` of settings that are `sized`."""
+    own = [field.name for field in dataclasses.fields(fit.Plan) if field.name not in ("choose", "epoch_steps")]
+    given = {name: getattr(settings, name) for name in own}
+    if settings.steps is not None:
+        given["epochs"] = math.ceil(settings.steps / epoch_steps(settings, split))
+    return fit.Plan(**given, choose=settings.chooses, epoch_steps=epoch_steps(settings, split))

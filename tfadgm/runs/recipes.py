@@ -4,9 +4,11 @@ They were found on validation examples held out from the training data, never on
 setting given by the user always wins.
 """
 
+import dataclasses
+import math
 from typing import Any
 
-from tfadgm.runs.settings import Settings
+from tfadgm.runs.settings import BUDGETS, Settings
 
 # What helped on every data set: an average over cheap samples of a inside the classifier, a labelled bound that counts
 # for little or nothing, clipped gradients, and a moving average of the weights for evaluation.
@@ -61,7 +63,21 @@ DATASETS = {
     "omniglot": dict(IMAGES, labels=None, minutes=30.0),
     "freyface": dict(COMMON, labels=0, epochs=200, hidden=(200, 200), batch_norm=True),
 }
-OWN = dict(COMMON, labels=None, epochs=100, hidden=(200, 200), batch_norm=True, exact_classes="auto", class_prior="auto")
+# The user's own data have every size: see `of_size`.
+OWN = dict(
+    COMMON,
+    labels=None,
+    steps="auto",
+    stop="bound",
+    select=True,
+    hidden="auto",
+    dim_z="auto",
+    dim_a="auto",
+    batch="auto",
+    batch_norm=True,
+    exact_classes="auto",
+    class_prior="auto",
+)
 
 # Warm-up, without which the upper latents stay unused, where the data set's recipe has none.
 WARM = dict(avae=10.0, lvae=10.0, cagem=10.0)
@@ -85,16 +101,49 @@ def resolve(model: str, dataset: str, **given: Any) -> Settings:
     """Returns the `Settings` of `model` on `dataset`: defaults, then the recipe, then what was `given`."""
     chosen: dict[str, Any] = dict(DATASETS.get(dataset) or DATASETS.get(dataset.partition(":")[0], OWN))
     chosen.update(MODELS.get(model, {}))
-    chosen.setdefault("warmup_epochs", WARM.get(model, 0.0))
+    own = "auto" in (chosen.get("steps"), chosen.get("hidden"))
+    chosen.setdefault("warmup_epochs", "auto" if own and model in WARM else WARM.get(model, 0.0))
     if given.get("auxiliary") == "linear":
         chosen["dim_a"] = None  # of the model's own: a low rank
     few, values = chosen.get("exact_classes"), given.get("clusters") if given.get("labels") == 0 else None
     if values and few not in (None, "auto") and values < few + 2:
         chosen["exact_classes"] = None
-    if "epochs" in given or "minutes" in given:
-        chosen.pop("epochs", None)
-        chosen.pop("minutes", None)
+    if any(name in given for name in BUDGETS):
+        for name in BUDGETS:
+            chosen.pop(name, None)
+    if given.get("minutes") is not None:
+        chosen.pop("stop", None)
     chosen.update(given)
     if chosen.get("classifier_samples") is not None and "classifier_samples" not in given:
         chosen["classifier_samples"] = max(chosen["classifier_samples"], chosen.get("samples", 1))
     return Settings(model=model, dataset=dataset, **chosen)
+
+
+def of_size(rows: int, columns: int, classes: int) -> dict[str, Any]:
+    """Returns sizes and steps for data of the user's own, a dict of settings.
+
+    - hidden: two layers whose width grows with the square root of the columns, between 64 and 500: a table of 13 columns
+      needs no 500 units, and 784 pixels are read by the 500 of Maaloe et al. 2016. Multiples of 16.
+    - dim_z, dim_a: 2 sqrt(columns), between 4 and 64; never more than the columns.
+    - steps: what is learned depends on steps, hardly on passes: 124 rows with a batch of 100 make one step of a pass. 1000
+      up to 1000 rows, whose bound is best after 200 to 1000 (docs/notebook.md), then growing with the square root of the
+      rows, to 20,000; a third more where there are more than ten classes, of which a batch has few examples each.
+    - batch: 100, and 200 beyond 50,000 rows, where steps are fewer than passes would need; a pool below 100 is a batch.
+
+    Args:
+      rows: of the unlabelled pool.
+      columns: components of x that networks read.
+      classes: K.
+    """
+    width = 16 * round(min(500, max(64, 16 * math.sqrt(columns))) / 16)
+    latents = max(1, min(columns, 64, max(4, round(2 * math.sqrt(columns)))))
+    steps = min(20_000, 1000 * math.sqrt(max(1.0, rows / 1000)) * (4 / 3 if classes > 10 else 1))
+    batch = 200 if rows > 50_000 else min(100, max(2, rows))
+    return dict(hidden=(width, width), dim_z=(latents,), dim_a=(latents,), steps=100 * round(steps / 100), batch=batch)
+
+
+def sized(settings: Settings, rows: int, columns: int, classes: int, before: dict[str, Any] | None = None) -> Settings:
+    """Returns the settings with what `of_size` says in place of every "auto", or with what it said `before`, a dict."""
+    said = {**of_size(rows, columns, classes), **(before or {})}
+    found = {name: value for name, value in said.items() if getattr(settings, name) == "auto"}
+    return dataclasses.replace(settings, **found) if found else settings

@@ -5,12 +5,13 @@ import json
 import os
 import pathlib
 
-from tfadgm.runs import run_directory
-from tfadgm.runs.settings import Settings, located
+from tfadgm.runs import build, run_directory
+from tfadgm.runs.kinds import AUTO
+from tfadgm.runs.settings import BUDGETS, Settings, located
 from tfadgm.telling import warn
 from tfadgm.training import callbacks
 
-BUDGET = ("epochs", "minutes", "patience", "cross_fit")  # may change: a run can be trained longer, or measured otherwise
+BUDGET = (*BUDGETS, "patience", "cross_fit", "select")  # may change: a run can be trained longer, or measured otherwise
 NEEDED = {"model", "dataset", "labels", "seed", "evaluated_on", "epochs", "elbo"}  # of results
 
 
@@ -36,7 +37,7 @@ def existing_results(settings: Settings, directory: pathlib.Path) -> dict | None
     changed = _changed(settings, path, config)
     _refuse(changed, directory, config)
     run_directory.check_data(directory, config, settings)
-    if "epochs" in changed or "minutes" in changed:
+    if set(BUDGETS) & set(changed):
         _check_budget(settings, directory)
     _check_stopped(settings, changed, config["settings"], directory)
     done, whole = finished_results(directory), (directory / "model.weights.h5").exists()
@@ -57,7 +58,7 @@ def finished_results(directory: pathlib.Path) -> dict | None:
 def as_begun(settings: Settings, directory: pathlib.Path) -> Settings:
     """Returns the settings as a run that was begun before one of their defaults was there to choose has them.
 
-    Then all classes were visited, nothing was held out, and p(y) was uniform.
+    Then all classes were visited, nothing was held out, p(y) was uniform, and sizes and steps were fixed.
     """
     path = directory / "config.json"
     if not path.exists():
@@ -67,6 +68,11 @@ def as_begun(settings: Settings, directory: pathlib.Path) -> Settings:
     older = not {"hold_out", "data"} <= set(config)
     if older and settings.exact_classes == "auto" and before.get("exact_classes") is None:
         settings = dataclasses.replace(settings, exact_classes=None)
+    if "sizes" not in config:  # nothing followed the data, and the model answered alone
+        given = {name: before[name] for name in build.sizes(settings) if name in before}
+        if settings.steps == AUTO:
+            given |= {name: before.get(name) for name in BUDGETS}
+        settings = dataclasses.replace(settings, **given, stop="none", select=False)
     if settings.validation is None and before.get("validation", 0) == 0:
         settings = dataclasses.replace(settings, validation=0)
     if settings.class_prior == "auto" and "class_prior" not in before:
@@ -82,16 +88,17 @@ def renew(settings: Settings, directory: pathlib.Path) -> str | None:
     path = directory / "config.json"
     config = run_directory.read_json(path)
     changed = _changed(settings, path, config)
-    longer, (epochs, _) = bool(set(changed) & set(BUDGET)), _used(directory)
+    longer, (epochs, *_) = bool(set(changed) & set(BUDGET)), _used(directory)
     for name in ("evaluation", "results") if longer else ():  # results last: a run without them is unfinished
         if (directory / f"{name}.json").exists():
             os.replace(directory / f"{name}.json", directory / f"{name}-after-{epochs}-epochs.json")
     if changed:
         config["settings"] |= {name: now for name, (_, now) in changed.items()}
         run_directory.write_json(path, config)
-    if not set(changed) & {"epochs", "minutes"}:
+    if not set(changed) & set(BUDGETS):
         return None
-    budget = f"{settings.epochs} epochs" if settings.epochs is not None else f"{settings.minutes:g} minutes"
+    name, value = next((name, getattr(settings, name)) for name in BUDGETS if getattr(settings, name) is not None)
+    budget = f"{value if isinstance(value, int | str) else f'{value:g}'} {name}"
     return f"after {epochs} epochs goes on to {budget}, with the learning rate of such a run from there on"
 
 
@@ -123,9 +130,9 @@ def _refuse(changed, directory, config):
 
 
 def _check_budget(settings, directory):
-    for name, used in zip(("epochs", "minutes"), _used(directory), strict=True):
+    for name, used in zip(BUDGETS, _used(directory), strict=True):
         given = getattr(settings, name)
-        if given is not None and given <= used:
+        if given not in (None, "auto") and given <= used:
             raise ValueError(
                 f"{name}: got {given:g} for {directory}, which had {used:.4g} already; allowed: more, or another directory"
             )
@@ -134,7 +141,7 @@ def _check_budget(settings, directory):
 def _check_stopped(settings, changed, before, directory):
     """Raises a ValueError for a longer budget of a run that patience has stopped, which would not go on."""
     done, asked = finished_results(directory), before.get("epochs")
-    longer = {"epochs", "minutes"} & set(changed) and "patience" not in changed and settings.patience is not None
+    longer = set(BUDGETS) & set(changed) and "patience" not in changed and settings.patience is not None
     if longer and done and asked and done["epochs"] < asked:
         raise ValueError(
             f"epochs: the run in {directory} was stopped after {done['epochs']} of {asked} by patience {settings.patience}; "
@@ -143,9 +150,10 @@ def _check_stopped(settings, changed, before, directory):
 
 
 def _used(directory):
-    """Returns (epochs, minutes) of the training so far, those of a first stage included."""
+    """Returns (epochs, minutes, steps) of the training so far, those of a first stage included."""
     rows, done = callbacks.read_rows(directory / "metrics.csv")[-1:], finished_results(directory) or {}
     first = [finished_results(path.parent) or {} for path in directory.glob("*/results.json")]
     epochs = sum(int(row["epoch"]) for row in rows) + sum(each.get("epochs", 0) for each in first)
     seconds = sum(float(row.get("seconds") or 0) for row in rows) + sum(each.get("train_seconds", 0) for each in first)
-    return max(epochs, done.get("epochs", 0)), max(seconds, done.get("train_seconds", 0)) / 60
+    minutes = max(seconds, done.get("train_seconds", 0)) / 60
+    return max(epochs, done.get("epochs", 0)), minutes, done.get("steps", 0)

@@ -4,15 +4,16 @@ import dataclasses
 import math
 import pathlib
 import resource
+import time
 
 import numpy as np
 
 from tfadgm import machine
 from tfadgm.data import notes, pipeline
 from tfadgm.reporting import figures, report
-from tfadgm.runs import build, cross_fit, resuming, run_directory
+from tfadgm.runs import build, cross_fit, resuming, run_directory, select
 from tfadgm.runs.run_directory import Run
-from tfadgm.runs.settings import Settings
+from tfadgm.runs.settings import BUDGETS, Settings
 from tfadgm.telling import warn
 from tfadgm.training.progress import progress_bar
 
@@ -43,19 +44,23 @@ def train(settings: Settings, directory: pathlib.Path | str, quiet: bool = False
     machine.set_threads(settings.threads, settings.xla)
     identity = run_directory.identity_of_data(settings)
     data, split = build.load_data(settings, **run_directory.manner_of_data(directory))
+    asked, settings = settings, build.sized(settings, data, split, run_directory.sizes(directory))
     model_probe = build.make_model(settings, data, split)  # raises before anything is written
     run_directory.check_disk(directory, model_probe)
     names = build.value_names(settings, data)
     given = Run.open(settings.first_run).model if settings.first_run is not None else None
     if given is not None:
         model_probe.start_from(given)
-    run_directory.begin(settings, directory, data, split, model_probe, names, identity)
-    longer = resuming.renew(settings, directory)
+    sizes = build.sizes(asked, settings)
+    run_directory.begin(asked, directory, data, split, model_probe, names, identity, sizes)
+    longer = resuming.renew(asked, directory)
     _tell_few_steps(settings, split)
     if not quiet:
         labelled = len(split.labelled) if model_probe.classifies else 0
         print(model_probe.formula, f"{data.name}: {len(split.unlabelled)} unlabelled, {labelled} labelled", sep="\n")
         print(*notes.taken(data, model_probe.likelihood), sep="\n")
+        if sizes:
+            print("by the size of the data:", ", ".join(f"{name} {_told(value)}" for name, value in sizes.items()))
         if settings.class_prior != "uniform" and model_probe.learns_from_labels:
             print(notes.prior(model_probe, names, settings.labels))
         if longer:
@@ -67,20 +72,35 @@ def train(settings: Settings, directory: pathlib.Path | str, quiet: bool = False
     if model_probe.first_stage is not None and given is None:
         start, own, before = _first_stage(model_probe.first_stage, settings, directory, quiet)
     model, state, rows = build.train(own, data, split, directory, quiet, start)
+    selection = None
+    if settings.select and model.classifies and len(split.labelled):
+        begun = time.perf_counter()
+        selection = select.select(own, data, split, model, state, start)
+        select_seconds = time.perf_counter() - begun
     model = model.with_precision("float32")
+    epoch = state.best_epoch if settings.chooses and state.best_epoch else state.bound_epoch or state.epoch  # of the weights
+    agreement = report.labelled_accuracy(model, settings, data, split, rows, epoch)
+    if selection is not None:
+        selection.give(model)
+    run_directory.save_answer(directory, model)
     with progress_bar("example", quiet) as progress:
         results, y, probabilities = report.evaluate(model, settings, data, split, progress)
-    epoch = state.best_epoch if settings.chooses and state.best_epoch else state.epoch  # of the weights
-    results.update(report.labelled_accuracy(model, settings, data, split, rows, epoch))
+    results.update(agreement)
     results.update(_costs(state, settings, before))
+    if selection is not None:
+        results |= dict(selection=selection.told, select_seconds=round(select_seconds, 3))
     if settings.cross_fit and model.classifies and len(split.labelled):
         results = report.finite(results | cross_fit.measure(own, data, split, directory, quiet, start))
     if not _exported(directory / "export", results):
-        exported = Run(directory, run_directory.read_json(directory / "config.json"), settings, model, names)
+        exported = Run(directory, run_directory.read_json(directory / "config.json"), asked, model, names)
         exported.export(samples=settings.test_samples, examples=report.held_out(data, split)[1][:32], results=results)
     figures.all_figures(directory / "figures", model, data, split, rows, y, probabilities, names, own.warmup_epochs)
     run_directory.write_json(directory / "results.json", results)
     return results
+
+
+def _told(value):
+    return ",".join(map(str, value)) if isinstance(value, tuple | list) else f"{value:g}"
 
 
 def _first_stage(name, settings, directory, quiet):
@@ -89,22 +109,26 @@ def _first_stage(name, settings, directory, quiet):
     Returns (that model, the settings of what is left to train, its results). Either takes half of the budget; of a run that
     is made longer the first stage stays as it was.
     """
-    half = {n: getattr(settings, n) and getattr(settings, n) / 2 for n in ("epochs", "minutes")}
-    half["epochs"] = half["epochs"] and math.ceil(half["epochs"])
+    half = {n: getattr(settings, n) and getattr(settings, n) / 2 for n in BUDGETS}
+    half |= {n: half[n] and math.ceil(half[n]) for n in ("epochs", "steps")}
     results = resuming.finished_results(directory / name)
     if results is not None and resuming.has_another_budget(directory / name, half):
-        used = dict(epochs=results["epochs"], minutes=results["train_seconds"] / 60)
+        used = dict(epochs=results["epochs"], minutes=results["train_seconds"] / 60, steps=results["steps"])
         left = {n: getattr(settings, n) and getattr(settings, n) - used[n] for n in used}
         return Run.open(directory / name).model, dataclasses.replace(settings, **left), results
     own = dataclasses.replace(settings, **half)
     given = {field.name: getattr(own, field.name) for field in dataclasses.fields(own) if field.metadata["group"] != "model"}
     dim_z = None if settings.dim_z is None else settings.dim_z[:1]
-    given |= dict(model=name, dim_z=dim_z, cross_fit=0, patience=None)  # of the classifier, which is another stage's
+    given |= dict(
+        model=name, dim_z=dim_z, cross_fit=0, select=False, patience=None
+    )  # of the classifier, which is another stage's
     results = train(Settings(**given), directory / name, quiet)
     return Run.open(directory / name).model, own, results
 
 
 def _tell_few_steps(settings, split):
+    if settings.steps is not None and settings.steps < FEW_STEPS:
+        warn(f"steps: {settings.steps} are few; a model hardly learns in less than {FEW_STEPS}")
     if settings.epochs is None:
         return
     each = pipeline.steps_per_epoch(split, settings.batch)
@@ -122,7 +146,8 @@ def _exported(base, results):
     """Whether a version under `base` was exported with these results, before the run was interrupted."""
     try:
         exported = [version["description"]["results"] for version in run_directory.read_json(base / "index.json").values()]
-        return any(all(each[name] == results[name] for name in ("epochs", "train_seconds")) for each in exported)
+        names = ("epochs", "train_seconds", "selection")
+        return any(all(each.get(name) == results.get(name) for name in names) for each in exported)
     except (ValueError, AttributeError, KeyError, TypeError):  # no index, or a foreign one
         return False
 
@@ -135,6 +160,8 @@ def _costs(state, settings, before):
         train_seconds=round(state.seconds + before.get("train_seconds", 0.0), 3),
         epochs=state.epoch + before.get("epochs", 0),
         steps=state.steps + before.get("steps", 0),
+        **({"warmup_epochs": settings.warmup_epochs} if settings.warmup_epochs else {}),
+        **({"bound_best_epoch": state.bound_epoch} if state.bound_epoch else {}),
         steps_per_second=state.steps / max(state.seconds, 1e-9),
         peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         best_validation_error=state.best if np.isfinite(state.best) else None,

@@ -211,6 +211,12 @@ def check_disk(directory: pathlib.Path, model: DeepGenerativeModel) -> None:
         raise ValueError(f"out: {directory} has {free >> 20} MiB of free disk; allowed: at least {needed >> 20} MiB")
 
 
+def sizes(directory: pathlib.Path) -> dict[str, Any] | None:
+    """Returns what a run that was begun in `directory` had for sizes that follow the data (see `build.sizes`), or None."""
+    path = directory / "config.json"
+    return read_json(path).get("sizes") if path.exists() else None
+
+
 def begin(
     settings: Settings,
     directory: pathlib.Path,
@@ -219,10 +225,12 @@ def begin(
     model: DeepGenerativeModel,
     class_names: list[str],
     identity: dict | None = None,
+    found: dict[str, Any] | None = None,
 ) -> None:
     """Writes split.npz and config.json of a new run; for one that was begun, checks that its split is still the same.
 
-    `identity` is that of the user's own data, from before they were read (see `identity_of_data`).
+    `identity` is that of the user's own data, from before they were read (see `identity_of_data`); `found` are the sizes
+    that follow from these where the settings have "auto" (see `build.sizes`).
     """
     directory.mkdir(parents=True, exist_ok=True)
     if (directory / "config.json").exists():
@@ -234,6 +242,7 @@ def begin(
         directory / "config.json",
         dict(
             settings=dataclasses.asdict(settings),
+            sizes=found or {},
             resolved=build.resolved(settings, model),
             split="split.npz",
             data=identity,
@@ -249,6 +258,15 @@ def begin(
             started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         ),
     )
+
+
+def save_answer(directory: pathlib.Path, model: DeepGenerativeModel) -> None:
+    """Writes the weights of a trained model whose answer is a pool now, or is none any more, and tells config.json."""
+    config = read_json(directory / "config.json")
+    if model.answer is not None or config["model_config"].get("answer"):
+        checkpoints.save_weights(model, directory / "model.weights.h5")
+        config["model_config"]["answer"] = model.answer is not None
+        write_json(directory / "config.json", config)
 
 
 def _version(package):

@@ -7,14 +7,13 @@ which the binaries start from. `bin/train` makes one flag of each field.
 import dataclasses
 import functools
 import math
-import numbers
 import os
-from collections.abc import Callable
-from typing import Any
 
 from tfadgm import registry
 from tfadgm.data import resize
-from tfadgm.data.columns import KINDS, ORDERS
+from tfadgm.data.columns import KINDS as COLUMN_KINDS
+from tfadgm.data.columns import ORDERS
+from tfadgm.data.pipeline import EPOCH_STEPS
 from tfadgm.distributions.likelihoods import LIKELIHOODS
 from tfadgm.models import adgm, avae
 from tfadgm.models.adgm import AUX_GRADIENTS
@@ -23,8 +22,10 @@ from tfadgm.models.svm import KINDS as FEATURE_CLASSIFIERS
 from tfadgm.models.untapped import CLASS_DRAWS, REVERSE_GRADIENTS
 from tfadgm.networks.layers import ACTIVATIONS
 from tfadgm.networks.mlp import TRUNKS
+from tfadgm.runs.kinds import AUTO, KINDS, Auto, is_of
 
-CLASS_PRIORS = ("uniform", "labels", "auto")
+SIZED = "'auto': by the numbers of rows, columns and classes."
+BUDGETS = ("epochs", "minutes", "steps")
 AUXILIARIES = tuple(dict.fromkeys(adgm.AUXILIARIES + avae.AUXILIARIES))
 
 
@@ -59,7 +60,7 @@ class Settings:
     data_dir: str | None = _setting(None, "TensorFlow Datasets directory.", kind="path")
     label: str | None = _setting("label", "Column of the labels, of a csv or parquet; 'none': there is none.", kind=str)
     columns: str | None = _setting(
-        None, f"Kinds of columns, as NAME:KIND,...: {', '.join((*KINDS, *ORDERS))}; 'none': as they look.", kind=str
+        None, f"Kinds of columns, as NAME:KIND,...: {', '.join((*COLUMN_KINDS, *ORDERS))}; 'none': as they look.", kind=str
     )
     ignore: str | None = _setting(None, "Columns that are not read, as NAME,...", kind=str)
     tfds_name: str | None = _setting(None, "Read the data set from a TFDS copy of this name.", kind=str)
@@ -71,6 +72,9 @@ class Settings:
     )
     epochs: int | None = _setting(None, "Number of epochs (passes over the unlabelled pool).", kind=int)
     minutes: float | None = _setting(None, "Training time; stops within a step. Instead of epochs.", kind=float)
+    steps: int | Auto | None = _setting(
+        None, f"Optimizer steps, rounded up to epochs of at least {EPOCH_STEPS}. Instead of epochs. {SIZED}", kind="count"
+    )
     first_run: str | None = _setting(
         None, "Run of the model that is trained first (m1m2: an m1); 'none' trains it, with half of the budget.", kind="path"
     )
@@ -83,7 +87,9 @@ class Settings:
     )
 
     trunk: str = _network("mlp", "Networks that read and write x: fully connected or convolutional.", TRUNKS)
-    hidden: tuple[int, ...] = _network((500, 500), "Widths of the hidden layers, such as 500,500.")
+    hidden: tuple[int, ...] | Auto = _network(
+        (500, 500), f"Widths of the hidden layers, such as 500,500. {SIZED}", kind="sizes"
+    )
     hidden_above: tuple[int, ...] | None = _network(
         None, "The same for networks between latents; 'none': as hidden.", kind=tuple
     )
@@ -96,8 +102,12 @@ class Settings:
     batch_norm: bool = _network(False, "Batch normalisation of hidden layers.")
     likelihood: str | None = _network(None, "p(x|.); 'none' takes the data set's.", tuple(LIKELIHOODS), kind=str)
     min_column_std: float | None = _network(None, "Drop components of x below this spread; 'none': data set's.", kind=float)
-    dim_z: tuple[int, ...] | None = _model(None, "Size of z, or of z1,z2,...; 'none' takes the model's default.", kind=tuple)
-    dim_a: tuple[int, ...] | None = _model(None, "Size of a, or of a1,a2,...; 'none' takes the model's default.", kind=tuple)
+    dim_z: tuple[int, ...] | Auto | None = _model(
+        None, f"Size of z, or of z1,z2,...; 'none' takes the model's default. {SIZED}", kind="sizes"
+    )
+    dim_a: tuple[int, ...] | Auto | None = _model(
+        None, f"Size of a, or of a1,a2,...; 'none' takes the model's default. {SIZED}", kind="sizes"
+    )
     a_sees_x: bool | None = _model(None, "Whether p(a|.) has x among its parents (adgm, avae).", kind=bool)
     auxiliary: str | None = _model(
         None,
@@ -142,10 +152,12 @@ class Settings:
         None, "k most probable classes exactly, one sampled; 'none': all; 'auto': 2 of more than 20.", kind="count"
     )
     importance_weighted: bool = _objective(False, "Importance-weighted bounds in training.")
-    warmup_epochs: float = _objective(0.0, "Epochs over which the temperature of the latents' terms rises to 1.")
+    warmup_epochs: float | Auto = _objective(
+        0.0, "Epochs over which the temperature of the latents' terms rises to 1; 'auto': a fifth of them.", kind="amount"
+    )
     weight_prior: bool = _objective(False, "A standard normal prior on the kernels, divided by the number of examples.")
 
-    batch: int = _training(100, "Unlabelled examples in a batch, over all replicas.")
+    batch: int | Auto = _training(100, f"Unlabelled examples in a batch, over all replicas. {SIZED}", kind="count")
     labelled_batch: int = _training(100, "Labelled examples in a batch, at most; over all replicas.")
     labelled_in_unlabelled: bool = _training(True, "Whether labelled examples are in the unlabelled pool too.")
     learning_rate: float = _training(3e-4, "Adam's learning rate.")
@@ -158,6 +170,12 @@ class Settings:
     max_norm: float | None = _training(None, "Clip gradients to this total norm.", kind=float)
     max_value: float | None = _training(None, "Then clip each element to this absolute value.", kind=float)
     patience: int | None = _training(None, "Stop after so many epochs without a better validation error.", kind=int)
+    stop: str = _training(
+        "none",
+        "bound: a tenth of the rows without labels is kept from training, which ends after a fifth of its epochs without a "
+        "better bound of these, with the weights of the best.",
+        ("none", "bound"),
+    )
     keep: str = _training(
         "best", "The weights of the best epoch on the validation examples, or of the last.", ("best", "last")
     )
@@ -182,6 +200,11 @@ class Settings:
     cross_fit: int = _evaluation(
         0, "Folds of the labelled examples on which the error is measured, each by a training of its own; 0: none."
     )
+    select: bool = _evaluation(
+        False,
+        "Whether the model is weighed against what the labels alone give, by cross-fitting, and a pool of both answers; on "
+        "for your own data.",
+    )
     test_samples: int = _evaluation(100, "Samples of a averaged inside q(y|x) at test.")
     density_samples: int = _evaluation(100, "Importance samples of log p(x) at test.")
     density_examples: int = _evaluation(1000, "Test examples whose log p(x) is estimated.")
@@ -189,17 +212,23 @@ class Settings:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.metadata["kind"] in (tuple, "numbers", "prior") and isinstance(value, int | list):
+            if field.metadata["kind"] in (tuple, "numbers", "sizes", "prior") and isinstance(value, int | list):
                 value = (value,) if isinstance(value, int) else tuple(value)
             _check_type(field, value)
             choices = field.metadata["choices"]
             if choices and value is not None and value not in choices:
                 raise ValueError(f"{field.name}: got {value!r}; allowed: {', '.join(choices)}")
             object.__setattr__(self, field.name, located(field.name, value))
-        if (self.epochs is None) == (self.minutes is None):
-            raise ValueError(f"got epochs={self.epochs}, minutes={self.minutes}; allowed: exactly one of the two")
+        budget = {name: getattr(self, name) for name in BUDGETS}
+        if sum(value is not None for value in budget.values()) != 1:
+            told = ", ".join(f"{name}={value}" for name, value in budget.items())
+            raise ValueError(f"got {told}; allowed: exactly one of the three")
         if self.patience is not None and not self.validation:
             raise ValueError(f"patience: got {self.patience} with validation 0; allowed: none, or validation of at least 1")
+        if self.stop == "bound" and self.minutes is not None:
+            raise ValueError(
+                f"stop: got 'bound' with minutes {self.minutes:g}; allowed: none, or a budget in epochs or steps"
+            )
         self._check_ranges()
 
     @property
@@ -220,8 +249,7 @@ class Settings:
             "density_samples",
             "density_examples",
             "samples",
-            "epochs",
-            "minutes",
+            *BUDGETS,
             "clusters",
             "anchors",
             "threads",
@@ -237,12 +265,12 @@ class Settings:
         )
         for name in positive:
             value = getattr(self, name)
-            if value is not None and not value > 0:
+            if value not in (None, AUTO) and not value > 0:
                 raise ValueError(f"{name}: got {value}; allowed: greater than 0")
         if self.image_size is not None:
             resize.parse(self.image_size)
         for name in ("dim_z", "dim_a"):
-            if any(size < 1 for size in getattr(self, name) or ()):
+            if getattr(self, name) != AUTO and any(size < 1 for size in getattr(self, name) or ()):
                 raise ValueError(f"{name}: got {getattr(self, name)}; allowed: sizes greater than 0")
         if self.labels is not None and self.labels < 0:
             raise ValueError(f"labels: got {self.labels}; allowed: none, or at least 0")
@@ -251,7 +279,7 @@ class Settings:
         if self.class_prior == "labels" and self.labels == 0:
             raise ValueError("class_prior: got labels with labels 0; allowed: uniform, auto, or a number per value of y")
         for name in ("validation", "warmup_epochs", "beta", "labelled_weight", "checkpoint_seconds"):
-            if not (getattr(self, name) or 0) >= 0:
+            if getattr(self, name) != AUTO and not (getattr(self, name) or 0) >= 0:
                 raise ValueError(f"{name}: got {getattr(self, name)}; allowed: at least 0")
         if self.cross_fit < 0 or self.cross_fit == 1 or (self.cross_fit and self.labels == 0):
             raise ValueError(
@@ -279,19 +307,8 @@ def _absolute(path):
 
 def _check_type(field, value):
     kind = field.metadata["kind"]
-    if not (value is None and "None" in str(field.type)) and not _is(kind, value):
-        raise ValueError(f"{field.name}: got {value!r}; allowed: {_KINDS[kind][1]}")
-
-
-def _is(kind, value):
-    if (kind == "count" and value == "auto") or (kind == "prior" and value in CLASS_PRIORS):
-        return True
-    if kind in (tuple, "numbers", "prior"):
-        one = int if kind is tuple else float
-        return isinstance(value, tuple) and all(_is(one, part) for part in value)
-    if isinstance(value, bool) or kind is bool:
-        return isinstance(value, bool) and kind is bool
-    return isinstance(value, {float: numbers.Real, str: str, "path": str}.get(kind, numbers.Integral))
+    if not (value is None and "None" in str(field.type)) and not is_of(kind, value):
+        raise ValueError(f"{field.name}: got {value!r}; allowed: {KINDS[kind][1]}")
 
 
 def parse(name: str, text: str) -> bool | int | float | str | tuple | None:
@@ -301,37 +318,8 @@ def parse(name: str, text: str) -> bool | int | float | str | tuple | None:
     if text.lower() == "none":
         if "None" in str(field.type):
             return None
-        raise ValueError(f"{name}: got 'none'; allowed: {_KINDS[kind][1]}")
+        raise ValueError(f"{name}: got 'none'; allowed: {KINDS[kind][1]}")
     try:
-        return _KINDS[kind][0](text)
+        return KINDS[kind][0](text)
     except ValueError:
-        raise ValueError(f"{name}: got {text!r}; allowed: {_KINDS[kind][1]}") from None
-
-
-def _numbers(text):
-    return tuple(float(part) for part in text.split(","))
-
-
-def _parse_bool(text):
-    if text.lower() in ("true", "yes", "on", "1"):
-        return True
-    if text.lower() in ("false", "no", "off", "0"):
-        return False
-    raise ValueError(text)
-
-
-# Of each kind: how its text is read, and what is allowed.
-_KINDS: dict[object, tuple[Callable[[str], Any], str]] = {
-    int: (int, "a whole number"),
-    float: (float, "a number"),
-    str: (str, "text"),
-    "path": (str, "a path"),
-    "count": (lambda text: text if text == "auto" else int(text), "a whole number, or auto"),
-    bool: (_parse_bool, "true or false"),
-    "numbers": (_numbers, "numbers separated by commas"),
-    "prior": (
-        lambda text: text if text in CLASS_PRIORS else _numbers(text),
-        f"{', '.join(CLASS_PRIORS)}, or numbers separated by commas",
-    ),
-    tuple: (lambda text: tuple(int(part) for part in text.split(",")), "whole numbers separated by commas"),
-}
+        raise ValueError(f"{name}: got {text!r}; allowed: {KINDS[kind][1]}") from None

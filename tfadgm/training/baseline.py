@@ -10,47 +10,74 @@ from tfadgm.networks.batch_norm import batch_moments, of_examples
 
 STEPS = 2000
 SVM_EXAMPLES = 5000  # most labelled examples of a support vector machine, whose time grows with their square
+NUMBERS_AT_ONCE = 4_000_000  # of the batches that one call of the graph makes steps of
 CHECKS = 20  # how often in training the weights are compared on held-out examples
 
 
-def class_probabilities(
-    model, x, y, x_test, steps=STEPS, batch=100, learning_rate=1e-3, seed=0, average=None, held_out=None
-):
-    """Trains q(y|x) with the architecture of the model's classifier on (x, y); returns its probabilities of x_test, [N, K].
+class Supervised:
+    """q(y|x) with the architecture of a model's classifier, of labelled examples alone; by one compiled step for many.
 
-    What helps the model helps the baseline too: the noise of its inputs, its batch norm, the moving average of the weights,
-    the choice of the weights that are best on held-out examples.
+    What helps the model helps it too: the noise of its inputs, its batch norm, the moving average of the weights, the choice
+    of the weights that are best on held-out examples.
 
     Args:
       model: gives preprocessing (with its training noise), number of classes and network: that of q(y|.) where it reads x,
         else that of the other conditionals.
-      x, y: the labelled raw examples and their classes.
-      x_test: raw examples.
-      steps, batch, learning_rate, seed: of the training by Adam, the rate falling linearly to 0.
+      learning_rate: of Adam; it falls linearly to 0 in each training.
+      seed: of the initial weights, the batches and the noise.
       average: decay of the moving average of the weights that is evaluated; None: the weights themselves.
-      held_out: (x, y) by which the best of `CHECKS` states of the training is chosen; None: the last.
     """
-    classifier = Categorical("x", model.num_classes, network(model))
-    with initial.weights_of("q(y)", seed):
-        classifier.build_from({"x": model.preprocess.size})
-    optimizer = optimizers.Adam(learning_rate, average=average)
-    optimizer.build(classifier.trainable_variables)
-    step = _step(model, classifier, optimizer)
-    generator, size, best, kept = np.random.default_rng([seed, 3]), min(batch, len(y)), np.inf, None
-    for i in range(steps):
-        chosen = np.sort(generator.choice(len(y), size, replace=False))
-        optimizer.learning_rate.assign(learning_rate * (1 - i / steps))
-        step(tf.constant(x[chosen]), tf.constant(y[chosen]), noise.step_seed(seed, i))
-        if held_out is not None and (i + 1) % max(1, steps // CHECKS) == 0:
-            with optimizers.averaged(optimizer, classifier.trainable_variables):
-                error = np.mean(_probabilities(model, classifier, held_out[0]).argmax(1) != held_out[1])
-                if error < best:
-                    best, kept = error, classifier.get_weights()
-    if kept is not None:
-        classifier.set_weights(kept)
-        return _probabilities(model, classifier, x_test)
-    with optimizers.averaged(optimizer, classifier.trainable_variables):
-        return _probabilities(model, classifier, x_test)
+
+    def __init__(self, model, learning_rate=1e-3, seed=0, average=None):
+        self.preprocess, self.learning_rate, self.seed = model.preprocess, learning_rate, seed
+        self.classifier = Categorical("x", model.num_classes, model.classifier_network)
+        with initial.weights_of("q(y)", seed):
+            self.classifier.build_from({"x": model.preprocess.size})
+        self.begun = self.classifier.get_weights()
+        self.optimizer = optimizers.Adam(learning_rate, average=average)
+        self.optimizer.build(self.classifier.trainable_variables)
+        self._steps = _steps(model, self.classifier, self.optimizer, seed)
+        spec = tf.TensorSpec([None, *model.preprocess.raw_shape], model.preprocess.raw_dtype)
+        self._log_probs = tf.function(
+            lambda raw: self.classifier.log_probs({"x": self.preprocess(raw)}), input_signature=[spec], autograph=False
+        )
+
+    def train(self, x, y, steps=STEPS, batch=100, held_out=None):
+        """Trains anew from the initial weights on (x, y), raw examples and their classes; returns itself.
+
+        Args:
+          x, y: the labelled examples.
+          steps, batch: their numbers.
+          held_out: (x, y) by which the best of `CHECKS` states of the training is chosen; None: the last.
+        """
+        self.classifier.set_weights(self.begun)
+        optimizers.reset(self.optimizer)
+        generator, size, best, kept = np.random.default_rng([self.seed, 3]), min(batch, len(y)), np.inf, None
+        at_once, every = max(1, NUMBERS_AT_ONCE // (size * self.preprocess.size)), max(1, steps // CHECKS)
+        for start, end in _blocks(steps, every, at_once):
+            i = np.arange(start, end)
+            chosen = np.stack([np.sort(generator.choice(len(y), size, replace=False)) for _ in i])
+            rates = (self.learning_rate * (1 - i / steps)).astype("float32")
+            self._steps(*map(tf.constant, (x[chosen], y[chosen], rates, i.astype("int32"))))
+            if held_out is not None and end % every == 0:
+                with optimizers.averaged(self.optimizer, self.classifier.trainable_variables):
+                    error = np.mean(self.log_probs(held_out[0]).argmax(1) != held_out[1])
+                    if error < best:
+                        best, kept = error, self.classifier.get_weights()
+        if kept is None:
+            with optimizers.averaged(self.optimizer, self.classifier.trainable_variables):
+                kept = self.classifier.get_weights()
+        self.classifier.set_weights(kept)
+        return self
+
+    def log_probs(self, x):
+        """log q(y|x), float32 [N, K], of raw examples."""
+        return np.concatenate([self._log_probs(tf.constant(x[i : i + 1000])).numpy() for i in range(0, len(x), 1000)])
+
+
+def class_probabilities(model, x, y, x_test, seed=0, average=None, learning_rate=1e-3, **how):
+    """Trains a `Supervised` on (x, y); returns its probabilities of x_test, [N, K]. `how`: see `Supervised.train`."""
+    return np.exp(Supervised(model, learning_rate, seed, average).train(x, y, **how).log_probs(x_test))
 
 
 def svm_classes(model, x, y, x_test):
@@ -68,16 +95,21 @@ def svm_classes(model, x, y, x_test):
     return np.concatenate([machine.predict(np.nan_to_num(part, nan=0.0).astype("float64")) for part in parts])
 
 
-def network(model):
-    """Returns the network of the model's classifier of x."""
-    factor = model.q.get("y")
-    return factor.network if factor is not None and "x" in factor.given else model.network
+def _blocks(steps, every, most):
+    """(first, end) of blocks of at most `most` of 0 to `steps`, none of which goes beyond a multiple of `every`."""
+    start = 0
+    while start < steps:
+        end = min(start + most, steps, (start // every + 1) * every)
+        yield start, end
+        start = end
 
 
-def _step(model, classifier, optimizer):
-    @tf.function
-    def step(raw, labels, step_seed):
-        updates = []
+def _steps(model, classifier, optimizer, seed):
+    """A function that makes steps: raw [steps, B, ...], labels [steps, B], their learning rates and numbers, [steps]."""
+
+    def step(raw, labels, rate, number):
+        optimizer.learning_rate.assign(rate)
+        step_seed, updates = noise.step_seed(seed, number), []
         with tf.GradientTape() as tape, batch_moments(updates), of_examples(raw.shape[0]):
             log_q = classifier.log_probs({"x": model.preprocess(raw, step_seed)})
             loss = -tf.reduce_mean(tf.reduce_sum(log_q * tf.one_hot(labels, model.num_classes), -1))
@@ -86,9 +118,11 @@ def _step(model, classifier, optimizer):
         for layer, mean, variance in updates:
             layer.update(mean, variance, optimizer.iterations)
 
-    return step
+    def steps(*batches):
+        def body(i):
+            step(*(part[i] for part in batches))
+            return i + 1
 
+        tf.while_loop(lambda i: i < tf.shape(batches[0])[0], body, [0], parallel_iterations=1)
 
-def _probabilities(model, classifier, x):
-    chunks = (x[i : i + 1000] for i in range(0, len(x), 1000))
-    return np.concatenate([np.exp(classifier.log_probs({"x": model.preprocess(chunk)}).numpy()) for chunk in chunks])
+    return tf.function(steps, autograph=False, reduce_retracing=True)

@@ -9,6 +9,7 @@ import time
 
 import keras
 import numpy as np
+import scipy.stats
 import tensorflow as tf
 
 from tfadgm import evaluation
@@ -29,6 +30,7 @@ class State:
       epoch: number of finished epochs.
       seconds: training time so far (steps only).
       best, best_epoch: lowest validation error and its epoch.
+      bound, bound_epoch: best bound of the rows that `Watch` watches, and its epoch.
       finished: whether the budget is used up or the run was stopped early.
       steps: number of optimizer steps, known when training ends.
     """
@@ -37,6 +39,8 @@ class State:
     seconds: float = 0.0
     best: float = math.inf
     best_epoch: int = 0
+    bound: float = -math.inf
+    bound_epoch: int = 0
     finished: bool = False
     steps: int = 0
 
@@ -90,7 +94,10 @@ class Clock(keras.callbacks.Callback):
 
     def reopen(self):
         """A run that was finished is no longer, if its budget has grown since; one that was stopped early stays so."""
-        early = self.plan.patience is not None and self.state.epoch - self.state.best_epoch >= self.plan.patience
+        plan, state = self.plan, self.state
+        early = plan.patience is not None and state.epoch - state.best_epoch >= plan.patience
+        if state.bound_epoch and plan.stop == "bound":
+            early |= state.epoch - state.bound_epoch >= plan.bound_patience
         self.state.finished = self.state.finished and (early or self.progress() >= 1.0)
 
     def rate(self):
@@ -176,6 +183,29 @@ class Validate(keras.callbacks.Callback):
             self.state.finished = self.model.stop_training = True
 
 
+class Watch(keras.callbacks.Callback):
+    """Measures the bound of rows that are not trained on, with the averaged weights, and ends training when it stays worse.
+
+    The bound is the one that training maximises, at temperature 1, with the same noise every time; no label is asked for.
+    It is the mean over the middle nine tenths of the rows: one row far out has thousands of nats. With a `best_path` the
+    weights of the best bound are kept.
+    """
+
+    def __init__(self, x, state, best_path, patience):
+        super().__init__()
+        self.x, self.state, self.best_path, self.patience = x, state, best_path, patience
+
+    def on_epoch_end(self, epoch, logs=None):
+        with averaged_weights(self.model):
+            bound = logs["watched_bound"] = float(scipy.stats.trim_mean(evaluation.trained_elbo(self.model, self.x), 0.05))
+            if bound > self.state.bound:
+                self.state.bound, self.state.bound_epoch = bound, epoch + 1
+                if self.best_path is not None:
+                    checkpoints.save_weights(self.model, self.best_path)
+        if epoch + 1 - self.state.bound_epoch >= self.patience:
+            self.state.finished = self.model.stop_training = True
+
+
 class Log(keras.callbacks.Callback):
     """Appends one row per epoch to metrics.csv and TensorBoard; a resumed run first drops the rows after its epoch."""
 
@@ -254,7 +284,7 @@ class Checkpoint(keras.callbacks.Callback):
             self.save()
 
     def on_epoch_end(self, epoch, logs=None):
-        best = self.state.best_epoch == self.state.epoch  # whose weights were kept: a resume must not undo the epoch
+        best = self.state.epoch in (self.state.best_epoch, self.state.bound_epoch)  # kept: a resume must not undo the epoch
         if self.state.finished or best or time.perf_counter() - self.saved >= self.seconds:
             self.save()
 

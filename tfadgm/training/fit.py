@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import math
 
+import numpy as np
 import tensorflow as tf
 
 from tfadgm.data import pipeline
@@ -16,8 +17,8 @@ from tfadgm.training import callbacks, checkpoints, progress
 class Plan:
     """How a model is trained; the settings of a run of the same names say what each means.
 
-    Exactly one of `epochs` and `minutes` is given. `choose`: whether the weights of the best epoch on the validation
-    examples are taken, rather than the last.
+    Exactly one of `epochs` and `minutes` is given. `epoch_steps`: of an epoch; None: as many as a pass over the pool has.
+    `choose`: whether the weights of the best epoch on the validation examples are taken, rather than the last.
     """
 
     epochs: int | None = None
@@ -37,6 +38,13 @@ class Plan:
     patience: int | None = None
     checkpoint_seconds: float = 60.0
     choose: bool = True
+    epoch_steps: int | None = None
+    stop: str = "none"
+
+    @property
+    def bound_patience(self):
+        """How many epochs `stop="bound"` waits for a better bound of the rows that it watches."""
+        return max(3, math.ceil(self.epochs / 5))
 
     def optimizer(self):
         """Returns the `Adam` of the plan."""
@@ -65,6 +73,9 @@ def train(make_model, data, split, plan, directory, strategy=None, quiet=False):
       ValueError: if a batch cannot be shared evenly by the replicas.
     """
     strategy = strategy or tf.distribute.get_strategy()
+    watched = np.zeros(0, "int64")
+    if plan.stop == "bound":
+        split, watched = pipeline.keep_from_training(split, plan.seed)
     labelled_batch = min(plan.labelled_batch, len(split.labelled))
     _check_shares(plan.batch, labelled_batch, strategy.num_replicas_in_sync)
     with strategy.scope():
@@ -81,15 +92,16 @@ def train(make_model, data, split, plan, directory, strategy=None, quiet=False):
     log = callbacks.Log(directory, state)
     if not state.finished:
         stream = _stream(plan, data, split, labelled_batch, state.epoch, model.learns_from_labels)
-        _fit(model, stream, plan, data, split, (clock, checkpoint, log, best), quiet)
+        _fit(model, stream, plan, data, split, watched, (clock, checkpoint, log, best), quiet)
     state.steps = int(model.optimizer.iterations)
     with contextlib.ExitStack() as stack:
-        chosen = plan.choose and math.isfinite(state.best)
-        if chosen and best.exists():
+        by = "lowest validation error" if plan.choose and math.isfinite(state.best) else None
+        by = by or ("best bound" if state.bound_epoch else None)
+        if by and best.exists():
             checkpoints.load_weights(model, best)
         else:
-            if chosen:
-                warn(f"{best}: is lost, and with it the weights of the lowest validation error; the last ones are taken")
+            if by:
+                warn(f"{best}: is lost, and with it the weights of the {by}; the last ones are taken")
             stack.enter_context(callbacks.averaged_weights(model))
         model.finish(data, split, plan.seed)
         checkpoints.save_weights(model, directory / "model.weights.h5")
@@ -97,13 +109,41 @@ def train(make_model, data, split, plan, directory, strategy=None, quiet=False):
     return model, state, log.rows
 
 
-def _fit(model, stream, plan, data, split, parts, quiet):
+def train_again(model, weights, data, split, plan, epochs):
+    """Trains a compiled model anew from initial `weights`, by the step that it was compiled with, and leaves it averaged.
+
+    Nothing is written, and nothing but the epochs ends it. For trainings that differ in their examples alone.
+
+    Args:
+      model: one that `train` returned; its optimizer begins anew too.
+      weights: arrays, as of `get_weights`.
+      data, split: a `Dataset` and another `Split` of it, of as many labelled examples as fill a batch of before.
+      plan: that of `train`, by which the learning rate goes.
+      epochs: after which training ends.
+    """
+    model.set_weights(weights)
+    optimizers.reset(model.optimizer)
+    steps = plan.epoch_steps or pipeline.steps_per_epoch(split, plan.batch)
+    around = [callbacks.Clock(plan, callbacks.State()), callbacks.StopOnNaN()]
+    stream = _stream(plan, data, split, plan.labelled_batch, 0, model.learns_from_labels)
+    model.stop_training = False
+    model.fit(stream, epochs=epochs, steps_per_epoch=steps, callbacks=around, shuffle=False, verbose=0)
+    with callbacks.averaged_weights(model):
+        averaged = model.get_weights()
+    model.set_weights(averaged)
+    model.finish(data, split, plan.seed)
+
+
+def _fit(model, stream, plan, data, split, watched, parts, quiet):
     clock, checkpoint, log, best = parts
-    state, steps = clock.state, pipeline.steps_per_epoch(split, plan.batch)
+    state, steps = clock.state, plan.epoch_steps or pipeline.steps_per_epoch(split, plan.batch)
     around = [clock, callbacks.StopOnNaN()]
     if split.validation.size and model.learns_from_labels:
         held_out = (data.x_train[split.validation], data.y_train[split.validation])
         around.append(callbacks.Validate(*held_out, state, best if plan.choose else None, patience=plan.patience))
+    if watched.size:
+        chooses = not (plan.choose and split.validation.size and model.learns_from_labels)
+        around.append(callbacks.Watch(data.x_train[watched], state, best if chooses else None, plan.bound_patience))
     around += [log, checkpoint] + ([] if quiet else [progress.Progress(clock, steps)])
     most = plan.epochs or 1_000_000_000  # with minutes, the clock stops the run
     model.fit(
@@ -113,7 +153,9 @@ def _fit(model, stream, plan, data, split, parts, quiet):
 
 def _stream(plan, data, split, labelled_batch, first_epoch, with_labels):
     """Returns the training batches from `first_epoch` on."""
-    stream = pipeline.training_stream(data, split, plan.batch, labelled_batch, plan.seed, first_epoch, with_labels)
+    stream = pipeline.training_stream(
+        data, split, plan.batch, labelled_batch, plan.seed, first_epoch, with_labels, plan.epoch_steps
+    )
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return stream.with_options(options)

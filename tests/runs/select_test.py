@@ -1,0 +1,144 @@
+"""Selection: weights and temperatures by cross-fitting, and one answer of run, evaluation and export."""
+
+import dataclasses
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from scipy import optimize, special
+
+from tfadgm import evaluation
+from tfadgm.models import answer
+from tfadgm.reporting import summary
+from tfadgm.runs import build, recipes, run, run_directory, select
+from tfadgm.serving import classification
+from tfadgm.training import fit
+
+TINY = dict(hidden=(8,), dim_z=2, steps=100, batch=20, density_examples=5, density_samples=2, test_samples=3)
+
+
+def own(path, labelled=12):
+    """Writes two clusters in 3 columns, 60 rows, and a test set; returns the data set's name."""
+    generator = np.random.default_rng(0)
+    y = np.arange(100) % 2
+    x = (generator.normal(size=(100, 3)) + 1.5 * y[:, np.newaxis]).astype("float32")
+    known = np.where(np.arange(60) < labelled, y[:60], -1)
+    np.savez(path, x=x[:60], y=known, x_test=x[60:], y_test=y[60:])
+    return f"npz:{path}"
+
+
+@pytest.fixture(scope="module")
+def selected(tmp_path_factory):
+    """A run that selects: (its directory, results, splits of the fold models, weights before it answered by a pool)."""
+    directory, splits, weights = tmp_path_factory.mktemp("select"), [], []
+    again, give = fit.train_again, select.Selection.give
+
+    def watched(model, initial, data, split, plan, epochs):
+        splits.append(split)
+        again(model, initial, data, split, plan, epochs)
+
+    def giving(selection, model):
+        weights.extend(model.get_weights())
+        give(selection, model)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fit, "train_again", watched)
+        patch.setattr(select.Selection, "give", giving)
+        settings = recipes.resolve("adgm", own(directory / "own.npz"), **TINY, dim_a=2)
+        assert settings.select and not recipes.resolve("adgm", "digits").select
+        results = run.train(settings, directory / "run", quiet=True)
+    return directory / "run", results, splits, weights
+
+
+def test_the_pool_is_reported_stored_and_exported(selected):
+    directory, results, _, _ = selected
+    opened = run_directory.Run.open(directory)
+    data, _ = opened.data()
+    found = evaluation.class_probabilities(opened.model, data.x_test, 3)
+    assert np.mean(found.argmax(1) != data.y_test) == pytest.approx(results["test_error"])
+    exported = classification.Classifier(directory / "export").probabilities(data.x_test)
+    np.testing.assert_allclose(exported, found, atol=1e-6)
+    own_answer = np.exp(evaluation.own_log_probs(opened.model, data.x_test, 3)).mean(1)
+    assert np.abs(own_answer - found).max() > 1e-3
+
+
+def test_the_stored_answer_is_the_sum_that_is_told(selected):
+    directory, results, _, _ = selected
+    opened = run_directory.Run.open(directory)
+    data, model = opened.data()[0], opened.model
+    x, members = model.preprocess(data.x_test).numpy(), results["selection"]["members"]
+    linear = x @ model.answer.coefficients_.numpy() + model.answer.bias_.numpy()
+    f = dict(
+        model=evaluation.own_log_probs(model, data.x_test, 3),
+        network=model.answer.network.log_probs({"x": x[np.newaxis]}).numpy()[0][:, np.newaxis],
+        logistic=linear[:, np.newaxis],
+    )
+    expected = sum(m["weight"] * special.softmax(m["temperature"] * f[name], -1).mean(1) for name, m in members.items())
+    np.testing.assert_allclose(evaluation.class_probabilities(model, data.x_test, 3), expected, atol=1e-5)
+    assert sum(member["weight"] for member in members.values()) == pytest.approx(1)
+    by_sample = model.log_answer_by_sample(data.x_test, 3)
+    np.testing.assert_allclose(np.exp(by_sample).mean(0), expected, atol=1e-5)
+
+
+def test_no_fold_has_seen_what_it_answers_and_the_model_is_as_it_was(selected):
+    directory, results, splits, weights = selected
+    opened = run_directory.Run.open(directory)
+    _, split = opened.data()
+    left_out = [np.setdiff1d(split.labelled, part.labelled) for part in splits]
+    assert len(splits) == results["selection"]["folds"] == select.FOLDS
+    assert np.array_equal(np.sort(np.concatenate(left_out)), split.labelled)
+    for part, rows in zip(splits, left_out, strict=True):
+        assert np.array_equal(np.setdiff1d(split.unlabelled, part.unlabelled), rows)
+    for one, other in zip(weights, opened.model.get_weights(), strict=False):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_what_was_chosen_is_told(selected):
+    told = dict(summary.rows(selected[1]))
+    assert {f"  {name}" for name in answer.MEMBERS} <= set(told) and told["  network"].startswith("weight 0.")
+    assert "cross-fitted: 12 labels, 4 folds" in told["  pool of them"]
+
+
+def test_it_can_be_turned_off_afterwards(selected, tmp_path):
+    before, results, _, _ = selected
+    directory = shutil.copytree(before, tmp_path / "run")
+    settings = run_directory.Run.open(directory).settings
+    plain = run.train(dataclasses.replace(settings, select=False), directory, quiet=True)
+    assert "selection" not in plain and plain["train_seconds"] == results["train_seconds"]
+    opened = run_directory.Run.open(directory)
+    assert opened.model.answer is None and (directory / "export" / "2").is_dir()
+
+
+def test_a_class_with_one_label_leaves_the_model_alone(tmp_path, capsys):
+    settings = recipes.resolve("m2", own(tmp_path / "own.npz", labelled=3), **TINY)
+    data, split = build.load_data(settings)
+    assert select.select(settings, data, split, build.make_model(settings, data, split), None) is None
+    assert "a value of y has fewer than two labels" in capsys.readouterr().err
+
+
+def test_stacking_maximises_its_objective():
+    scores = np.log(np.random.default_rng(0).uniform(0.1, 1, (30, 3)))
+
+    def objective(free, prior=4.0):
+        log_w = special.log_softmax(np.r_[free, 0])
+        return -special.logsumexp(scores + log_w, 1).sum() - prior / 3 * log_w.sum()
+
+    best = special.softmax(np.r_[optimize.minimize(objective, np.zeros(2)).x, 0])
+    np.testing.assert_allclose(select.stacking(scores, prior=4.0), best, atol=1e-4)
+    np.testing.assert_allclose(select.stacking(scores[:0]), 1 / 3)
+    certain = np.log(np.tile([0.9, 0.1, 0.1], (2000, 1)))
+    assert select.stacking(certain)[0] > 0.99
+
+
+def test_the_temperature_of_many_draws_is_that_of_their_mean_answer():
+    generator = np.random.default_rng(0)
+    logits = generator.normal(size=(4000, 1, 3))
+    y = (special.softmax(logits[:, 0], 1).cumsum(1) > generator.uniform(size=(4000, 1))).argmax(1)
+    assert select.temperature(np.repeat(4 * logits, 2, 1), y) == pytest.approx(0.25, rel=0.1)
+
+
+def test_a_pool_by_hand():
+    f = np.log([[[0.9, 0.1]], [[0.2, 0.8]]]).astype("float32")
+    found = np.exp(answer.pool(tf.constant(f), tf.constant([1.0, 0.0]), tf.constant([0.25, 0.75])))
+    np.testing.assert_allclose(found, [[0.25 * 0.9 + 0.75 * 0.5, 0.25 * 0.1 + 0.75 * 0.5]], rtol=1e-6)

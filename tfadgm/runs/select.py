@@ -1,0 +1,220 @@
+"""Never worse than the labels alone: q(y|x) is a pool of the model and of what its labels alone give, by cross-fitting.
+
+The bound is not always on the side of the classes. Three members (`models.answer`) stand for weights of the bound from 0 to
+1: logistic regression on x, the same network on the labelled examples alone, and the model. Each classifies the labelled
+examples by trainings that have not seen them (`cross_fit.folds`), and from these answers come
+
+- the penalty of the logistic regression, that of the lowest cross-fitted NLL;
+- a temperature t_m per member (`svm.fit_temperature`);
+- the weights, w = argmax sum_n log sum_m w_m p_m(y_n|x_n) + PRIOR / M sum_m log w_m: those of stacking, which maximise the
+  cross-fitted log score of the pool (Yao et al. 2018, "Using stacking to average Bayesian predictive distributions"), with
+  a Dirichlet prior. Twenty labels cannot say which of two members is better; the prior then shares the weight.
+
+Then logistic regression and network are fitted to all labelled examples, and the pool answers where the model alone did.
+(Logistic regression on the latents is no member: z is what the class does not explain, and says nothing of it.)
+"""
+
+import dataclasses
+import warnings
+from typing import Any
+
+import numpy as np
+from scipy import optimize, special
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+
+from tfadgm import evaluation
+from tfadgm.data import pipeline
+from tfadgm.data.dataset import Dataset
+from tfadgm.models import svm
+from tfadgm.models.answer import MEMBERS
+from tfadgm.models.base import DeepGenerativeModel
+from tfadgm.runs import build, cross_fit
+from tfadgm.runs.settings import Settings
+from tfadgm.telling import tell
+from tfadgm.training import baseline, callbacks, fit
+
+FOLDS = 4
+STEPS = 4000  # of the fold models together, at most: of a long training fewer folds than FOLDS are trained, one at least
+PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0)  # C of the logistic regression
+NETWORK_STEPS, NETWORK_RATE = 400, 3e-3
+PRIOR = 6.0  # as many examples' worth, for equal weights
+MOST = 2000  # labelled examples that members are compared on, and that the logistic regression is fitted to
+
+
+@dataclasses.dataclass(frozen=True)
+class Selection:
+    """What was found: the arguments of `Answer.assign`, and what is told of it.
+
+    Attributes:
+      weights, temperatures: {member: number}.
+      logistic: (W, b).
+      network: arrays.
+      told: cross-fitted numbers, {members: {name: {weight, temperature, nll, nll_stderr, error}}} of each, calibrated, and
+        nll, nll_stderr, error of the pool; of how many examples, of how many folds, and penalty C.
+    """
+
+    weights: dict[str, float]
+    temperatures: dict[str, float]
+    logistic: tuple[np.ndarray, np.ndarray]
+    network: list[np.ndarray]
+    told: dict[str, Any]
+
+    def give(self, model: DeepGenerativeModel) -> None:
+        """From now on the pool answers q(y|x) of the model (`Questions.log_answer`), which is saved and exported with it."""
+        model.add_answer().assign(self.weights, self.temperatures, self.logistic, self.network)
+
+
+def select(
+    settings: Settings,
+    data: Dataset,
+    split: pipeline.Split,
+    model: DeepGenerativeModel,
+    state: callbacks.State,
+    start: DeepGenerativeModel | None = None,
+) -> Selection | None:
+    """Weighs the model against what its labels alone give; None where that cannot be, as is told.
+
+    Args:
+      settings: of the run, with sizes in place of "auto" (`build.sized`).
+      data, split: of the run.
+      model: the trained model, as `build.train` returned it; its weights are the same afterwards.
+      state: what training ended with: the fold models are trained for as many epochs as its weights were.
+      start: the trained model of the first stage, for a model that has one.
+    """
+    y = data.y_train[split.labelled]
+    fold = cross_fit.folds(y, FOLDS, settings.seed)
+    if not np.array_equal(np.unique(y[fold >= 0]), np.arange(model.num_classes)):
+        tell("select: a value of y has fewer than two labels, of which none can be left out; the model answers alone")
+        return None
+    epochs = _epochs(settings, state)
+    used = int(np.clip(STEPS // max(1, epochs * build.epoch_steps(settings, split)), 1, FOLDS))
+    fold = np.where(fold < used, fold, -1)
+    most = int(np.clip(MOST * 10_000 // model.preprocess.read_size, 100, MOST))
+    chosen = np.sort(np.random.default_rng([settings.seed, 9]).permutation(len(y))[:most])
+    asked = chosen[fold[chosen] >= 0]
+    answers = {"model": _of_model(settings, data, split, model, epochs, fold, asked, start)}
+    answers["network"], network = _of_network(settings, data, split, model, fold, asked)
+    answers["logistic"], logistic, penalty = _of_logistic(data, split, model, fold, asked, chosen)
+    about = dict(folds=used, penalty=penalty)
+    return _weighed(answers, y[asked], network, logistic, about)
+
+
+def _epochs(settings, state):
+    """The number of epochs after which training had the weights that were taken."""
+    if settings.chooses and state.best_epoch:
+        return state.best_epoch
+    return state.bound_epoch or state.epoch
+
+
+def _of_model(settings, data, split, model, epochs, fold, asked, start):
+    """log q(y|a_s, x) of the examples `asked` by models that have not seen them, [n, S, K]."""
+    kept, initial = model.get_weights(), build.initial_weights(settings, data, split, start)
+    plan = dataclasses.replace(build.plan(settings, split), labelled_batch=min(settings.labelled_batch, len(split.labelled)))
+    parts = []
+    try:
+        for k in range(fold.max() + 1):
+            left_out = split.labelled[fold == k]
+            pool = np.setdiff1d(split.unlabelled, left_out)
+            part = dataclasses.replace(split, labelled=split.labelled[fold != k], unlabelled=pool)
+            fit.train_again(model, initial, data, part, plan, epochs)
+            rows = split.labelled[asked[fold[asked] == k]]
+            parts.append(
+                evaluation.own_log_probs(model.with_precision("float32"), data.x_train[rows], settings.test_samples)
+            )
+    finally:
+        model.set_weights(kept)
+    return _in_order(parts, fold, asked)
+
+
+def _of_network(settings, data, split, model, fold, asked):
+    """The same of the network alone, [n, 1, K], and its weights when it is trained on all labels."""
+    supervised = baseline.Supervised(model, NETWORK_RATE, settings.seed, settings.average)
+    x, y = data.x_train[split.labelled], data.y_train[split.labelled]
+    batch = min(settings.labelled_batch, *(int(np.sum(fold != k)) for k in range(fold.max() + 1)))
+    parts = []
+    for k in range(fold.max() + 1):
+        supervised.train(x[fold != k], y[fold != k], NETWORK_STEPS, batch)
+        parts.append(supervised.log_probs(x[asked[fold[asked] == k]])[:, np.newaxis])
+    return _in_order(parts, fold, asked), supervised.train(x, y, NETWORK_STEPS, batch).classifier.get_weights()
+
+
+def _of_logistic(data, split, model, fold, asked, chosen):
+    """The same of logistic regression at its best penalty, [n, 1, K], (W, b) of all examples, and the penalty C."""
+    x = np.asarray(model.preprocess(data.x_train[split.labelled[chosen]]))[:, : model.preprocess.read_size]
+    y, fold, asked, best = data.y_train[split.labelled[chosen]], fold[chosen], fold[chosen] >= 0, None
+    for C in PENALTIES:
+        answers = np.zeros((len(y), 1, model.num_classes))
+        for k in range(fold.max() + 1):
+            W, b = _logistic(x[fold != k], y[fold != k], C)
+            answers[fold == k, 0] = special.log_softmax(x[fold == k] @ W + b, 1)
+        nll = -answers[asked, 0, y[asked]].mean()
+        if best is None or nll < best[0]:
+            best = nll, answers[asked], C
+    return best[1], _logistic(x, y, best[2]), best[2]
+
+
+def _logistic(x, y, C):
+    """(W, b) of multinomial logistic regression, [D, K] and [K]."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        found = LogisticRegression(C=C, max_iter=1000).fit(x, y)
+    W, b = found.coef_.T, found.intercept_
+    return (W * [-0.5, 0.5], b * [-0.5, 0.5]) if len(b) == 1 else (W, b)  # two classes have one score
+
+
+def _in_order(parts, fold, asked):
+    """The parts of the folds in the order of the examples `asked`."""
+    order = np.argsort(fold[asked], kind="stable")
+    together = np.concatenate(parts)
+    found = np.empty_like(together)
+    found[order] = together
+    return found
+
+
+def temperature(f: np.ndarray, y: np.ndarray) -> float:
+    """The t of lowest cross-entropy of mean_s softmax(t f_s), f [n, S, K], with labels y [n], smoothed as in `svm`."""
+
+    def cross_entropy(log_t):
+        answers = special.logsumexp(special.log_softmax(np.exp(log_t) * f, -1), 1) - np.log(f.shape[1])
+        return -(svm.smoothed(y, f.shape[-1]) * answers).sum()
+
+    return float(np.exp(optimize.minimize_scalar(cross_entropy, bounds=(-5, 3), method="bounded").x))
+
+
+def stacking(log_scores: np.ndarray, prior: float = PRIOR) -> np.ndarray:
+    """The weights [M] of highest log score of the pool plus prior / M sum_m log w_m, from log p_m(y_n|x_n), [n, M].
+
+    By the steps of expectation maximisation, which rise to the one maximum of a concave function.
+    """
+    members = log_scores.shape[1]
+    weights = np.full(members, 1 / members)
+    for _ in range(1000):
+        shares = special.softmax(log_scores + np.log(weights), 1).sum(0) + prior / members
+        weights = shares / shares.sum()
+    return weights
+
+
+def _weighed(answers, y, network, logistic, about):
+    """The `Selection` that follows from the members' cross-fitted answers {name: log q, [n, S, K]}."""
+    temperatures = {name: temperature(answers[name], y) for name in MEMBERS}
+    calibrated = {name: special.softmax(temperatures[name] * answers[name], -1).mean(1) for name in MEMBERS}
+    scores = np.log(np.maximum(np.stack([calibrated[name][np.arange(len(y)), y] for name in MEMBERS], 1), 1e-30))
+    found = stacking(scores)
+    weights = dict(zip(MEMBERS, map(float, found), strict=True))
+    pooled = sum(weights[name] * calibrated[name] for name in MEMBERS)
+    members = {
+        name: dict(weight=weights[name], temperature=temperatures[name], **_worth(calibrated[name], y)) for name in MEMBERS
+    }
+    return Selection(
+        weights, temperatures, logistic, network, dict(members=members, **_worth(pooled, y), examples=len(y), **about)
+    )
+
+
+def _worth(probabilities, y):
+    scores = -np.log(np.maximum(probabilities[np.arange(len(y)), y], 1e-30))
+    return dict(
+        nll=float(scores.mean()),
+        nll_stderr=float(scores.std(ddof=1) / np.sqrt(len(y))),
+        error=float(np.mean(probabilities.argmax(1) != y)),
+    )
