@@ -45,7 +45,7 @@ def test_class_counts_are_told_where_they_differ_much():
 
 def test_how_probable_p_y_makes_each_class_is_said():
     model = types.SimpleNamespace(has_class_prior=True, class_prior=(0.95, 0.05))
-    assert notes.prior(model, ["often", "rare"]) == "p(y): often 0.95, rare 0.05"
+    assert notes.prior(model, ["often", "rare"]) == "p(y): often 95%, rare 5%"
     model.class_prior = None
     drawn = notes.prior(model, ["often", "rare"], 40)
     assert "uniform over 2 classes: the 40 labels were drawn evenly" in drawn and "--class_prior" in drawn

@@ -59,7 +59,7 @@ def prior(model, names, labels=None):
     if model.class_prior is None:
         drawn = f": the {labels} labels were drawn evenly, and do not tell how often each is" if labels else ""
         return f"p(y): uniform over {len(names)} classes{drawn} (--class_prior=P1,P2,... tells it)"
-    shown = [f"{name} {share:.3g}" for name, share in list(zip(names, model.class_prior, strict=True))[:MANY]]
+    shown = [f"{name} {100 * share:.3g}%" for name, share in list(zip(names, model.class_prior, strict=True))[:MANY]]
     return f"p(y): {', '.join(shown)}" + (f" and {len(names) - MANY} more" if len(names) > MANY else "")
 
 

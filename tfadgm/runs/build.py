@@ -114,7 +114,8 @@ def sized(settings: Settings, data: Dataset, split: pipeline.Split, before: dict
     columns = data.make_preprocess(settings.likelihood or data.likelihood, settings.min_column_std).read_size
     settings = recipes.sized(settings, len(split.unlabelled), columns, len(value_names(settings, data)), before)
     if settings.warmup_epochs == "auto":
-        epochs = 10.0 / WARMUP if settings.minutes is not None else plan(settings, split).epochs
+        planned = plan(settings, split).epochs
+        epochs = 10.0 / WARMUP if planned is None else planned
         settings = dataclasses.replace(settings, warmup_epochs=WARMUP * epochs)
     return settings
 

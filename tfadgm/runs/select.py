@@ -142,16 +142,15 @@ def _of_network(settings, data, split, model, fold, asked):
 def _of_logistic(data, split, model, fold, asked, chosen):
     """The same of logistic regression at its best penalty, [n, 1, K], (W, b) of all examples, and the penalty C."""
     x = np.asarray(model.preprocess(data.x_train[split.labelled[chosen]]))[:, : model.preprocess.read_size]
-    y, fold, asked, best = data.y_train[split.labelled[chosen]], fold[chosen], fold[chosen] >= 0, None
+    y, fold, asked, found = data.y_train[split.labelled[chosen]], fold[chosen], fold[chosen] >= 0, []
     for C in PENALTIES:
         answers = np.zeros((len(y), 1, model.num_classes))
         for k in range(fold.max() + 1):
             W, b = _logistic(x[fold != k], y[fold != k], C)
             answers[fold == k, 0] = special.log_softmax(x[fold == k] @ W + b, 1)
-        nll = -answers[asked, 0, y[asked]].mean()
-        if best is None or nll < best[0]:
-            best = nll, answers[asked], C
-    return best[1], _logistic(x, y, best[2]), best[2]
+        found.append((-answers[asked, 0, y[asked]].mean(), C, answers[asked]))
+    _, best, answers = min(found, key=lambda each: each[0])
+    return answers, _logistic(x, y, best), best
 
 
 def _logistic(x, y, C):
