@@ -43,6 +43,13 @@ FILES = {
         Y,
     ),
     "thousands": (rows("u,label", '"1,250.5",a', '"2,000,000",b', "7,"), {}, dict(u="number"), [[1250.5], [2e6], [7]], Y),
+    "decimal points beside semicolons": (
+        rows("u;v;label", "0.123;7;a", "0.250;8;b"),
+        {},
+        dict(u="number", v="number"),
+        [[0.123, 7], [0.25, 8]],
+        [0, 1],
+    ),
     "tabs": (PLAIN.replace(",", "\t"), {}, dict(u="number", town="category"), X, Y),
     "bars": (PLAIN.replace(",", "|"), {}, dict(u="number", town="category"), X, Y),
     "a delimiter that is said": ("sep=;\n" + PLAIN.replace(",", ";"), {}, dict(u="number", town="category"), X, Y),
@@ -175,6 +182,7 @@ FILES = {
         "label: got 'lable', which .* has not; allowed: its columns, such as 'label'",
     ),
     "an unknown column": (PLAIN, dict(columns="twon:category"), "columns: got 'twon', .* such as 'town'"),
+    "no kind": (PLAIN, dict(columns="town"), "columns: got 'town'; allowed: NAME:KIND, of the kinds number, "),
     "an unknown kind": (
         PLAIN,
         dict(columns="town:text"),

@@ -136,8 +136,8 @@ def test_a_file_without_its_kind_is_told(name, kind):
 
 MEMORY = """
 import resource, sys
-from tfadgm.data import csv, encoding, examples
-from tfadgm.data.columns import Column
+from tfadgm.data import csv, sources
+sources.CHUNK_CELLS >>= 3
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 csv.load(sys.argv[2])
 before = peak()

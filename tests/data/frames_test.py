@@ -4,9 +4,10 @@ import gzip
 
 import numpy as np
 import pandas
+import pyarrow as pa
 import pytest
 
-from tfadgm.data import csv, encoding, examples, frames, parquet, sources, survey
+from tfadgm.data import cells, csv, encoding, examples, frames, parquet, sources, survey
 from tfadgm.data.columns import Column
 
 NAN = np.nan
@@ -162,6 +163,29 @@ def test_a_file_at_use_is_read_as_in_training(tmp_path):
     (tmp_path / "new.csv").write_text(rows("when,zip,u", "01.01.1970,9,3.5"))
     with pytest.raises(ValueError, match="new.csv: row 2, column 'u': got '3.5'; allowed: .* with a decimal comma"):
         examples.read(tmp_path / "new.csv", (len(data.columns),), "float32", columns=data.columns)
+
+
+def test_texts_are_the_numbers_that_python_takes_them_for():
+    values = np.random.default_rng(0).normal(size=200) * 10.0 ** np.arange(-20, 20, 0.2)
+    texts = [
+        spelled(value)
+        for value in values.tolist()
+        for spelled in (repr, "{:+.3e}".format, "{:.4f}".format, "{:,.2f}".format)
+    ]
+    expected = [float(text.replace(",", "")) for text in texts]
+    np.testing.assert_array_equal(cells.numbers(pa.array(texts)), expected)
+    turned = [text.translate(str.maketrans(",.", ".,")) for text in texts]
+    np.testing.assert_array_equal(cells.numbers(pa.array(turned), ","), expected)
+    for text in ("1_000", "0x10", "inf", "1e", "12,34.5", "1,2345", "--1", "1 2"):
+        assert np.isnan(cells.numbers(pa.array([text]))).all(), text
+
+
+def test_a_data_frame_of_what_is_no_cell_is_refused():
+    with pytest.raises(ValueError, match="data frame: column 'u': holds complex128; allowed: numbers"):
+        frames.from_frame(pandas.DataFrame(dict(u=[1j], label=["a"])))
+    with pytest.raises(ValueError, match="column 'label': holds list.*; allowed: texts"):
+        lists = pandas.Series(pandas.arrays.ArrowExtensionArray(pa.array([[1], [2]])))
+        frames.from_frame(pandas.DataFrame(dict(u=[1, 2], label=lists)))
 
 
 def test_a_bomb_is_not_unpacked(tmp_path, monkeypatch):

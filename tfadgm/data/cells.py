@@ -16,7 +16,7 @@ PAIRS = (("false", "true"), ("no", "yes"), ("n", "y"), ("f", "t"), ("off", "on")
 TRUTH = {word: float(value) for pair in (("0", "1"), *PAIRS) for value, word in enumerate(pair)}
 
 # Numbers by their decimal sign; the other sign may stand before every third digit.
-_NUMBER = r"^[+-]?(?:[0-9]+{0}?[0-9]*|{0}[0-9]+|[0-9]{{1,3}}(?:{1}[0-9]{{3}})+(?:{0}[0-9]*)?)(?:[eE][+-]?[0-9]+)?$"
+_NUMBER = r"^[+-]?(?:[0-9]+{0}?[0-9]*|{0}[0-9]+|[1-9][0-9]{{0,2}}(?:{1}[0-9]{{3}})+(?:{0}[0-9]*)?)(?:[eE][+-]?[0-9]+)?$"
 NUMBERS = {".": _NUMBER.format(r"\.", ","), ",": _NUMBER.format(",", r"\.")}
 
 # Dates by format, the first that fits; each may be followed by a time.

@@ -101,8 +101,11 @@ def _names(text):
 def _kinds(source, given):
     """Returns {name: kind} of what was given, as a dict or as text."""
     if not isinstance(given, dict):
-        pairs = [part.rpartition(":") for part in _names(given)]
-        given = {name.strip(): kind.strip() for name, _, kind in pairs}
+        pairs = {part: part.rpartition(":") for part in _names(given)}
+        wrong = [part for part, (_, colon, _) in pairs.items() if not colon]
+        if wrong:
+            raise ValueError(f"columns: got {wrong[0]!r}; allowed: NAME:KIND, of the kinds {', '.join((*KINDS, *ORDERS))}")
+        given = {name.strip(): kind.strip() for name, _, kind in pairs.values()}
     _check_names(source, "columns", given)
     allowed = (*KINDS, *ORDERS)
     for name, kind in given.items():
@@ -126,6 +129,7 @@ def _survey(source, chosen, y):
     for arrays in source.chunks(names):
         found.add(arrays[: len(chosen.features)])
         if chosen.label is not None:
+            _check_labels(source, chosen.label, arrays[-1].type)
             y.add(cells.as_text(arrays[-1]).to_pandas())
     if not found.rows:
         raise ValueError(f"{source.where}: has 1 row; allowed: a header and at least one example")
@@ -147,6 +151,11 @@ def _survey(source, chosen, y):
     if not columns:
         raise ValueError(f"{source.where}: has no column of numbers, categories or dates; {'; '.join(told)}")
     return columns, found.rows, told
+
+
+def _check_labels(source, label, kind):
+    if cells.kind_of(kind) is None:
+        raise ValueError(f"{source.where}: column {label!r}: holds {kind}; allowed: texts, numbers or truth values")
 
 
 def _count_texts(source, found, inferred):

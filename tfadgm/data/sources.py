@@ -61,7 +61,11 @@ class Frame(Source):
     def _array(self, name, part):
         """Objects are what all of their column are: numbers, truth values or dates; else texts."""
         if part.dtype != object:
-            return pa.array(part, from_pandas=True)
+            try:
+                return pa.array(part, from_pandas=True)
+            except (pa.ArrowException, TypeError) as error:
+                allowed = "allowed: numbers, truth values, dates, texts and categories of these"
+                raise ValueError(f"{self.where}: column {name!r}: holds {part.dtype}; {allowed}") from error
         if name not in self._types:
             self._types[name] = pandas.api.types.infer_dtype(self.frame[name], skipna=True)
         found = self._types[name]
