@@ -12,7 +12,17 @@ from tfadgm.runs import build, recipes, resuming, run, run_directory
 from tfadgm.runs.run_directory import Run
 from tfadgm.training import baseline, callbacks
 
-SMALL = dict(hidden=(4,), dim_z=2, epochs=2, batch=20, density_samples=2, density_examples=5, test_samples=2, select=False)
+SMALL = dict(
+    hidden=(4,),
+    dim_z=2,
+    epochs=2,
+    batch=20,
+    density_samples=2,
+    density_examples=5,
+    test_samples=2,
+    select=False,
+    stop="none",
+)
 
 
 @pytest.fixture(autouse=True)

@@ -26,7 +26,9 @@ from tfadgm.serving import classification
 from tfadgm.training import callbacks
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-TINY = dict(hidden=(16,), dim_z=3, epochs=3, density_samples=4, density_examples=20, test_samples=5, select=False)
+TINY = dict(
+    hidden=(16,), dim_z=3, epochs=3, density_samples=4, density_examples=20, test_samples=5, select=False, stop="none"
+)
 
 
 def tiny(model="adgm", dataset="digits", **changes):

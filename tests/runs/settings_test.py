@@ -168,7 +168,6 @@ def test_parse_refuses(name, text, allowed):
         dict(minutes=1.0),
         dict(steps=100),
         dict(epochs=None, steps=0),
-        dict(epochs=None, minutes=1.0, stop="bound"),
         dict(learning_rate="auto"),
         dict(hidden="small"),
         dict(epochs=0),

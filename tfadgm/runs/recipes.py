@@ -111,8 +111,6 @@ def resolve(model: str, dataset: str, **given: Any) -> Settings:
     if any(name in given for name in BUDGETS):
         for name in BUDGETS:
             chosen.pop(name, None)
-    if given.get("minutes") is not None:
-        chosen.pop("stop", None)
     chosen.update(given)
     if chosen.get("classifier_samples") is not None and "classifier_samples" not in given:
         chosen["classifier_samples"] = max(chosen["classifier_samples"], chosen.get("samples", 1))

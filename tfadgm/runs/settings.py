@@ -173,7 +173,7 @@ class Settings:
     stop: str = _training(
         "none",
         "bound: a tenth of the rows without labels is kept from training, which ends after a fifth of its epochs without a "
-        "better bound of these, with the weights of the best.",
+        "better bound of these, with the weights of the best; with a budget in minutes nothing else ends it.",
         ("none", "bound"),
     )
     keep: str = _training(
@@ -225,10 +225,6 @@ class Settings:
             raise ValueError(f"got {told}; allowed: exactly one of the three")
         if self.patience is not None and not self.validation:
             raise ValueError(f"patience: got {self.patience} with validation 0; allowed: none, or validation of at least 1")
-        if self.stop == "bound" and self.minutes is not None:
-            raise ValueError(
-                f"stop: got 'bound' with minutes {self.minutes:g}; allowed: none, or a budget in epochs or steps"
-            )
         self._check_ranges()
 
     @property

@@ -96,7 +96,7 @@ class Clock(keras.callbacks.Callback):
         """A run that was finished is no longer, if its budget has grown since; one that was stopped early stays so."""
         plan, state = self.plan, self.state
         early = plan.patience is not None and state.epoch - state.best_epoch >= plan.patience
-        if state.bound_epoch and plan.stop == "bound":
+        if state.bound_epoch and plan.stop == "bound" and plan.epochs is not None:
             early |= state.epoch - state.bound_epoch >= plan.bound_patience
         self.state.finished = self.state.finished and (early or self.progress() >= 1.0)
 

@@ -74,7 +74,7 @@ def train(make_model, data, split, plan, directory, strategy=None, quiet=False):
     """
     strategy = strategy or tf.distribute.get_strategy()
     watched = np.zeros(0, "int64")
-    if plan.stop == "bound":
+    if plan.stop == "bound" and plan.epochs is not None:
         split, watched = pipeline.keep_from_training(split, plan.seed)
     labelled_batch = min(plan.labelled_batch, len(split.labelled))
     _check_shares(plan.batch, labelled_batch, strategy.num_replicas_in_sync)
