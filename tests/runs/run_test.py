@@ -182,7 +182,7 @@ def test_a_run_without_test_set_and_with_validation(tmp_path):
 
 
 def test_own_data_are_measured_by_themselves_and_on_another_file(tmp_path, capsys):
-    from cli_test import call
+    from calling import call
 
     data, _ = build.load_data(tiny())
     x, y = data.x_train.reshape(len(data.x_train), -1), data.y_train
