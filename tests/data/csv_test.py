@@ -109,7 +109,7 @@ def test_a_table_without_labels_is_for_models_without_classes(tmp_path):
         data, split = build.load_data(settings)
         assert not data.num_classes and len(split.unlabelled) == 2
         build.make_model(settings, data, split)
-        with pytest.raises(ValueError, match=f"got m2 for 0 classes, as .*{why}; allowed: --labels=0 --clusters=K, or"):
+        with pytest.raises(ValueError, match=f"got m2 for 0 classes, as .*{why}; allowed: --clusters=K, or"):
             build.make_model(recipes.resolve("m2", settings.dataset, epochs=1), data, split)
 
 
