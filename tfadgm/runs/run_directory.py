@@ -15,6 +15,7 @@ import numpy as np
 
 from tfadgm import registry
 from tfadgm.data import fingerprint, npz, pipeline, ranges
+from tfadgm.data.columns import Column
 from tfadgm.data.dataset import Dataset
 from tfadgm.data.table_preprocess import preprocess_from_config
 from tfadgm.models.base import DeepGenerativeModel
@@ -98,6 +99,8 @@ class Run:
         """
         about = dict(run=str(self.path.absolute()), git_revision=self.config["git_revision"], results=results)
         about |= {name: self.config.get(name) for name in ("feature_names", "columns", "ranges")}
+        columns = [Column.from_dict(column) for column in self.config.get("columns") or []]
+        options["columns"] = columns or None
         if to is None:
             to, options["model_name"] = self.path / "export", options.get("model_name") or export.RUN_NAME
         return export.save(self.model, self.class_names, to, description=about, examples=examples, **options)
