@@ -121,8 +121,8 @@ def endpoints(
 
     `reader` is that of the columns of a model of tables; None: examples are arrays.
     """
-    parse = functools.partial(inputs.parse_examples, preprocess=model.preprocess, levels=model.levels)
-    parse = parse if reader is None else reader.parse_examples
+    of_arrays = functools.partial(inputs.parse_examples, preprocess=model.preprocess, levels=model.levels)
+    parse = of_arrays if reader is None else reader.parse_examples
     table = _of_any_model(model, parse)
     if model.classifies:
         table |= _of_classifiers(model, class_names, samples, parse, reader)

@@ -1,5 +1,6 @@
 """Requests to a served model of tables: what its inputs are called, and raw rows as tensors by column or as tf.Example."""
 
+import dataclasses
 import json
 import keyword
 import re
@@ -9,7 +10,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from tfadgm.data import encoding
+from tfadgm.data import spelling
 from tfadgm.data.columns import Column
 from tfadgm.serving.table_inputs import is_text
 
@@ -47,20 +48,14 @@ def columns_of(answers: Iterable[bytes]) -> list[Column]:
 
 def named(x: np.ndarray, columns: Sequence[Column]) -> dict[str, np.ndarray]:
     """Returns raw rows x [N, C] as the inputs of the signature `predict`: {key: [N]}, of strings or float32."""
-    texts = encoding.decode(x, columns)
     found = {}
     for c, (key, column) in enumerate(zip(keys(columns), columns, strict=True)):
         if is_text(column):
-            cells = zip(texts[column.name], np.isnan(x[:, c]), strict=True)
-            found[key] = np.array(["" if missing else _text(cell) for cell, missing in cells], object)
+            usual = dataclasses.replace(column, format=None)  # a date is of ISO 8601
+            found[key] = np.array(spelling.texts(x[:, c], usual), object)
         else:
             found[key] = np.asarray(x[:, c], "float32")
     return found
-
-
-def _text(cell):
-    """A word as it is, a date as ISO 8601, with its time only where there is one."""
-    return cell if isinstance(cell, str) else cell.isoformat().removesuffix("T00:00:00")
 
 
 def instance(row: np.ndarray, columns: Sequence[Column]) -> dict[str, str | float]:
