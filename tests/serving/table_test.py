@@ -15,7 +15,7 @@ from table_examples import COLUMNS, NAMES, RAW, ROWS
 from tensorflow_serving.apis import input_pb2
 
 from tfadgm import evaluation
-from tfadgm.serving import classification, client, export, signatures, table_requests
+from tfadgm.serving import classification, client, export, formats, signatures, table_requests
 
 SAMPLES = 5
 KEYS = ["age", "job", "zip_code", "smoker", "member", "visits", "since"]
@@ -268,3 +268,14 @@ def test_a_model_without_classes_reads_its_columns(tmp_path):
     density = loaded["log_density"](x=tf.constant(RAW), samples=tf.constant(signatures.REGRESS_SAMPLES))["log_density"]
     np.testing.assert_array_equal(loaded["regress"](inputs=tf.constant(serialised))["outputs"], density)
     assert loaded["serving_default"](x=tf.constant(RAW))["z"].shape == (6, 2)
+
+
+# ---------------------------------------------------------------------------------------------------- other formats
+
+
+def test_a_model_of_tables_as_litert_knows_missing_cells(model, tmp_path):
+    pytest.importorskip("ai_edge_litert")
+    path, found = formats.save(model, tmp_path, "litert", RAW, SAMPLES)
+    assert found["agreement"] == 1 and found["largest_difference"] < 1e-5
+    with pytest.raises(ValueError, match="format: got onnx for a model of tables"):
+        formats.save(model, tmp_path, "onnx", RAW, SAMPLES)
