@@ -2,7 +2,7 @@
 
 from setuptools import find_packages, setup
 
-VERBS = ("train", "evaluate", "export", "classify", "sample", "reproduce", "potential")
+VERBS = ("train", "evaluate", "export", "classify", "impute", "sample", "reproduce", "potential")
 
 setup(
     name="tfadgm",

@@ -10,13 +10,20 @@ import pytest
 from calling import call, with_flags
 from PIL import Image
 
-from tfadgm.cli import classify, evaluate, export, potential, reproduce, sample, train
+from tfadgm.cli import classify, evaluate, export, impute, potential, reproduce, sample, train
 from tfadgm.experiments import CELLS
-from tfadgm.runs import build, recipes, run
+from tfadgm.runs import build, recipes, run, run_directory
 
 README = (pathlib.Path(__file__).resolve().parents[2] / "README.md").read_text()
 VERBS = dict(
-    classify=classify, evaluate=evaluate, export=export, potential=potential, reproduce=reproduce, sample=sample, train=train
+    classify=classify,
+    evaluate=evaluate,
+    export=export,
+    impute=impute,
+    potential=potential,
+    reproduce=reproduce,
+    sample=sample,
+    train=train,
 )
 PRINTED = re.findall(r"^    (bin/.*)", README, re.MULTILINE)
 COMMANDS = [re.split(r"\s{3,}(?![-\s])", line)[0].strip() for line in PRINTED]  # without what is said beside them
@@ -34,10 +41,22 @@ def place(tmp_path_factory):
     np.savez(tmp / "own.npz", x=data.x_train[:40], y=data.y_train[:40])
     frame = pandas.DataFrame(dict(zip=[f"{i % 7:05}" for i in range(40)], visits=np.arange(40) // 3, name="n", ward="w"))
     frame.assign(label=list("ab") * 20, diagnosis=list("ab") * 20).to_csv(tmp / "own.csv", index=False)
+    _make_people(tmp)
     for name in ("cats/1.png", "dogs/1.png", "unlabelled/1.png"):
         (tmp / "own" / name).parent.mkdir(parents=True)
         Image.fromarray(np.eye(8, dtype="uint8") * 255).save(tmp / "own" / name)
     return tmp
+
+
+def _make_people(tmp):
+    """people.csv, and a run of it that is not trained."""
+    frame = pandas.DataFrame(dict(age=[41, None, 39.5, 20] * 10, job=["nurse", "clerk", "", "clerk"] * 10))
+    frame.assign(label=list("ab") * 20).to_csv(tmp / "people.csv", index=False)
+    settings = recipes.resolve("m2", f"csv:{tmp / 'people.csv'}", labels=6, hidden=(8,), dim_z=2, epochs=1)
+    data, split = build.load_data(settings)
+    model = build.make_model(settings, data, split)
+    run_directory.begin(settings, tmp / "runs/people", data, split, model, data.class_names)
+    model.save_weights(tmp / "runs/people/model.weights.h5")
 
 
 def filled(command):

@@ -3,7 +3,9 @@
 import base64
 import binascii
 import json
+import math
 
+import tensorflow as tf
 from statuses import Code, ServingError, invalid
 from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensors import FIELDS, type_name
@@ -12,6 +14,7 @@ DEBUG_LIMIT = 256  # characters of a JSON value in a message
 # The integers that have a JSON; uint16 has none, nor have half and bfloat16.
 RANGES = {getattr(types_pb2, f"DT_{kind}"): (-(2**31), 2**31) for kind in ("INT32", "INT16", "INT8", "UINT8")}
 RANGES |= {types_pb2.DT_INT64: (-(2**63), 2**63), types_pb2.DT_UINT32: (0, 2**32), types_pb2.DT_UINT64: (0, 2**64)}
+FLOATS = {types_pb2.DT_FLOAT: (24, "float"), types_pb2.DT_DOUBLE: (53, "double")}  # bits of the mantissa
 OTHERS = (types_pb2.DT_STRING, types_pb2.DT_FLOAT, types_pb2.DT_DOUBLE, types_pb2.DT_BOOL)
 KINDS = {dict: "Object", list: "Array", str: "String", int: "Number", float: "Number", type(None): "Null"}
 
@@ -98,8 +101,8 @@ def scalar(value, dtype):
         return to_bytes(value)
     if dtype == types_pb2.DT_STRING and isinstance(value, dict):
         return decode_base64(value)
-    if dtype in (types_pb2.DT_FLOAT, types_pb2.DT_DOUBLE) and number:
-        return value
+    if dtype in FLOATS and number:
+        return lossless(value, dtype)
     if dtype == types_pb2.DT_BOOL and isinstance(value, bool):
         return value
     low, high = RANGES.get(dtype, (0, 0))
@@ -108,6 +111,15 @@ def scalar(value, dtype):
     if dtype in RANGES or dtype in OTHERS or isinstance(value, dict):
         raise invalid(f"JSON Value: {debug(value)} Type: {kind_of(value)} is not of expected type: {type_name(dtype)}")
     raise ServingError(Code.UNIMPLEMENTED, f"Conversion of JSON Value: {debug(value)} to type: {type_name(dtype)}")
+
+
+def lossless(value, dtype):
+    """A number, unless it is a whole one that has more bits than the mantissa, or is beyond the largest."""
+    bits, name = FLOATS[dtype]
+    largest = float(tf.as_dtype(dtype).max)
+    if (abs(value) >= 2**bits) if isinstance(value, int) else math.isfinite(value) and abs(value) > largest:
+        raise invalid(f"Cannot convert JSON value: {debug(value)} to {name} without loss of precision.")
+    return value
 
 
 def dense(value, dtype):
@@ -250,6 +262,8 @@ def _add_element(name, value, feature):
         raise invalid(f"Unexpected element type in feature: {name} expecting type: {expected}")
     if isinstance(value, int) and value >= 2**63:
         raise invalid(f"Feature: {name} has uint64_t element. Only int64_t is supported.")
+    if kind == "float_list":
+        lossless(value, types_pb2.DT_FLOAT)
     if kind == "bytes_list":
         value = to_bytes(value) if isinstance(value, str) else decode_base64(value)
     getattr(feature, kind).value.append(int(value) if isinstance(value, bool) else value)

@@ -88,7 +88,7 @@ def test_the_command_gives_the_server_these_files(parent, tmp_path):
 
 
 def test_an_export_that_is_cut_off_leaves_the_configuration_whole(tmp_path, monkeypatch):
-    example = np.zeros((4, 4, 1))
+    example = np.zeros((4, 4, 1)).tolist()
     written = operations.write(tmp_path / "first", "first", example)
     names = ["batching.config", "first.json", "model.config", "monitoring.config", "serve.sh"]
     before = (written / "model.config").read_text()

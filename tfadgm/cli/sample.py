@@ -5,6 +5,8 @@
 
   bin/sample --run=DIR --means
 
+For a model of tables there is PREFIX.csv too: x as texts, categories and dates as in training, and the class in a column.
+
 x is drawn from p(x | y), as the exported signature `generate` returns it for the same y and seed; with --means it is
 E[x | y, latents], as `generate_mean` has it: smooth pictures, but rows of a table with less spread than the data.
 """
@@ -26,7 +28,7 @@ def define_flags():
     )
     flags.DEFINE_integer("n", 16, "Examples of each class (in all, for models without classes).", lower_bound=1)
     flags.DEFINE_integer("seed", 0, "Seed of the draws.", lower_bound=0, upper_bound=2**31 - 1)
-    common.define_path("out", "PREFIX, the path of the files without .png and .npz; default: RUN/samples.")
+    common.define_path("out", "PREFIX, the path of the files without .png, .npz and .csv; default: RUN/samples.")
     flags.DEFINE_bool("means", False, "Whether x is its mean given the latents, in place of a draw.")
     flags.DEFINE_bool("overwrite", False, "Whether existing files are replaced.")
 
@@ -36,6 +38,7 @@ def main(argv):
     values = flags.FLAGS
     if not values.run:
         raise ValueError("run: got none; allowed: --run=DIR, a directory that bin/train made")
+    from tfadgm.data import frames
     from tfadgm.runs import run_directory
 
     if values.out is not None:
@@ -44,21 +47,26 @@ def main(argv):
     out = values.out or str(opened.path / "samples")
     check_out(out, values.overwrite)
     classes = class_numbers(split_names(values.classes), opened.class_names, opened.model.has_class)
-    for path in write(opened.model, *draw(opened.model, classes, values.n, values.seed, values.means), out):
+    x, y = draw(opened.model, classes, values.n, values.seed, values.means)
+    paths = write(opened.model, x, y, out)
+    if opened.columns is not None:
+        label = opened.settings.label or frames.LABEL
+        paths.append(write_table(opened.columns, x, None if y is None else [opened.class_names[k] for k in y], out, label))
+    for path in paths:
         print(path)
 
 
 def check_out(out, overwrite=False):
     """Raises a ValueError if there is no prefix `out`, or a file of that prefix that must not be replaced."""
     if not out or not pathlib.Path(out).name:
-        raise ValueError(f"out: got {out or 'none'}; allowed: --out=PREFIX, the files' path without .png and .npz")
+        raise ValueError(f"out: got {out or 'none'}; allowed: --out=PREFIX, the files' path without .png, .npz and .csv")
     existing = [path for path in _paths(out) if path.exists()]
     if existing and not overwrite:
         raise ValueError(f"out: {existing[0]} exists; allowed: another prefix, or --overwrite")
 
 
 def _paths(out):
-    return [pathlib.Path(f"{out}{suffix}") for suffix in (".npz", ".png")]
+    return [pathlib.Path(f"{out}{suffix}") for suffix in (".npz", ".png", ".csv")]
 
 
 def split_names(text):
@@ -118,7 +126,7 @@ def write(model, x, y, out):
 
     from tfadgm.reporting import plotting
 
-    arrays, picture = _paths(out)
+    arrays, picture, _ = _paths(out)
     arrays.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(arrays, x=x, **({} if y is None else {"y": y}))
     if not plotting.is_image(model.preprocess.raw_shape):
@@ -131,6 +139,17 @@ def write(model, x, y, out):
     levels = np.rint(255 * plotting.mosaic(tiles)).astype("uint8")
     Image.fromarray(levels).save(picture)
     return [arrays, picture]
+
+
+def write_table(columns, x, labels, out, label):
+    """Writes PREFIX.csv, raw rows x [N, C] as texts, and their labels (or None) in a column `label`; returns its path."""
+    from tfadgm.data import spelling
+
+    path, found = _paths(out)[2], spelling.frame(x, columns)
+    if labels is not None:
+        found[label] = labels
+    found.to_csv(path, index=False)
+    return path
 
 
 def entry():

@@ -125,9 +125,12 @@ class TablePreprocess(keras.layers.Layer):
         return tf.clip_by_value(scale * (yeo_johnson((numbers - centre) / spread, power) - shift), -limit, limit)
 
     def _one_hot(self, codes):
-        sizes = [self.categories[c] for c in self.order[CATEGORIES]]
-        parts = [tf.one_hot(tf.cast(codes[..., i], tf.int32), size) for i, size in enumerate(sizes)]
-        return tf.concat(parts, -1) if parts else tf.zeros_like(codes)
+        parts, start = [], 0
+        for size, alike in self.layout.groups:
+            found = tf.one_hot(tf.cast(codes[..., start : start + alike], tf.int32), size)
+            parts.append(tf.reshape(found, [-1, alike * size]))
+            start += alike
+        return tf.concat(parts, -1) if parts else codes
 
     def observation(self, raw, seeds=None, samples=1):
         """Returns the x that densities score, [1, B, D]; nothing in it is drawn."""
@@ -169,10 +172,13 @@ class TablePreprocess(keras.layers.Layer):
         return tf.gather(ordered, np.argsort(self._columns), axis=-1)
 
     def _codes(self, one_hot):
-        if not self.layout.categories:
-            return one_hot
-        parts = tf.split(one_hot, list(self.layout.categories), -1)
-        return tf.stack([tf.cast(tf.argmax(part, -1), tf.float32) for part in parts], -1)
+        parts, start = [], 0
+        for size, alike in self.layout.groups:
+            part = one_hot[..., start : start + alike * size]
+            part = tf.reshape(part, tf.concat([tf.shape(one_hot)[:-1], [alike, size]], 0))
+            parts.append(tf.cast(tf.argmax(part, -1), tf.float32))
+            start += alike * size
+        return tf.concat(parts, -1) if parts else one_hot
 
     def picture(self, x):
         """Returns `raw(x)` as an array."""

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from tfadgm import machine, noise
 from tfadgm.distributions.transformed import SquashedGaussian
-from tfadgm.models import density
+from tfadgm.models import density, imputation
 from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.models.questions import CLASS_SAMPLES
 from tfadgm.telling import Progress
@@ -109,6 +109,33 @@ def bayes_class_probabilities(
     log_p, _ = _importance(model, x, samples, "bayes", progress)
     log_p = log_p.astype("float64") - log_p.max(1, keepdims=True)
     return np.exp(log_p) / np.exp(log_p).sum(1, keepdims=True)
+
+
+def impute(
+    model: DeepGenerativeModel,
+    x: np.ndarray,
+    samples: int = imputation.SAMPLES,
+    draws: int | None = None,
+    progress: Progress | None = None,
+) -> np.ndarray:
+    """Returns raw rows of a table whose missing cells are filled, float32 [N, C]; with `draws`, so many, [draws, N, C].
+
+    Args:
+      model: a `DeepGenerativeModel` of a table.
+      x: raw rows, float32 [N, C], NaN where a cell is missing.
+      samples: draws of the latents for each row.
+      draws: how many completions are drawn, for multiple imputation; None: one of means (see `imputation`).
+      progress: called with (rows done, rows) now and then.
+    """
+    classes, rows = _rows(model)
+    chunk = max(1, min(ELBO_EXAMPLES, rows // (samples * classes)))
+    if draws is None:
+        return _in_chunks(lambda raw: imputation.mean(model, raw, samples), ("mean", samples), model, x, chunk, progress)
+
+    def drawn(raw):
+        return tf.transpose(imputation.draw(model, raw, draws, samples), [1, 0, 2])
+
+    return np.moveaxis(_in_chunks(drawn, ("draw", samples, draws), model, x, chunk, progress), 1, 0)
 
 
 def _importance(model, x, samples, of, progress):

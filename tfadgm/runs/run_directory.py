@@ -15,6 +15,7 @@ import numpy as np
 
 from tfadgm import registry
 from tfadgm.data import fingerprint, npz, pipeline, ranges
+from tfadgm.data.columns import Column
 from tfadgm.data.dataset import Dataset
 from tfadgm.data.table_preprocess import preprocess_from_config
 from tfadgm.models.base import DeepGenerativeModel
@@ -69,6 +70,12 @@ class Run:
         checkpoints.load_weights(model, weights)
         return cls(path, config, settings, model, config["class_names"])
 
+    @property
+    def columns(self) -> list[Column] | None:
+        """The columns of a model of tables; None: it reads arrays."""
+        found = self.config.get("columns")
+        return found and _checked(self.path / "config.json", lambda: [Column.from_dict(column) for column in found])
+
     def data(self) -> tuple[Dataset, pipeline.Split]:
         """Returns (data, split) as the run had them; raises a ValueError if the data or the split are others now."""
         check_data(self.path, self.config, self.settings)
@@ -98,6 +105,7 @@ class Run:
         """
         about = dict(run=str(self.path.absolute()), git_revision=self.config["git_revision"], results=results)
         about |= {name: self.config.get(name) for name in ("feature_names", "columns", "ranges")}
+        options["columns"] = self.columns
         if to is None:
             to, options["model_name"] = self.path / "export", options.get("model_name") or export.RUN_NAME
         return export.save(self.model, self.class_names, to, description=about, examples=examples, **options)

@@ -3,9 +3,8 @@
 import dataclasses
 import functools
 import json
-import math
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import ArrayLike
 from tfadgm import telling
 from tfadgm.data import examples, picture_files, ranges
 from tfadgm.data.columns import Column
+from tfadgm.serving import table_requests, warmup
 
 DESCRIPTION_FILE = "assets.extra/tfadgm.json"  # within a SavedModel: what `export` says of it
 NEEDED = ("serving_default", "classify", "log_density")
@@ -104,19 +104,24 @@ class Classifier:
         if missing:
             had = ", ".join(sorted(self._signatures)) or "none"
             raise ValueError(f"{self.path}: has signatures {had}; allowed: those of a classifier: {', '.join(NEEDED)}")
-        spec = self._signatures["serving_default"].structured_input_signature[1].get("x")
+        self._by_rows = by_rows(self._signatures)
+        spec = self._signatures[self._by_rows].structured_input_signature[1].get("x")
         if spec is None:
-            raise ValueError(f"{self.path}: serving_default has no input x; allowed: a model that tfadgm exported")
+            raise ValueError(f"{self.path}: {self._by_rows} has no input x; allowed: a model that tfadgm exported")
         self.raw_shape, self.raw_dtype = tuple(spec.shape[1:]), np.dtype(spec.dtype.as_numpy_dtype)
+        self.columns = self._columns()
         self.class_names = self._class_names()
         about = description(self.path)
         self.feature_names, self.ranges = about.get("feature_names"), about.get("ranges")
-        self.columns = about.get("columns") and [Column.from_dict(content) for content in about["columns"]]
+
+    def _columns(self):
+        if "columns" not in self._signatures:
+            return None
+        number = tf.range(self.raw_shape[0], dtype=tf.int64)
+        return table_requests.columns_of(self._signatures["columns"](number=number)["column"].numpy())
 
     def _class_names(self):
-        size = math.prod(self.raw_shape) * self.raw_dtype.itemsize
-        memory = tf.train.Feature(bytes_list=tf.train.BytesList(value=[bytes(size)]))
-        example = tf.train.Example(features=tf.train.Features(feature={"x_bytes": memory}))
+        example = nothing(self.raw_shape, self.raw_dtype, self.columns)
         answer = self._signatures["classify"](inputs=tf.constant([example.SerializeToString()]))
         return [name.decode() for name in answer["classes"][0].numpy()]
 
@@ -133,7 +138,7 @@ class Classifier:
 
     def probabilities(self, x: np.ndarray, batch: int = 100) -> np.ndarray:
         """Returns q(y|x), float32 [N, K], for raw examples x [N, *raw_shape] (see `as_raw`)."""
-        predict = self._signatures["serving_default"]
+        predict = self._signatures[self._by_rows]
         x = as_raw(x, self.raw_shape, self.raw_dtype, bool(self.columns))
         parts = [predict(x=tf.constant(rows))["probabilities"].numpy() for rows in _batches(x, batch)]
         return np.concatenate([np.zeros((0, len(self.class_names)), "float32"), *parts])
@@ -149,6 +154,16 @@ class Classifier:
 def other_size(shape: tuple[int, ...]) -> bytes:
     """Returns a PNG file of a black picture that is one pixel higher than `shape`, [height, width, 1 or 3]."""
     return tf.io.encode_png(np.zeros((shape[0] + 1, *shape[1:]), "uint8")).numpy()
+
+
+def by_rows(signatures: Container[str]) -> str:
+    """Returns the name of the signature that reads raw examples and answers probabilities; of tables, `predict_float`."""
+    return "predict_float" if "columns" in signatures else "serving_default"
+
+
+def nothing(shape: tuple[int, ...], dtype: np.dtype, columns: list[Column] | None) -> tf.train.Example:
+    """Returns an example to ask for the names of the classes: zeros, or a row of a table in which every cell is missing."""
+    return tf.train.Example() if columns else warmup.memory_example(np.zeros(shape, dtype))
 
 
 def _batches(x, batch):

@@ -7,8 +7,7 @@ import json
 import numpy as np
 import tensorflow as tf
 
-from tfadgm.data.columns import Column
-from tfadgm.serving import classification, warmup
+from tfadgm.serving import classification, table_requests, warmup
 
 # gRPC's own retries: of calls that no server has begun to answer.
 _SERVICE = {
@@ -42,7 +41,8 @@ class RemoteClassifier:
       path: what errors call this classifier.
       class_names: K strings, in the order of the probabilities.
       raw_shape, raw_dtype: of one raw example.
-      feature_names, columns, ranges: None: the protocol does not carry them, so that columns are taken by position.
+      columns: of a model of tables, its `columns.Column`s; None: it reads arrays.
+      feature_names, ranges: None: the protocol does not carry them, so that columns of numbers are taken by position.
 
     Raises:
       ValueError: if the protocol's package is missing, or the server's model is no classifier that tfadgm exported.
@@ -51,7 +51,6 @@ class RemoteClassifier:
 
     at_once = 16
     feature_names: list[str] | None = None
-    columns: list[Column] | None = None
     ranges: dict | None = None
 
     def __init__(self, address: str, model_name: str = "tfadgm", version: int | None = None, deadline: float = 30.0) -> None:
@@ -85,12 +84,18 @@ class RemoteClassifier:
             raise ValueError(
                 f"{self.path}: {self.model_name} has signatures {had}; allowed: {', '.join(classification.NEEDED)}"
             )
-        x = found.signature_def["serving_default"].inputs["x"]
+        self._by_rows = classification.by_rows(found.signature_def)
+        x = found.signature_def[self._by_rows].inputs["x"]
         self.raw_shape = tuple(dim.size for dim in x.tensor_shape.dim[1:])
         self.raw_dtype = np.dtype(tf.as_dtype(x.dtype).as_numpy_dtype)
+        self.columns = self._columns() if "columns" in found.signature_def else None
+
+    def _columns(self):
+        answer = self._result(self._predict("columns", number=np.arange(self.raw_shape[0])))
+        return table_requests.columns_of(tf.make_ndarray(answer.outputs["column"]))
 
     def _class_names(self):
-        answer = self._result(self._classify(np.zeros((1, *self.raw_shape), self.raw_dtype)))
+        answer = self._result(self._classify([classification.nothing(self.raw_shape, self.raw_dtype, self.columns)]))
         return [one.label for one in answer.result.classifications[0].classes]
 
     @functools.cached_property
@@ -109,18 +114,25 @@ class RemoteClassifier:
 
     def probabilities(self, x: np.ndarray, batch: int = 100) -> np.ndarray:
         """Returns q(y|x), float32 [N, K], for raw examples x [N, *raw_shape]; up to `IN_FLIGHT` batches are under way."""
-        x = classification.as_raw(x, self.raw_shape, self.raw_dtype)
-        return self._gather(self._classify, self._scores, x, batch, np.zeros((0, len(self.class_names)), "float32"))
+        x = classification.as_raw(x, self.raw_shape, self.raw_dtype, bool(self.columns))
+        none = np.zeros((0, len(self.class_names)), "float32")
+        if self.columns:
+            return self._ask(self._by_rows, "probabilities", x, batch, none)
+        return self._gather(lambda rows: self._classify(map(warmup.memory_example, rows)), self._scores, x, batch, none)
 
     def log_density(self, x: np.ndarray, samples: int, batch: int = 100) -> np.ndarray:
         """Returns the importance-weighted bound of log p(x) with `samples` samples, float32 [N], in nats."""
-        x = classification.as_raw(x, self.raw_shape, self.raw_dtype)
+        x = classification.as_raw(x, self.raw_shape, self.raw_dtype, bool(self.columns))
+        return self._ask("log_density", "log_density", x, batch, np.zeros(0, "float32"), samples=np.int32(samples))
 
-        def ask(rows):
-            return self._predict("log_density", x=rows, samples=np.int32(samples))
-
+    def _ask(self, signature, output, x, batch, nothing, **further):
+        """Returns an output of a signature for all batches of x."""
         return self._gather(
-            ask, lambda answer: tf.make_ndarray(answer.outputs["log_density"]), x, batch, np.zeros(0, "float32")
+            lambda rows: self._predict(signature, x=rows, **further),
+            lambda answer: tf.make_ndarray(answer.outputs[output]),
+            x,
+            batch,
+            nothing,
         )
 
     def _gather(self, ask, read, x, batch, nothing):
@@ -137,12 +149,12 @@ class RemoteClassifier:
         rows = answer.result.classifications
         return np.array([[one.score for one in row.classes] for row in rows], "float32").reshape(len(rows), -1)
 
-    def _classify(self, rows):
+    def _classify(self, examples):
         from tensorflow_serving.apis import classification_pb2
 
         request = classification_pb2.ClassificationRequest()
         request.model_spec.signature_name = "classify"
-        request.input.example_list.examples.extend(warmup.memory_example(row) for row in rows)
+        request.input.example_list.examples.extend(examples)
         return self._call("Classify", request)
 
     def _predict(self, signature, **inputs):

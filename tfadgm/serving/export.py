@@ -21,8 +21,9 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+from tfadgm.data.columns import Column
 from tfadgm.models.base import DeepGenerativeModel
-from tfadgm.serving import operations, warmup
+from tfadgm.serving import operations, table_inputs, table_requests, warmup
 from tfadgm.serving.classification import DESCRIPTION_FILE
 from tfadgm.serving.signatures import METHODS, endpoints
 
@@ -38,6 +39,7 @@ def save(
     examples: np.ndarray | None = None,
     keep: int | None = None,
     model_name: str | None = None,
+    columns: Sequence[Column] | None = None,
 ) -> pathlib.Path:
     """Writes `model` as the next version, `<base>/<integer>`, and returns that path; a failure leaves nothing behind.
 
@@ -51,29 +53,32 @@ def save(
       examples: raw examples [N, ...] for the warm-up requests and the request to try; None takes zeros.
       keep: how many versions are kept, the newest; None keeps all.
       model_name: the name under which a server offers the model; None takes that of the directory `base`.
+      columns: of a model of tables, which then reads cells by the names of its columns; None: it reads arrays.
 
     Raises:
-      ValueError: for class names that do not fit the model, samples or keep below 1, a model_name that another export
-        beside `base` has, or a graph that needs XLA.
+      ValueError: for class names or columns that do not fit the model, samples or keep below 1, a model_name that another
+        export beside `base` has, or a graph that needs XLA.
     """
     base = pathlib.Path(base)
     model_name = base.absolute().name if model_name is None else model_name
     _check(model, list(class_names or []), samples, keep, model_name)
+    _check_columns(model, columns)
     operations.check_name(base, model_name)
     base.mkdir(parents=True, exist_ok=True)
     # TF Serving skips names that are no integers, so it never sees half a model.
     unfinished = base / f".exporting-{uuid.uuid4().hex}"
     try:
-        _write(model, class_names, unfinished, samples)
+        _write(model, class_names, unfinished, samples, columns)
         _describe(model, class_names, unfinished, samples, description, model_name)
         examples = _examples(model, examples)
-        warmup.write(unfinished, signatures(unfinished), model_name, examples)
+        warmup.write(unfinished, signatures(unfinished), model_name, examples, columns)
         path = _publish(unfinished, base)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     _forget(base, keep)
     write_index(base)
-    operations.write(base, model_name, examples[0])
+    row = examples[0]
+    operations.write(base, model_name, table_requests.instance(row, columns) if columns else row.tolist())
     return path
 
 
@@ -87,6 +92,16 @@ def _check(model, names, samples, keep, model_name):
         raise ValueError(f"model_name: got {model_name!r}; allowed: letters, digits, '.', '_' and '-', as in a URL")
 
 
+def _check_columns(model, columns):
+    if columns is None:
+        return
+    kinds, sizes = getattr(model.preprocess, "kinds", ()), getattr(model.preprocess, "categories", ())
+    found = [(column.kind, column.size if column.kind == "category" else 0) for column in columns]
+    known = [(kind, size if kind == "category" else 0) for kind, size in zip(kinds, sizes, strict=True)]
+    if found != known:
+        raise ValueError(f"columns: got {len(found)} that are not of the kinds of the model's; allowed: its {len(known)}")
+
+
 def _examples(model, examples):
     preprocess = model.preprocess
     if examples is None or not len(examples):
@@ -94,11 +109,13 @@ def _examples(model, examples):
     return np.asarray(examples, preprocess.raw_dtype)
 
 
-def _write(model, class_names, path, samples):
+def _write(model, class_names, path, samples, columns):
     # A bare module: saving the Keras model would save every function that hangs on it, the compiled train step too.
     module = tf.Module()
     module.parameters = [variable.value for variable in model.weights]
-    tf.saved_model.save(module, str(path), signatures=endpoints(model, class_names, samples))
+    reader = table_inputs.Reader(columns) if columns else None
+    module.tables = reader.tables if reader else []
+    tf.saved_model.save(module, str(path), signatures=endpoints(model, class_names, samples, reader))
     check_portable(path)
     found = signatures(path)
     updater = tf.compat.v1.saved_model.signature_def_utils.MethodNameUpdater(str(path))

@@ -1,8 +1,8 @@
 """The classifier alone as a LiteRT (.tflite) or ONNX file, for devices that have no TensorFlow.
 
-One input x, raw [N, ...], one output, probabilities float32 [N, K]. The noise of a is inside the file, so the answers are
-those of the SavedModel but for rounding; a file that agrees with the model on less than `AGREEMENT` of the examples is not
-kept.
+One input x, raw [N, ...] (of tables raw rows, NaN where a cell is missing; LiteRT alone), one output, probabilities float32
+[N, K]. The noise of a is inside the file, so the answers are those of the SavedModel but for rounding; a file that agrees
+with the model on less than `AGREEMENT` of the examples is not kept.
 """
 
 import contextlib
@@ -15,6 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfadgm.data.table_preprocess import TablePreprocess
 from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.serving import signatures
 
@@ -98,6 +99,8 @@ def _convert(classifier, path, kind, spec, examples, quantise):
 def _check(model, kind, quantise):
     if not model.classifies:
         raise ValueError(f"format: got {kind} for a model without classes; allowed: tf_saved_model")
+    if kind == "onnx" and isinstance(model.preprocess, TablePreprocess):
+        raise ValueError("format: got onnx for a model of tables, whose log1p it has not; allowed: litert, tf_saved_model")
     if quantise != "none" and kind != "litert":
         raise ValueError(f"quantise: got {quantise} for {kind}; allowed: none")
     missing = [name for name in PACKAGES[kind] if importlib.util.find_spec(name) is None]

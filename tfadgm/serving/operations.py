@@ -13,8 +13,6 @@ import json
 import os
 import pathlib
 
-import numpy as np
-
 IMAGE = "tensorflow/serving:latest"
 GRPC_PORT, REST_PORT, MOUNT = 8500, 8501, "/models"
 
@@ -56,13 +54,13 @@ exec docker run --rm -p {grpc}:{grpc} -p {rest}:{rest} -v "$models:{mount}:ro" "
 """
 
 
-def write(base: pathlib.Path | str, model_name: str, example: np.ndarray) -> pathlib.Path:
+def write(base: pathlib.Path | str, model_name: str, instance: object) -> pathlib.Path:
     """Writes the files for the versions in `base` and for the other exports beside it; returns their directory.
 
     Args:
       base: the directory of versions.
       model_name: the name that a server offers them under.
-      example: one raw example, an array.
+      instance: one example in JSON types, as the signature `serving_default` reads it by rows.
     """
     base = pathlib.Path(base).absolute()
     directory = base.parent / "serving"
@@ -73,7 +71,7 @@ def write(base: pathlib.Path | str, model_name: str, example: np.ndarray) -> pat
     _replace(directory / "batching.config", BATCHING.format(mount=MOUNT))
     _replace(directory / "monitoring.config", MONITORING)
     _replace(directory / "serve.sh", COMMAND.format(grpc=GRPC_PORT, rest=REST_PORT, mount=MOUNT, image=IMAGE), 0o755)
-    _replace(directory / f"{model_name}.json", json.dumps({"instances": [example.tolist()]}) + "\n")
+    _replace(directory / f"{model_name}.json", json.dumps({"instances": [instance]}) + "\n")
     return directory
 
 

@@ -15,6 +15,16 @@
     log_density      x raw [N, ...], samples int32 []             log_density float32 [N]
     uncertainty      x raw [N, ...]                               entropy, expected_entropy, mutual_information float32 [N]
 
+Of tables (N rows, C columns; cells as `table_inputs` says, by the names of `table_requests.keys` in `predict`):
+
+    serving_default  a tensor [N] per column, string or float32   classes string [N], probabilities float32 [N, K]
+    predict          the same
+    classify         inputs string [N]: tf.Example, a feature per column   as above; so is regress
+    impute           x float32 [N, C]                             x float32 [N, C]: missing cells have their mean
+    columns          number int64 [N], from 0                     column string [N]: JSON of a `Column`, and its key
+
+x are raw rows, float32 [N, C], NaN where a cell is missing, in the others, `predict_float` among them.
+
 Densities are in the data's own units, of the columns that the model has kept (see `density`); of binarised data they are
 probabilities of the binary picture, of levels that were dequantised or counted, probabilities of the levels.
 
@@ -34,9 +44,9 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from tfadgm import class_weights
-from tfadgm.models import density
+from tfadgm.models import density, imputation
 from tfadgm.models.base import DeepGenerativeModel
-from tfadgm.serving import inputs
+from tfadgm.serving import inputs, table_inputs, table_requests
 
 CLASSIFY_METHOD, REGRESS_METHOD = "tensorflow/serving/classify", "tensorflow/serving/regress"
 METHODS = {"classify": CLASSIFY_METHOD, "regress": REGRESS_METHOD}
@@ -102,15 +112,27 @@ def generate(
 
 
 def endpoints(
-    model: DeepGenerativeModel, class_names: Sequence[str] | None, samples: int
+    model: DeepGenerativeModel,
+    class_names: Sequence[str] | None,
+    samples: int,
+    reader: table_inputs.Reader | None = None,
 ) -> dict[str, tf.types.experimental.ConcreteFunction]:
-    """Returns a dict of signature name to concrete function (see the module's docstring); none is compiled by XLA."""
-    table = _of_any_model(model) | (_of_classifiers(model, class_names, samples) if model.classifies else {})
+    """Returns a dict of signature name to concrete function (see the module's docstring); none is compiled by XLA.
+
+    `reader` is that of the columns of a model of tables; None: examples are arrays.
+    """
+    of_arrays = functools.partial(inputs.parse_examples, preprocess=model.preprocess, levels=model.levels)
+    parse = of_arrays if reader is None else reader.parse_examples
+    table = _of_any_model(model, parse)
+    if model.classifies:
+        table |= _of_classifiers(model, class_names, samples, parse, reader)
+    if reader is not None:
+        table |= _of_tables(model, reader)
     table.setdefault("serving_default", table["encode"])
     return {name: tf.function(f, autograph=False).get_concrete_function(*specs) for name, (f, *specs) in table.items()}
 
 
-def _of_any_model(model):
+def _of_any_model(model, parse):
     x, examples, scalar = _raw(model), tf.TensorSpec([None], tf.string, "inputs"), _scalar
 
     def encode(x):
@@ -120,8 +142,7 @@ def _of_any_model(model):
         return {"log_density": log_density(model, inputs.read(x, model.preprocess, model.levels), samples)}
 
     def regress(serialised):
-        raw = inputs.parse_examples(serialised, model.preprocess, model.levels)
-        return {"outputs": log_density(model, raw, tf.constant(REGRESS_SAMPLES))}
+        return {"outputs": log_density(model, parse(serialised), tf.constant(REGRESS_SAMPLES))}
 
     table = {"encode": (encode, x), "log_density": (of_x, x, scalar("samples")), "regress": (regress, examples)}
     for name, means in (("generate", False), ("generate_mean", True)):
@@ -143,7 +164,7 @@ def _generator(model, means):
     return (of_class, tf.TensorSpec([None], tf.int64, "y"), *scalars) if model.has_class else (of_any, *scalars)
 
 
-def _of_classifiers(model, class_names, samples):
+def _of_classifiers(model, class_names, samples, parse, reader):
     names, preprocess = tf.constant(list(class_names)), model.preprocess
     x, strings = _raw(model), tf.TensorSpec([None], tf.string, "inputs")
 
@@ -155,13 +176,15 @@ def _of_classifiers(model, class_names, samples):
         return answer(inputs.read(x, preprocess, model.levels))
 
     def classify(serialised):
-        raw = inputs.parse_examples(serialised, preprocess, model.levels)
-        scores = tf.exp(log_class_probs(model, raw, samples))
+        scores = tf.exp(log_class_probs(model, parse(serialised), samples))
         return {"classes": tf.tile(names[tf.newaxis], [tf.shape(scores)[0], 1]), "scores": scores}
 
+    named = (predict, x)
+    if reader is not None:
+        named = (lambda *columns: answer(reader.rows(columns)), *_named(reader))
     table = {
-        "serving_default": (predict, x),
-        "predict": (predict, x),
+        "serving_default": named,
+        "predict": named,
         "predict_float": (predict, tf.TensorSpec(x.shape, tf.float32, "x")),
         "classify": (classify, strings),
         "uncertainty": (lambda x: uncertainty(model, inputs.read(x, preprocess, model.levels), samples), x),
@@ -170,6 +193,26 @@ def _of_classifiers(model, class_names, samples):
         decode = functools.partial(inputs.decode_pictures, preprocess=preprocess, name="inputs", levels=model.levels)
         table["predict_bytes"] = (lambda files: answer(decode(files)), strings)
     return table
+
+
+def _of_tables(model, reader):
+    described = table_requests.described(reader.columns)
+    texts, last = tf.constant(described), len(described) - 1
+
+    def impute(x):
+        return {"x": imputation.mean(model, inputs.read(x, model.preprocess, model.levels))}
+
+    def columns(number):
+        known = tf.reduce_all((number >= 0) & (number <= last))
+        with tf.control_dependencies([tf.debugging.Assert(known, [f"number: allowed: 0 to {last}; got", number])]):
+            return {"column": tf.gather(texts, number)}
+
+    return {"impute": (impute, _raw(model)), "columns": (columns, tf.TensorSpec([None], tf.int64, "number"))}
+
+
+def _named(reader):
+    kinds = [tf.string if table_inputs.is_text(column) else tf.float32 for column in reader.columns]
+    return [tf.TensorSpec([None], kind, key) for kind, key in zip(kinds, table_requests.keys(reader.columns), strict=True)]
 
 
 def _raw(model):

@@ -5,13 +5,18 @@
 
 import importlib.util
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
+from tfadgm.data.columns import Column
+from tfadgm.serving import table_requests
+
 FILE = "assets.extra/tf_serving_warmup_requests"
 BATCHES = (1, 32)
 PACKAGE = "tensorflow-serving-api"
+BY_COLUMN = ("serving_default", "predict")  # signatures that read tables by column
 
 
 def available() -> bool:
@@ -19,7 +24,13 @@ def available() -> bool:
     return importlib.util.find_spec("tensorflow_serving") is not None
 
 
-def write(path: pathlib.Path | str, signatures: dict[str, dict], model_name: str, examples: np.ndarray) -> int:
+def write(
+    path: pathlib.Path | str,
+    signatures: dict[str, dict],
+    model_name: str,
+    examples: np.ndarray,
+    columns: Sequence[Column] | None = None,
+) -> int:
     """Writes the requests of the SavedModel at `path` and returns their number; 0 without `PACKAGE`.
 
     Args:
@@ -27,13 +38,14 @@ def write(path: pathlib.Path | str, signatures: dict[str, dict], model_name: str
       signatures: of `export.signatures`.
       model_name: the name under which a server offers it.
       examples: raw examples, repeated as needed.
+      columns: of a table; None: examples are arrays.
     """
     if not available():
         return 0
     file = pathlib.Path(path) / FILE
     file.parent.mkdir(exist_ok=True)
     logs = [
-        _log(model_name, name, signature, examples[np.arange(batch) % len(examples)])
+        _log(model_name, name, signature, examples[np.arange(batch) % len(examples)], columns)
         for name, signature in signatures.items()
         for batch in BATCHES
     ]
@@ -43,18 +55,22 @@ def write(path: pathlib.Path | str, signatures: dict[str, dict], model_name: str
     return len(logs)
 
 
-def _log(model_name, name, signature, x):
+def _log(model_name, name, signature, x, columns):
     from tensorflow_serving.apis import prediction_log_pb2
 
     log = prediction_log_pb2.PredictionLog()
     kind = signature["method"].rsplit("/", 1)[-1]
     request = getattr(log, f"{kind}_log").request
     request.model_spec.name, request.model_spec.signature_name = model_name, name
-    if kind == "predict":
+    if kind == "predict" and columns and name in BY_COLUMN and "probabilities" in signature["outputs"]:
+        for key, values in table_requests.named(x, columns).items():
+            request.inputs[key].CopyFrom(tf.make_tensor_proto(values))
+    elif kind == "predict":
         for key, (dtype, shape) in signature["inputs"].items():
             request.inputs[key].CopyFrom(tf.make_tensor_proto(_value(key, dtype, shape, x)))
     else:
-        request.input.example_list.examples.extend(example(row) for row in x)
+        rows = (table_requests.example(row, columns) if columns else example(row) for row in x)
+        request.input.example_list.examples.extend(rows)
     return log
 
 
@@ -64,7 +80,7 @@ def _value(key, dtype, shape, x):
         return x.astype(dtype)
     if dtype == "string":
         return np.array([tf.io.encode_png(picture).numpy() for picture in x], object)
-    return np.ones([len(x)] * len(shape), dtype) * (key != "y")
+    return np.ones([len(x)] * len(shape), dtype) * (key not in ("y", "number"))
 
 
 def example(x: np.ndarray) -> tf.train.Example:
