@@ -17,8 +17,9 @@ from tfadgm.noise import uniform
 KINDS = {NUMBERS: ("number", "date"), BINARIES: ("binary",), COUNTS: ("count",), CATEGORIES: ("category",)}
 # Nats per cell that a power must gain over the identity to be taken, and what powers there are: all these map R onto R.
 LEAST_GAIN, POWERS = 0.1, (0.0, 2.0)
+LEAST_SKEW = 0.3  # below which no power is tried
 FIT_ROWS = 100_000  # from which the scales of columns are found, evenly over the table
-POWER_ROWS = 5_000  # likewise, the powers
+POWER_ROWS = 2_000  # likewise, the powers
 
 
 class TablePreprocess(keras.layers.Layer):
@@ -245,9 +246,7 @@ def _of_column(values, kind):
     centre, spread, power = _power(inside[:: max(1, -(-len(inside) // POWER_ROWS))], mean, std)
     if power == 1:
         return mean, std, 1.0, 0.0, 1.0, max(robust.LIMIT, 1.01 * np.abs((inside - mean) / std).max())
-    # In float32, as the graph has it.
-    standard = np.asarray((inside - centre) / spread, "float32")
-    transformed = yeo_johnson(standard, np.float32(power)).numpy().astype("float64")
+    transformed = scipy.stats.yeojohnson((inside - centre) / spread, power)
     shift, deviation = transformed.mean(), _spread(transformed) or 1.0
     reached = np.abs((transformed - shift) / deviation).max()
     return centre, spread, power, shift, 1 / deviation, max(robust.LIMIT, 1.01 * reached)
@@ -268,7 +267,7 @@ def _power(values, mean, std):
 
     A logarithm of (v - lowest) is among them, nearly: power 0 about the lowest value, in units of what most are above it.
     """
-    if values.std() == 0:
+    if values.std() == 0 or abs(scipy.stats.skew(values)) < LEAST_SKEW:
         return mean, std, 1.0
     low, tenth, quarter, median, three = np.quantile(values, (0.0, 0.1, 0.25, 0.5, 0.75))
     scales = [(mean, std), (median, three - quarter), (low, median - low), (low, tenth - low)]
@@ -281,6 +280,6 @@ def _power(values, mean, std):
 def _gain(values, centre, spread):
     """Returns (nats per value, power) of the best power of (values - centre) / spread, but for a constant."""
     standard = (values - centre) / spread
-    found = [(scipy.stats.yeojohnson_llf(power, standard) / len(values), power) for power in np.linspace(*POWERS, 21)]
+    found = [(scipy.stats.yeojohnson_llf(power, standard) / len(values), power) for power in np.linspace(*POWERS, 11)]
     likelihood, power = max(found)
     return likelihood - np.log(spread), float(power)
