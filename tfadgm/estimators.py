@@ -37,8 +37,8 @@ class SemiSupervisedClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin
       steps, epochs, minutes: the length of the training, at most one of them.
       batch: unlabelled rows in a batch.
       learning_rate: Adam's.
-      select: whether q(y|x) becomes a pool of the model, its network and a logistic regression of the labels alone, weighed by
-        cross-fitting (`tfadgm.runs.select`): then it is not worse than these, for two to five times the time of a fit.
+      select: whether the model is weighed against what the labels alone give, by cross-fitting, and a pool of both answers,
+        so that it is not worse than they are (`tfadgm.runs.select`); it takes trainings of its own.
       settings: a dict of any other field of `tfadgm.Settings`, such as dict(validation=100, likelihood="gaussian").
       random_state: seed of initial weights and all noise. The same seed gives the same model; a `RandomState`, or None for
         numpy's global one, draws a seed.
@@ -229,7 +229,8 @@ class DensityEstimator(DensityMixin, Estimator):
     Args:
       model: "vae", "avae", "lvae", or a model with a y, such as "cagem" (CaGeM-0), which is a cluster then.
       clusters: number of values of y, of a model that has one; None: 10.
-      hidden, dim_z, steps, epochs, minutes, batch, learning_rate, settings, random_state, verbose: see `SemiSupervisedClassifier`.
+      hidden, dim_z, steps, epochs, minutes, batch, learning_rate, settings, random_state, verbose: see
+        `SemiSupervisedClassifier`.
 
     Attributes:
       n_features_in_, feature_names_in_: columns of X, and their names if X was a data frame.

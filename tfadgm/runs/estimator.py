@@ -157,7 +157,8 @@ class Estimator(BaseEstimator):
     def _about_of(cls, run):
         """What `save` would have said of a run that no estimator made."""
         given = {name: value for name, value in dataclasses.asdict(run.settings).items() if value is not None}
-        params = {name: given[name] for name in ("model", *RECIPE) if name in given} | dict(random_state=given["seed"])
+        params = {name: given[name] for name in ("model", "select", *RECIPE) if name in given and name in cls().get_params()}
+        params["random_state"] = given["seed"]
         params["settings"] = {name: given[name] for name in _free() if name in given}
         names, features = run.config.get("feature_names"), run.model.preprocess.raw_shape[0]
         return dict(params=params, fitted=dict(features=features, feature_names=names, classes=run.class_names))
