@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from tfadgm import DensityEstimator, Run, SemiSupervisedClassifier, estimators, evaluation
-from tfadgm.runs import build, recipes
+from tfadgm.runs import build, recipes, select
 
 # So small that a fit of the checks takes half a second: three passes, most of one batch, which no graph is built for.
 SMALL = dict(hidden=(8,), epochs=3, batch=40, learning_rate=0.05)
@@ -122,6 +122,19 @@ def test_a_pickle_holds_weights_and_no_live_object(fitted, blobs):
     content = pickle.dumps(fitted)
     assert b"keras.src" not in content and b"tensorflow.python" not in content and len(content) < 40_000
     np.testing.assert_array_equal(pickle.loads(content).predict_proba(X), fitted.predict_proba(X))
+
+
+def test_a_pool_with_what_the_labels_alone_give_answers_and_is_kept(blobs, tmp_path, monkeypatch):
+    X, few, _ = blobs
+    monkeypatch.setattr(select, "NETWORK_STEPS", 20)
+    alone, pooled = classifier().fit(X, few), classifier(select=True).fit(X, few)
+    assert alone.selection_ is None and set(pooled.selection_["members"]) == {"model", "network", "logistic"}
+    expected = pooled.predict_proba(X)
+    assert np.abs(alone.predict_proba(X) - expected).max() > 1e-3
+    pooled.save(tmp_path / "run")
+    for other in (SemiSupervisedClassifier.load(tmp_path / "run"), pickle.loads(pickle.dumps(pooled))):
+        np.testing.assert_array_equal(other.predict_proba(X), expected)
+        assert other.selection_ == pooled.selection_
 
 
 def test_it_is_the_training_of_a_run_on_the_same_rows(blobs, tmp_path):

@@ -57,7 +57,7 @@ class SemiSupervisedClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin
       >>> X = np.concatenate([generator.normal(-2, 1, (50, 2)), generator.normal(2, 1, (50, 2))])
       >>> y = np.full(100, -1)
       >>> y[[0, 1, 50, 51]] = [0, 0, 1, 1]
-      >>> classifier = SemiSupervisedClassifier("m2", hidden=(16,), dim_z=2, batch=25, epochs=40, learning_rate=0.01)
+      >>> classifier = SemiSupervisedClassifier("m2", hidden=(16,), dim_z=2, batch=25, epochs=20, learning_rate=0.01)
       >>> classifier.fit(X, y).predict([[-2, -2], [2, 2]])
       array([0, 1])
       >>> classifier.sample(3, y=1).shape
