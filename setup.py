@@ -21,7 +21,7 @@ setup(
         "pandas>=2.2",
         "pillow>=10.1",
         "pyarrow>=16",
-        "scikit-learn>=1.4",
+        "scikit-learn>=1.6",
         "scipy>=1.11",
         "tensorboard>=2.18",
         "tensorflow>=2.18",

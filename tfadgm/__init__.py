@@ -20,6 +20,8 @@ _NAMES = {
     "Dataset": "tfadgm.data.dataset",
     "Settings": "tfadgm.runs.settings",
     "Run": "tfadgm.runs.run_directory",
+    "SemiSupervisedClassifier": "tfadgm.estimators",
+    "DensityEstimator": "tfadgm.estimators",
 }
 __all__ = sorted(_NAMES)
 __version__ = "0.1.0"

@@ -31,6 +31,7 @@ DATASETS = {
 }
 
 OWN = ("npz", "csv", "parquet", "images")  # the user's own data
+IN_MEMORY = "arrays"  # the data set of a run of arrays in memory, which no name can load again
 OF_FILES = ("freyface", *OWN)  # those that are in files, as NAME:PATH
 
 

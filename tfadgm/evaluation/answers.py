@@ -20,6 +20,7 @@ from tfadgm.telling import Progress
 
 MEMORY_VALUES = 40_000_000  # values of the widest layer in one chunk, 160 MB in float32
 ELBO_EXAMPLES = 500  # at a time
+LANES = 16  # float32 numbers that a processor computes at once, at most
 # With t the Gaussian before the sigmoid, of variance v, p / q is exp(t^2 / 2v - |t|) for large |t|: its square has no mean.
 INFINITE_VARIANCE = "no measure here: the weights of a Gaussian on a bounded z have an infinite variance, whatever q is"
 
@@ -55,6 +56,17 @@ def _rows(model):
     heads = (factor.head_units for factor in [*model.p.values(), *model.q.values()])
     widest = max(*heads, *network.hidden, *(network.hidden_above or ()))
     return classes, max(classes, MEMORY_VALUES // widest)
+
+
+def latent_means(model: DeepGenerativeModel, x: np.ndarray) -> np.ndarray:
+    """Returns the means of q's latents side by side, float32 [N, units], in the order of `latent_names`; see `encode`."""
+    return _in_chunks(lambda raw: tf.concat(list(model.encode(raw).values()), -1), ("means",), model, x, ELBO_EXAMPLES)
+
+
+def latent_names(model: DeepGenerativeModel) -> list[str]:
+    """Returns the names of the columns of `latent_means`: z0, z1, ..., or z1_0, z1_1, ... of a latent called z1."""
+    names = [name for name in model.q if name != "y"]
+    return [f"{name}{'_' * name[-1].isdigit()}{i}" for name in names for i in range(model.sizes[name])]
 
 
 def elbo(model: DeepGenerativeModel, x: np.ndarray) -> np.ndarray:
@@ -151,20 +163,25 @@ def _importance(model, x, samples, of, progress):
 
 
 def _in_chunks(function, key, model, x, chunk, progress=None):
-    """Concatenates function(raw) over chunks of x; compiled once per model and `key`."""
+    """Concatenates function(raw) over chunks of x; compiled once per model and `key`.
+
+    Chunks are filled up to whole vectors of the processor's arithmetic, whose last bits are others in a remainder: an answer
+    does not depend on the place of its row among the others.
+    """
     spec = tf.TensorSpec([None, *model.preprocess.raw_shape], model.preprocess.raw_dtype)
     compiled = vars(model).setdefault("_evaluators", {})
     if key not in compiled:
         compiled[key] = tf.function(function, input_signature=[spec], autograph=False).get_concrete_function()
 
-    def calls():  # (last example, arguments)
+    def calls():  # (the examples, arguments)
         for start in range(0, len(x), chunk):
             raw = np.ascontiguousarray(x[start : start + chunk])
-            yield min(start + chunk, len(x)), (tf.constant(raw),)
+            filling = -len(raw) % LANES if chunk >= LANES else 0
+            yield (start, start + len(raw)), (tf.constant(np.concatenate([raw, raw[:1].repeat(filling, 0)])),)
 
     results = []
-    for done, result in _side_by_side(compiled[key], calls()):
-        results.append(result)
+    for (start, done), result in _side_by_side(compiled[key], calls()):
+        results.append(result[: done - start])
         if progress:
             progress(done, len(x))
     return np.concatenate(results)

@@ -220,10 +220,10 @@ class DeepGenerativeModel(Terms, Questions, keras.Model):
         The loss and its gradients are one nested function, compiled by XLA if asked; everything that updates a variable
         stays outside it, which is what works under `MirroredStrategy`.
         """
-        if self._compiled is None:
+        if self._compiled is None and not self.run_eagerly:
             self._compiled = tf.function(self._terms_and_gradients, jit_compile=self.xla, autograph=False)
-        seed = noise.step_seed(self.seed, self.optimizer.iterations)
-        terms, gradients, moments = self._compiled(batch, seed, self.temperature())
+        compute = self._terms_and_gradients if self.run_eagerly else self._compiled
+        terms, gradients, moments = compute(batch, noise.step_seed(self.seed, self.optimizer.iterations), self.temperature())
         self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
         for layer, (mean, variance) in zip(self._normalised, moments, strict=True):
             layer.update(mean, variance, self.optimizer.iterations)

@@ -60,7 +60,12 @@ def load_data(settings: Settings, stratified: bool = True, kinds: bool = True) -
             why = WHY.get(option, "it has no names of columns")
             raise ValueError(f"{option}: got {value!r} for {name}; allowed: {usual or 'none'}, as {why}")
     data = load(argument or None, seed=settings.seed, data_dir=settings.data_dir, kinds=kinds, **given)
-    drawn = pipeline.split(
+    return data, draw_split(settings, data, stratified)
+
+
+def draw_split(settings: Settings, data: Dataset, stratified: bool = True) -> pipeline.Split:
+    """Returns the `Split` of a `Dataset` that the settings ask for; see `pipeline.split` for `stratified`."""
+    return pipeline.split(
         data.y_train,
         data.num_classes,
         labels=settings.labels,
@@ -72,7 +77,6 @@ def load_data(settings: Settings, stratified: bool = True, kinds: bool = True) -
         names=data.class_names,
         stratified=stratified,
     )
-    return data, drawn
 
 
 def _check_name(dataset, name):

@@ -103,26 +103,30 @@ def _told(value):
     return ",".join(map(str, value)) if isinstance(value, tuple | list) else f"{value:g}"
 
 
+def stages(name: str, settings: Settings) -> tuple[Settings, Settings]:
+    """Returns the settings of the first stage, the model `name`, and those of what is left, each with half of the budget."""
+    half = {n: getattr(settings, n) and getattr(settings, n) / 2 for n in BUDGETS}
+    half |= {n: half[n] and math.ceil(half[n]) for n in ("epochs", "steps")}
+    own = dataclasses.replace(settings, **half)
+    given = {field.name: getattr(own, field.name) for field in dataclasses.fields(own) if field.metadata["group"] != "model"}
+    given |= dict(cross_fit=0, select=False, patience=None)  # of the classifier, which is another stage's
+    return Settings(**given | dict(model=name, dim_z=None if settings.dim_z is None else settings.dim_z[:1])), own
+
+
 def _first_stage(name, settings, directory, quiet):
     """Trains the model `name` in a run of its own, `directory`/NAME.
 
-    Returns (that model, the settings of what is left to train, its results). Either takes half of the budget; of a run that
-    is made longer the first stage stays as it was.
+    Returns (that model, the settings of what is left to train, its results); of a run that is made longer the first stage
+    stays as it was.
     """
-    half = {n: getattr(settings, n) and getattr(settings, n) / 2 for n in BUDGETS}
-    half |= {n: half[n] and math.ceil(half[n]) for n in ("epochs", "steps")}
+    first, own = stages(name, settings)
     results = resuming.finished_results(directory / name)
+    half = {name: getattr(own, name) for name in BUDGETS}
     if results is not None and resuming.has_another_budget(directory / name, half):
         used = dict(epochs=results["epochs"], minutes=results["train_seconds"] / 60, steps=results["steps"])
         left = {n: getattr(settings, n) and getattr(settings, n) - used[n] for n in used}
         return Run.open(directory / name).model, dataclasses.replace(settings, **left), results
-    own = dataclasses.replace(settings, **half)
-    given = {field.name: getattr(own, field.name) for field in dataclasses.fields(own) if field.metadata["group"] != "model"}
-    dim_z = None if settings.dim_z is None else settings.dim_z[:1]
-    given |= dict(
-        model=name, dim_z=dim_z, cross_fit=0, select=False, patience=None
-    )  # of the classifier, which is another stage's
-    results = train(Settings(**given), directory / name, quiet)
+    results = train(first, directory / name, quiet)
     return Run.open(directory / name).model, own, results
 
 

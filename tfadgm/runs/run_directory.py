@@ -1,6 +1,7 @@
 """The run directory: config.json, split.npz, metrics.csv, tensorboard/, checkpoints/, figures/, results.json, export/1/."""
 
 import dataclasses
+import functools
 import importlib.metadata
 import json
 import os
@@ -35,14 +36,14 @@ class Run:
     """A trained run.
 
     Attributes:
-      path: its directory.
+      path: its directory; None: it has none, as arrays in memory were its data.
       config: the content of config.json.
       settings: its `Settings`.
       model: the model with its best (averaged) weights; it computes in float32, whatever it was trained in.
       class_names: K strings.
     """
 
-    path: pathlib.Path
+    path: pathlib.Path | None
     config: dict
     settings: Settings
     model: DeepGenerativeModel
@@ -74,13 +75,40 @@ class Run:
     def columns(self) -> list[Column] | None:
         """The columns of a model of tables; None: it reads arrays."""
         found = self.config.get("columns")
-        return found and _checked(self.path / "config.json", lambda: [Column.from_dict(column) for column in found])
+        return found and _checked(self.path or "config.json", lambda: [Column.from_dict(column) for column in found])
+
+    def __getstate__(self) -> dict:
+        """A pickle holds configuration and weights, and no live object of Keras."""
+        return {**vars(self), "model": self.model.get_weights()}
+
+    def __setstate__(self, state: dict) -> None:
+        vars(self).update(state)
+        self.model = _model("the pickle of a run", self.settings.model, self.config)
+        self.model.set_weights(state["model"])
+
+    def save(self, path: str | pathlib.Path) -> None:
+        """Writes config.json and model.weights.h5 of the run into a directory, new or empty, which `Run.open` opens."""
+        path = pathlib.Path(path).expanduser()
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise ValueError(f"save: {path} exists and is no empty directory; allowed: a new or an empty one")
+        checkpoints.save_weights(self.model, path / "model.weights.h5")
+        write_json(path / "config.json", self.config)
+
+    @property
+    def directory(self) -> pathlib.Path:
+        """The path; raises a ValueError for a run that has none."""
+        if self.path is None:
+            raise ValueError("run: has no directory, as its data were arrays in memory; allowed: one that was saved")
+        return self.path
 
     def data(self) -> tuple[Dataset, pipeline.Split]:
         """Returns (data, split) as the run had them; raises a ValueError if the data or the split are others now."""
-        check_data(self.path, self.config, self.settings)
-        data, split = build.load_data(self.settings, **manner_of_data(self.path))
-        check_split(self.path, split)
+        if self.settings.dataset == registry.IN_MEMORY:
+            raise ValueError("run: was trained on arrays in memory, which it does not hold; allowed: other data")
+        path = self.directory
+        check_data(path, self.config, self.settings)
+        data, split = build.load_data(self.settings, **manner_of_data(path))
+        check_split(path, split)
         return data, split
 
     def held_out(self) -> tuple[np.ndarray, np.ndarray | None]:
@@ -103,11 +131,11 @@ class Run:
           results: what is said of the run in the index of versions.
           **options: see `export.save`.
         """
-        about = dict(run=str(self.path.absolute()), git_revision=self.config["git_revision"], results=results)
+        about = dict(run=str(self.path and self.path.absolute()), git_revision=self.config["git_revision"], results=results)
         about |= {name: self.config.get(name) for name in ("feature_names", "columns", "ranges")}
         options["columns"] = self.columns
         if to is None:
-            to, options["model_name"] = self.path / "export", options.get("model_name") or export.RUN_NAME
+            to, options["model_name"] = self.directory / "export", options.get("model_name") or export.RUN_NAME
         return export.save(self.model, self.class_names, to, description=about, examples=examples, **options)
 
 
@@ -246,25 +274,34 @@ def begin(
         check_preprocess(directory, model)
         return
     np.savez(directory / "split.npz", **dataclasses.asdict(split))
-    write_json(
-        directory / "config.json",
-        dict(
-            settings=dataclasses.asdict(settings),
-            sizes=found or {},
-            resolved=build.resolved(settings, model),
-            split="split.npz",
-            data=identity,
-            hold_out="stratified",
-            feature_names=data.feature_names,
-            columns=data.columns and [column.to_dict() for column in data.columns],
-            ranges=ranges.of(data, model.likelihood),
-            class_names=class_names,
-            formula=model.formula.splitlines(),
-            model_config=model.get_config(),
-            versions={name: _version(name) for name in PACKAGES} | {"python": platform.python_version()},
-            git_revision=git_revision(),
-            started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        ),
+    write_json(directory / "config.json", configuration(settings, data, model, class_names, identity, found))
+
+
+def configuration(
+    settings: Settings,
+    data: Dataset,
+    model: DeepGenerativeModel,
+    class_names: list[str],
+    identity: dict | None = None,
+    found: dict | None = None,
+) -> dict:
+    """Returns the content of the config.json of a new run; see `begin`."""
+    return dict(
+        settings=dataclasses.asdict(settings),
+        sizes=found or {},
+        resolved=build.resolved(settings, model),
+        split="split.npz",
+        data=identity,
+        hold_out="stratified",
+        feature_names=data.feature_names,
+        columns=data.columns and [column.to_dict() for column in data.columns],
+        ranges=ranges.of(data, model.likelihood),
+        class_names=class_names,
+        formula=model.formula.splitlines(),
+        model_config=model.get_config(),
+        versions={name: _version(name) for name in PACKAGES} | {"python": platform.python_version()},
+        git_revision=git_revision(),
+        started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     )
 
 
@@ -277,6 +314,7 @@ def save_answer(directory: pathlib.Path, model: DeepGenerativeModel) -> None:
         write_json(directory / "config.json", config)
 
 
+@functools.cache
 def _version(package):
     try:
         return importlib.metadata.version(package)
@@ -284,6 +322,7 @@ def _version(package):
         return None
 
 
+@functools.cache
 def git_revision() -> str | None:
     """Returns the commit of the checkout that this package is imported from, or None."""
     command = ["git", "-C", str(pathlib.Path(__file__).parent), "rev-parse", "HEAD"]

@@ -95,13 +95,13 @@ def generate(
     Args:
       model: a `DeepGenerativeModel`.
       seed: int32 [].
-      y: class numbers, int64 [N], for a model with a class.
-      n: N, int32 [], for a model without.
+      y: class numbers, int64 [N]; None: of each example drawn from p(y), of a model with a class.
+      n: N, int32 [], where y is None.
       means: E[x | latents] of the same draws of the latents in place of draws of x: smooth pictures, but rows of a table
         with less spread than the data, and more correlation.
     """
     seed = tf.stack([GENERATE_SEED, tf.cast(seed, tf.int32)])
-    if not model.has_class:
+    if y is None:
         with tf.control_dependencies([tf.debugging.assert_positive(n, "count: allowed: at least 1")]):
             return model.preprocess.raw(model.generate(seed, tf.identity(n), means=means)[0], not means)
     y = tf.cast(y, tf.int64)

@@ -39,6 +39,11 @@ def load_weights(model, path):
         model.load_weights(path)
     except Exception as error:  # of a damaged file HDF5 and Keras raise many kinds
         raise ValueError(f"{path}: not readable as weights of this model: {_line(error)}") from error
+    check_finite(model, path)
+
+
+def check_finite(model, path):
+    """Raises a ValueError that names the file of a model's weights if one of them holds a number that is not finite."""
     bad = [weight.path for weight in model.weights if not np.isfinite(np.asarray(weight, "float32")).all()]
     if bad:
         raise ValueError(f"{path}: {bad[0]} holds NaN or infinite numbers; allowed: finite weights")

@@ -12,6 +12,8 @@ from tfadgm.networks import optimizers
 from tfadgm.telling import warn
 from tfadgm.training import callbacks, checkpoints, progress
 
+FEW_STEPS = 12  # which take as long without a graph as the building of one (docs/notebook.md)
+
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
@@ -80,7 +82,7 @@ def train(make_model, data, split, plan, directory, strategy=None, quiet=False):
     _check_shares(plan.batch, labelled_batch, strategy.num_replicas_in_sync)
     with strategy.scope():
         model = make_model()
-        model.compile(optimizer=plan.optimizer(), jit_compile=False)
+        model.compile(optimizer=plan.optimizer(), jit_compile=False, run_eagerly=_is_short(plan, split))
         model.optimizer.build(model.trainable_variables)
     clock = callbacks.Clock(plan, callbacks.State())
     state, timed = clock.state, clock if plan.epochs is None else None
@@ -105,8 +107,16 @@ def train(make_model, data, split, plan, directory, strategy=None, quiet=False):
             stack.enter_context(callbacks.averaged_weights(model))
         model.finish(data, split, plan.seed)
         checkpoints.save_weights(model, directory / "model.weights.h5")
-    checkpoints.load_weights(model, directory / "model.weights.h5")
+        final = model.get_weights()
+    model.set_weights(final)
+    checkpoints.check_finite(model, directory / "model.weights.h5")
     return model, state, log.rows
+
+
+def _is_short(plan, split):
+    """Whether a training has so few steps that building a graph would take longer than all of them without one."""
+    steps = plan.epoch_steps or pipeline.steps_per_epoch(split, plan.batch)
+    return plan.epochs is not None and plan.epochs * steps <= FEW_STEPS
 
 
 def train_again(model, weights, data, split, plan, epochs):
