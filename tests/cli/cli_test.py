@@ -25,7 +25,7 @@ BAD = {
     "an argument": (["train", "adgm"], "got the argument 'adgm'"),
     "not a number": (["train", "--epochs=many"], "epochs: got 'many'; allowed: a whole number"),
     "negative epochs": (["train", "--epochs=-3"], "epochs: got -3"),
-    "epochs and minutes": (["train", "--epochs=3", "--minutes=1"], "exactly one of the two"),
+    "epochs and minutes": (["train", "--epochs=3", "--minutes=1"], "exactly one of the three"),
     "bad list": (["train", "--hidden=10x10"], "hidden: got '10x10'"),
     "zero width": (["train", "--dataset=digits", "--hidden=0"], "hidden: got"),
     "bad choice": (["train", "--activation=sine"], "activation: got 'sine'; allowed: relu"),
