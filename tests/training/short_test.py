@@ -8,7 +8,9 @@ from tfadgm.training import fit
 
 
 def test_steps_without_a_graph_end_with_the_same_weights(tmp_path, monkeypatch):
-    settings = recipes.resolve("m2", "digits", labels=20, hidden=(8,), dim_z=2, batch=400, epochs=1)  # 3 steps
+    # Before batch norm a bias has no gradient but rounding, which Adam makes steps of.
+    tiny = dict(hidden=(8,), dim_z=2, batch_norm=False, batch=400, epochs=1)  # 3 steps
+    settings = recipes.resolve("m2", "digits", labels=20, **tiny)
     data, split = build.load_data(settings)
     found, called, terms = {}, [], DeepGenerativeModel.terms
     monkeypatch.setattr(DeepGenerativeModel, "terms", lambda *args: called.append(1) or terms(*args))

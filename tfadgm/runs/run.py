@@ -121,7 +121,7 @@ def _first_stage(name, settings, directory, quiet):
     """
     first, own = stages(name, settings)
     results = resuming.finished_results(directory / name)
-    half = {name: getattr(own, name) for name in BUDGETS}
+    half = {each: getattr(own, each) for each in BUDGETS}
     if results is not None and resuming.has_another_budget(directory / name, half):
         used = dict(epochs=results["epochs"], minutes=results["train_seconds"] / 60, steps=results["steps"])
         left = {n: getattr(settings, n) and getattr(settings, n) - used[n] for n in used}
