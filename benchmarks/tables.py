@@ -5,7 +5,7 @@
 
 Two fifths of each class are the test set; the rest is the pool, of which each class keeps a few labels. Expected: the
 default is best, or within one standard error of the best, on most tables at 10 labels per class, and nowhere worse than
-what the labels alone give it by more than noise. No setting is chosen on these test sets (docs/notebook.md).
+what the labels alone give it by more than noise. Which tables were looked at when the pool was made: docs/notebook.md.
 """
 
 import pathlib
