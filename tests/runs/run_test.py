@@ -489,7 +489,7 @@ def test_m1m2_trains_an_m1_first_in_half_of_the_budget_or_takes_another_runs(tmp
 
 def test_an_m1_of_labels_of_some_classes_alone_is_refused_before_training(tmp_path, monkeypatch):
     data, split = build.load_data(tiny("m1", dim_a=None))
-    monkeypatch.setattr(build, "load_data", lambda *_: (dataclasses.replace(data, labelled_classes=(0, 1)), split))
+    monkeypatch.setattr(build, "load_data", lambda *_, **__: (dataclasses.replace(data, labelled_classes=(0, 1)), split))
     with pytest.raises(ValueError, match="model: got m1 for digits, which has labels of some classes alone; allowed"):
         run.train(tiny("m1", dim_a=None), tmp_path / "run", quiet=True)
     assert not (tmp_path / "run").exists()
