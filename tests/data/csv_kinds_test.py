@@ -4,23 +4,9 @@ import gzip
 
 import numpy as np
 import pytest
-
-from tfadgm.data import csv
+from csv_files import kinds, load, rows
 
 NAN = np.nan
-
-
-def load(path, content, **options):
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return csv.load(str(path), **options)
-
-
-def kinds(data):
-    return {column.name: column.kind for column in data.columns}
-
-
-def rows(*lines):
-    return "".join(line + "\n" for line in lines)
 
 
 PLAIN = rows("u,town,label", "1.5,Rome,a", "-2,Oslo,b", "3e1,Rome,")

@@ -6,24 +6,12 @@ import numpy as np
 import pandas
 import pyarrow as pa
 import pytest
+from csv_files import kinds, load, rows
 
 from tfadgm.data import cells, csv, encoding, examples, frames, parquet, sources, survey
 from tfadgm.data.columns import Column
 
 NAN = np.nan
-
-
-def load(path, content, **options):
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return csv.load(str(path), **options)
-
-
-def kinds(data):
-    return {column.name: column.kind for column in data.columns}
-
-
-def rows(*lines):
-    return "".join(line + "\n" for line in lines)
 
 
 def test_what_was_not_read_as_it_stands_is_told(tmp_path):
