@@ -10,8 +10,8 @@ then computed for each prior from the same cross-fitted scores, and judged on th
 import numpy as np
 from absl import app, flags
 from common import RESULTS, hardware
+from fits import each, missing, save
 from own_tables import CHOICE, load, split
-from tables import each, missing, save
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds of split, labels and training.")

@@ -9,15 +9,11 @@ the labels alone give it by more than noise. Which tables settings were chosen o
 not measured again; a fit takes most of a minute of one core.
 """
 
-import concurrent.futures
-import json
-import multiprocessing
-import os
-import sys
 import time
 
 from absl import app, flags
-from common import RESULTS, ROOT, hardware, write_table
+from common import RESULTS, hardware, write_table
+from fits import each, missing, save
 from own_tables import RECORD, fitted, load, numbers, others, split
 
 FLAGS = flags.FLAGS
@@ -25,7 +21,6 @@ flags.DEFINE_list("seeds", [str(seed) for seed in range(10)], "Seeds of split, l
 flags.DEFINE_list("labels", ["10", "5", "20"], "Labels per class.")
 flags.DEFINE_list("tables", list(RECORD), "Names of tables.")
 PATH = RESULTS / "own" / "tables.json"
-FITS = 6  # of a process, whose graphs stay in memory
 
 
 def measure(name, labels, seed):
@@ -64,31 +59,6 @@ def own(x, y, parts, seed):
             found = estimator.predict_proba(x.iloc[test])
             rows.append(dict(method=told, seconds=None, **evaluation.classification(found, y[test])))
     return rows
-
-
-def save(path, content):
-    """Writes a record as a whole or not at all."""
-    path.parent.mkdir(exist_ok=True)
-    temporary = path.with_suffix(".writing")
-    temporary.write_text(json.dumps(content, indent=1) + "\n")
-    os.replace(temporary, path)
-
-
-def missing(path, key, jobs):
-    """Returns (rows on record, the jobs that are not): a job is a tuple of what the names `key` are in its rows."""
-    rows = json.loads(path.read_text())["rows"] if path.exists() else []
-    done = {tuple(row[name] for name in key) for row in rows}
-    return rows, [job for job in jobs if job not in done]
-
-
-def each(measure, jobs):
-    """Yields what `measure` returns of each job, measured by a process that is replaced from time to time."""
-    sys.path.insert(0, str(ROOT))
-    options = dict(max_workers=1, max_tasks_per_child=FITS, mp_context=multiprocessing.get_context("spawn"))
-    with concurrent.futures.ProcessPoolExecutor(**options) as pool:
-        for job in jobs:
-            print(*job, flush=True)
-            yield pool.submit(measure, *job).result()
 
 
 def main(_):
