@@ -77,7 +77,12 @@ def write_table():
     ]
     for path in sorted(RESULTS.glob("*.json")):
         parts += [*_section(json.loads(path.read_text())), ""]
+    import own_results
+
     parts += [
+        *own_results.tables(RESULTS / "own" / "tables.json"),
+        *own_results.missing_cells(RESULTS / "own" / "missing_cells.json"),
+        *own_results.pool_prior(RESULTS / "own" / "pool_prior.json"),
         *_trials(),
         "",
         *_cells(),

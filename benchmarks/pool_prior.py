@@ -18,7 +18,7 @@ flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds of split, labels and training
 flags.DEFINE_list("tables", list(CHOICE), "Names of tables.")
 PRIORS = (0.5, 1.0, 2.0, 3.0, 6.0, 12.0, 25.0, 50.0, 1e6)
 LABELS = 10
-PATH = RESULTS / "trials" / "pool_prior.json"
+PATH = RESULTS / "own" / "pool_prior.json"
 
 
 def measure(name, seed):
@@ -56,7 +56,7 @@ def main(_):
     rows, jobs = missing(PATH, ("table", "seed"), wanted)
     for found in each(measure, jobs):
         rows += found
-        save(PATH, dict(title="The pool's prior", command="benchmarks/pool_prior.py", hardware=hardware(), rows=rows))
+        save(PATH, dict(command="benchmarks/pool_prior.py", hardware=hardware(), rows=rows))
     for prior in PRIORS:
         of = [row for row in rows if row["prior"] == prior]
         means = [100 * np.mean([row["error"] for row in of]), np.mean([row["nll"] for row in of])]

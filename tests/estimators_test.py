@@ -245,7 +245,13 @@ def test_missing_cells_of_an_array(blobs):
     assert np.abs(whole[::4, 0] - X[::4, 0]).mean() < np.abs(np.nanmean(holed[:, 0]) - X[::4, 0]).mean()
 
 
-def test_missing_cells_at_use_alone_are_refused(fitted, blobs):
+def test_missing_cells_at_use_alone_are_refused(fitted, blobs, mixed):
+    frame, whole = mixed[0], mixed[0].dropna()
+    of_text = classifier(epochs=1).fit(
+        whole, np.where(np.arange(len(whole)) % 4 == 0, mixed[1][mixed[0].notna().all(1)], "")
+    )
+    with pytest.raises(ValueError, match=r"X: has missing cells in 48 of 120 rows, the first is row 0 .*hidden_cells"):
+        of_text.predict(frame)
     holed = blobs[0].copy()
     holed[3, 1] = np.nan
     for ask in (fitted.predict, fitted.impute, fitted.score_samples):

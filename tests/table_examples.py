@@ -55,7 +55,7 @@ def draw(n, seed=0):
 def make_model(classes=2):
     """An M2 of the table, or a VAE, with all weights moved, so that no answer is trivial."""
     kinds, sizes = zip(*((column.kind, column.size) for column in COLUMNS), strict=True)
-    preprocess = table_preprocess.fit(draw(300), kinds, sizes)
+    preprocess = table_preprocess.fit(draw(300), kinds, sizes, 0.1)
     model = (M2 if classes else VAE)(preprocess, classes, likelihood="table", network=Network(hidden=(8,)), dim_z=2, seed=4)
     generator = np.random.default_rng(1)
     for weight in model.weights:

@@ -183,7 +183,7 @@ def test_data_that_were_changed_since_are_told_by_every_command(tmp_path):
     run.train(own(path), tmp_path / "run", quiet=True)
     write_data(path, labelled=30)
     with pytest.raises(
-        ValueError, match=r"own.npz has changed since the run began .*; allowed: another --out, to train on it"
+        ValueError, match=r"own.npz has changed since the run began .*; allowed: .* another run, of another --out"
     ):
         run.train(own(path), tmp_path / "run", quiet=True)
     with pytest.raises(ValueError, match="own.npz has changed since the run began"):

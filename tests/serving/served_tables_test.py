@@ -15,6 +15,9 @@ from table_examples import COLUMNS, NAMES, RAW, ROWS
 from tensorflow_serving.apis import input_pb2
 
 from tfadgm import evaluation
+from tfadgm.data import table_preprocess
+from tfadgm.models.m2 import M2
+from tfadgm.networks.mlp import Network
 from tfadgm.serving import classification, client, export, formats, signatures, table_requests
 
 SAMPLES = 5
@@ -279,3 +282,21 @@ def test_a_model_of_tables_as_litert_knows_missing_cells(model, tmp_path):
     assert found["agreement"] == 1 and found["largest_difference"] < 1e-5
     with pytest.raises(ValueError, match="format: got onnx for a model of tables"):
         formats.save(model, tmp_path, "onnx", RAW, SAMPLES)
+
+
+def test_a_model_that_has_not_learned_of_missing_cells_refuses_them(tmp_path):
+    full = np.nan_to_num(table_examples.draw(200))
+    kinds, sizes = zip(*((column.kind, column.size) for column in COLUMNS), strict=True)
+    preprocess = table_preprocess.fit(full, kinds, sizes)
+    model = M2(preprocess, 2, likelihood="table", network=Network(hidden=(4,)), dim_z=1)
+    export.save(model, NAMES, tmp_path / "full", SAMPLES, examples=full[:2], columns=COLUMNS)
+    local, holed = classification.Classifier(tmp_path / "full"), full[:3].copy()
+    assert local.class_names == NAMES and local.probabilities(full[:3]).shape == (3, 2)
+    holed[2, 3] = np.nan
+    with pytest.raises(tf.errors.InvalidArgumentError, match="no missing cell.*hidden_cells"):
+        local.probabilities(holed)
+    example = classification.nothing(local.raw_shape, local.raw_dtype, local.columns)
+    del example.features.feature["visits"]
+    signature = tf.saved_model.load(str(local.path)).signatures["classify"]
+    with pytest.raises(tf.errors.InvalidArgumentError, match="column .*visits.*, row 0 .*is missing.*hidden_cells"):
+        signature(inputs=tf.constant([example.SerializeToString()]))

@@ -46,6 +46,7 @@ def main(argv):
     if opened.columns is None:
         raise ValueError(f"run: {values.run} has no model of tables; allowed: a run of a csv or parquet")
     x = encoding.encode(source, opened.columns)
+    opened.model.preprocess.check_missing(x, argv[1])
     for remark in source.remarks:
         telling.warn(remark)
     if not len(x):

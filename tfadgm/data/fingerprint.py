@@ -35,8 +35,8 @@ def check(path, before, what):
     if now["content"] != before.get("content"):
         sizes = f"{now['files']} files, {now['bytes']} bytes; then {before.get('files')} files, {before.get('bytes')} bytes"
         raise ValueError(
-            f"{what}: {path} has changed since the run began ({sizes}); allowed: another --out, to train "
-            "on it as it is now, or the data as they were"
+            f"{what}: {path} has changed since the run began ({sizes}); allowed: the data as they "
+            "were, or another run, of another --out, on them as they are now"
         )
 
 

@@ -21,6 +21,9 @@ LEAST_SKEW = 0.3  # below which no power is tried
 FIT_ROWS = 100_000  # from which the scales of columns are found, evenly over the table
 POWER_ROWS = 2_000  # likewise, the powers
 
+# What a model answers for a cell that is missing, if none was missing, or hidden, in its training, nobody has taught it.
+UNLEARNED = "no missing cell (NaN), as the model has seen none in training, which --hidden_cells=0.1 changes"
+
 
 class TablePreprocess(keras.layers.Layer):
     """x = [read | scored], float32 [B, D], of raw rows [B, C]; see `Layout`. A number v becomes
@@ -95,6 +98,18 @@ class TablePreprocess(keras.layers.Layer):
     def read_size(self):
         """How many of the first entries of x networks read."""
         return self.layout.read_size
+
+    @property
+    def reads_missing(self):
+        """Whether networks have learned of cells that are missing: some were, or were hidden, in training."""
+        return self.hidden > 0
+
+    def check_missing(self, raw, what):
+        """Raises a ValueError that begins with `what` if a cell is missing in rows [N, C] and networks know of none."""
+        missing = np.isnan(raw).any(1)
+        if missing.any() and not self.reads_missing:
+            told = f"{missing.sum()} of {len(raw)} rows, the first is row {missing.argmax()} (from 0)"
+            raise ValueError(f"{what}: has missing cells in {told}; allowed: {UNLEARNED}")
 
     def bounds(self):
         """Returns (low, high, whole), [C] each: the smallest and largest value of each column, and whether all are whole."""

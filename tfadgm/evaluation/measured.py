@@ -41,6 +41,8 @@ def read(path: pathlib.Path | str, opened: Trained, data: Dataset) -> tuple[str,
         x = classification.as_raw(found.x_train, preprocess.raw_shape, preprocess.raw_dtype, bool(columns))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+    if columns:
+        preprocess.check_missing(x, path)
     limits, names = opened.config.get("ranges"), opened.config.get("feature_names")
     for line in found.notes:
         tell(line)

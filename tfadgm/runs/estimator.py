@@ -42,7 +42,9 @@ class Estimator(BaseEstimator):
         """Returns X as raw examples [N, C] of the model."""
         given, columns = self._given(X), self._columns
         if columns:
-            return encoding.encode(arrays.as_frame(given, self._names), columns, "X")
+            rows = encoding.encode(arrays.as_frame(given, self._names), columns, "X")
+            self._run.model.preprocess.check_missing(rows, "X")
+            return rows
         if arrays.is_mixed(given) or (given.dtype.kind == "f" and np.isnan(given).any()):
             told = "allowed: numbers, unless X of fit has missing cells too, or with settings=dict(hidden_cells=0.1)"
             raise ValueError(f"X: holds missing cells (NaN), or text, of which the model has not learned; {told}")

@@ -185,7 +185,7 @@ def check_data(directory: pathlib.Path, config: dict, settings: Settings) -> Non
     """Raises a ValueError if the user's own files are others than when the run in `directory` began."""
     kind, _, place = settings.dataset.partition(":")
     if kind in registry.OF_FILES and place and config.get("data") is not None:
-        fingerprint.check(place, config["data"], f"out: of the run in {directory}")
+        fingerprint.check(place, config["data"], f"run: {directory}")
 
 
 def manner_of_data(directory: pathlib.Path) -> dict[str, bool]:

@@ -38,7 +38,7 @@ FOLDS = 4
 STEPS = 4000  # of the fold models together, at most: of a long training fewer folds than FOLDS are trained, one at least
 PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0)  # C of the logistic regression
 NETWORK_STEPS, NETWORK_RATE = 400, 3e-3
-PRIOR = 6.0  # as many examples' worth, for equal weights
+PRIOR = 2.0  # as many examples' worth, for equal weights (`benchmarks/pool_prior.py`)
 MOST = 2000  # labelled examples that members are compared on, and that the logistic regression is fitted to
 
 

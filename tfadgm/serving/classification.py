@@ -162,8 +162,17 @@ def by_rows(signatures: Container[str]) -> str:
 
 
 def nothing(shape: tuple[int, ...], dtype: np.dtype, columns: list[Column] | None) -> tf.train.Example:
-    """Returns an example to ask for the names of the classes: zeros, or a row of a table in which every cell is missing."""
-    return tf.train.Example() if columns else warmup.memory_example(np.zeros(shape, dtype))
+    """Returns an example to ask for the names of the classes: zeros, or a row of a table in which no cell is missing."""
+    if not columns:
+        return warmup.memory_example(np.zeros(shape, dtype))
+    example, words = tf.train.Example(), {"category": b"other", "date": b"1970-01-01"}
+    for column in columns:
+        feature = example.features.feature[column.name]
+        if column.kind in words:
+            feature.bytes_list.value.append(words[column.kind])
+        else:
+            feature.float_list.value.append(0.0)
+    return example
 
 
 def _batches(x, batch):

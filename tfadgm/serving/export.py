@@ -113,7 +113,7 @@ def _write(model, class_names, path, samples, columns):
     # A bare module: saving the Keras model would save every function that hangs on it, the compiled train step too.
     module = tf.Module()
     module.parameters = [variable.value for variable in model.weights]
-    reader = table_inputs.Reader(columns) if columns else None
+    reader = table_inputs.Reader(columns, model.preprocess.reads_missing) if columns else None
     module.tables = reader.tables if reader else []
     tf.saved_model.save(module, str(path), signatures=endpoints(model, class_names, samples, reader))
     check_portable(path)

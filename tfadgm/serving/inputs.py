@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfadgm.data import resize
 from tfadgm.data.preprocess import Preprocess
-from tfadgm.data.table_preprocess import TablePreprocess
+from tfadgm.data.table_preprocess import UNLEARNED, TablePreprocess
 
 PICTURE_FEATURE = "image/encoded"
 PNG = b"\x89PNG"
@@ -56,7 +56,8 @@ def checked(
     """Returns raw examples x [N, ...] as they are, if their values are ones that the model knows.
 
     These are what the raw dtype can hold: finite numbers, or whole ones in its range; of levels, 0 to levels - 1; of
-    intensities without levels, which are drawn as 0 or 1, 0 to 1; of a table, those of each column, and NaN.
+    intensities without levels, which are drawn as 0 or 1, 0 to 1; of a table, those of each column, and NaN if the
+    model has learned of missing cells.
 
     Args:
       x: of the raw dtype, or float32 in its place.
@@ -72,8 +73,9 @@ def checked(
     right = tf.math.is_finite(wide) & (wide >= low) & (wide <= high)
     right = right & (~np.asarray(whole) | (wide == tf.round(wide)))
     if isinstance(preprocess, TablePreprocess):
-        right |= tf.math.is_nan(wide)
-        allowed = "finite numbers, NaN where a cell is missing, 0 or 1 and codes as in training"
+        right |= tf.math.is_nan(wide) & preprocess.reads_missing
+        missing = "NaN where a cell is missing" if preprocess.reads_missing else UNLEARNED
+        allowed = f"finite numbers, {missing}, 0 or 1 and codes as in training"
     else:
         allowed = "finite numbers" if high == math.inf else f"{'whole ' * whole}numbers from {low} to {high}"
     message = f"{name}: allowed: {allowed}; got other values in the rows (from 0)"

@@ -20,6 +20,7 @@ from google.protobuf import descriptor_pb2
 
 from tfadgm.data import cells
 from tfadgm.data.columns import Column
+from tfadgm.data.table_preprocess import UNLEARNED
 
 WHITE = r"[\pZ\t-\r\x1c-\x1f\x{85}]"
 WHOLE = r"[+-]?(?:0|[1-9][0-9]*)"
@@ -46,13 +47,14 @@ class Reader:
 
     Args:
       columns: C `columns.Column`s.
+      missing: whether a cell may be missing; if not, one that is fails, as the model has not learned of it.
 
     Attributes:
       tables: what a module that is saved must hold, so that the graph finds its lookups again.
     """
 
-    def __init__(self, columns: Sequence[Column]) -> None:
-        self.columns = list(columns)
+    def __init__(self, columns: Sequence[Column], missing: bool = True) -> None:
+        self.columns, self.missing = list(columns), missing
         codes = {f"{c}:{text}": code for c, column in enumerate(columns) for text, code in _codes(column).items()}
         self._codes, self._names = _lookup(codes), _lookup({column.name: c for c, column in enumerate(columns)})
         self.tables = [self._codes, self._names]
@@ -72,7 +74,7 @@ class Reader:
                 values = read(tf.reshape(given, [-1]), column, row)
                 parts.append(tf.reshape(values, tf.shape(given)))
                 order += at
-        return tf.gather(tf.concat(parts, 1), np.argsort(order), axis=1)
+        return self._complete(tf.gather(tf.concat(parts, 1), np.argsort(order), axis=1))
 
     def parse_examples(self, serialised: tf.Tensor) -> tf.Tensor:
         """Returns raw rows, float32 [N, C], of serialised tf.Example protos, string [N]: a feature per column, by its name.
@@ -97,7 +99,18 @@ class Reader:
             values, at = found[kind]
             cell = tf.gather(row, at), tf.gather(column, at)
             x = tf.tensor_scatter_nd_update(x, tf.stack(cell, 1), read(values, cell[1], cell[0]))
-        return x
+        return self._complete(x)
+
+    def _complete(self, x):
+        """Returns raw rows as they are; fails if a cell is missing and the model has not learned of that."""
+        if self.missing:
+            return x
+        at = tf.where(tf.math.is_nan(x))[:1]
+        names = tf.constant([each.name for each in self.columns])
+        told = ["column '", tf.gather(names, at[:, 1]), "', row ", _text(at[:, 0]), " (from 0): is missing; allowed: "]
+        told = tf.strings.join([*told, UNLEARNED])
+        with tf.control_dependencies([tf.debugging.Assert(tf.equal(tf.size(at), 0), [told])]):
+            return tf.identity(x)
 
     def _known(self, known, names, row):
         wrong = tf.where(~known)[:1, 0]
@@ -172,7 +185,8 @@ class Reader:
         at, names = tf.gather(column, wrong), tf.constant([each.name for each in self.columns])
         kinds = tf.constant([_allowed(each) for each in self.columns])
         told = ["column '", tf.gather(names, at), "', row ", _text(tf.gather(row, wrong)), " (from 0): got "]
-        told += [tf.gather(got, wrong), "; allowed: ", allowed or tf.gather(kinds, at), ", or none where it is missing"]
+        told += [tf.gather(got, wrong), "; allowed: ", allowed or tf.gather(kinds, at)]
+        told += [", or none where it is missing"] * self.missing
         return tf.debugging.Assert(tf.reduce_all(right), [tf.strings.join(told)])
 
 
