@@ -83,6 +83,7 @@ def write_table():
         *own_results.tables(RESULTS / "own" / "tables.json"),
         *own_results.missing_cells(RESULTS / "own" / "missing_cells.json"),
         *own_results.pool_prior(RESULTS / "own" / "pool_prior.json"),
+        *own_results.large_table(RESULTS / "own" / "large_table.json"),
         *_trials(),
         "",
         *_cells(),

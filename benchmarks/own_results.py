@@ -118,3 +118,16 @@ def _verdict(rows, labels):
         f"difference) of the best, on {len(best)} of {len(names)} tables** ({', '.join(best) or 'none'}); worse than the "
         f"same network on the labels alone by more than two standard errors on: {told}."
     )
+
+
+def large_table(path):
+    """Lines of the record of `large_table.py`."""
+    content = _read(path)
+    if content is None:
+        return []
+    lines = ["## Memory of a training on a large table", "", _made(content), ""]
+    lines += ["| file | rows x columns | MB of the file | peak memory, MB | seconds, all included |", "|---" * 5 + "|"]
+    for row in content["rows"]:
+        shape = f"{row['rows']:,} x {row['columns']}"
+        lines.append(f"| {row['kind']} | {shape} | {row['file_mb']:.0f} | {row['peak_mb']:.0f} | {row['seconds']:.0f} |")
+    return [*lines, ""]

@@ -44,13 +44,14 @@ def test_checks_of_array_types_which_need_an_environment_variable():
     """It must be set before SciPy is imported."""
     lines = [
         "from sklearn.utils.estimator_checks import estimator_checks_generator",
-        "from tests.estimators_test import classifier, density",
+        "from estimators_test import classifier, density",
         "found = [(e, c) for each in (classifier(), density()) for e, c in estimator_checks_generator(each)]",
         "found = [(e, c) for e, c in found if 'array_api' in str(c)]",
         "[check(estimator) for estimator, check in found]",
         "print('checks', len(found))",
     ]
-    environment = dict(os.environ, SCIPY_ARRAY_API="1")
+    paths = os.pathsep.join(filter(None, (os.path.dirname(__file__), os.environ.get("PYTHONPATH"))))
+    environment = dict(os.environ, SCIPY_ARRAY_API="1", PYTHONPATH=paths)
     done = subprocess.run([sys.executable, "-c", "; ".join(lines)], env=environment, capture_output=True, text=True)
     assert done.stdout.splitlines()[-1:] == ["checks 2"], done.stderr[-2000:]
 
