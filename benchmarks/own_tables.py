@@ -8,6 +8,7 @@ import warnings
 
 import numpy as np
 import pandas as pd
+import threadpoolctl
 
 # name: (package of R, its table, label, columns that are left out)
 RECORD = {
@@ -86,7 +87,10 @@ def numbers(x, pool):
 
 
 def others(seed):
-    """Returns {name: (classifier, whether it reads the rows without labels)}."""
+    """Returns {name: (classifier, whether it reads the rows without labels)}: defaults, but for histogram boosting.
+
+    Its leaves of at least 20 rows would leave it without a single split of 20 labels.
+    """
     from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
     from sklearn.linear_model import LogisticRegression
     from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
@@ -94,7 +98,7 @@ def others(seed):
     alone = {
         "logistic regression": lambda: LogisticRegression(max_iter=2000),
         "random forest": lambda: RandomForestClassifier(random_state=seed),
-        "histogram boosting": lambda: HistGradientBoostingClassifier(random_state=seed),
+        "histogram boosting": lambda: HistGradientBoostingClassifier(min_samples_leaf=2, random_state=seed),
     }
     found = {name: (make(), False) for name, make in alone.items()}
     found |= {f"self-training, {name}": (SelfTrainingClassifier(make()), True) for name, make in alone.items()}
@@ -105,7 +109,7 @@ def fitted(classifier, semi, x, y, parts):
     """Fits a classifier of scikit-learn to numbers x [N, D] of a split, and returns its probabilities of the test rows."""
     labelled, pool, test = parts
     known = np.where(np.isin(pool, labelled), y[pool], -1)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), threadpoolctl.threadpool_limits(1):  # few rows: threads only wait for each other
         warnings.simplefilter("ignore")
         classifier.fit(*((x[pool], known) if semi else (x[labelled], y[labelled])))
         found = classifier.predict_proba(x[test])
