@@ -17,6 +17,9 @@ class Objective:
       labelled_weight: the weight of the labelled bound's mean beside the unlabelled bound's. 1 is the authors' code; eq. 13,
         a sum over the data set, is N_l / N_u. 0 leaves it out, and saves its time: labelled examples are in the
         unlabelled pool too, and 100 of them are learned by heart if each counts as much as 600 others.
+      unlabelled_weight: the weight of the unlabelled bound's mean; 0 leaves it out, and its time.
+      virtual_adversarial: the weight of the mean of `adversarial.smoothness` of q(y|x) over the unlabelled examples.
+      adversarial_radius: its radius; None: sqrt(D) / 20 for D numbers that networks read.
       num_labelled, num_unlabelled: N_l and N_u, the sizes of the training sets; without labels y is a cluster.
       exact_classes: None: y by exact enumeration. k: the k most probable classes exactly and one sampled from the rest.
       importance_weighted: log-mean-exp over the samples in place of the mean (Burda et al. 2015); q(y|x) is then the
@@ -30,6 +33,9 @@ class Objective:
     classifier_samples: int | None = None
     beta: float = 0.1
     labelled_weight: float = 1.0
+    unlabelled_weight: float = 1.0
+    virtual_adversarial: float = 0.0
+    adversarial_radius: float | None = None
     num_labelled: int = 1
     num_unlabelled: int = 0
     exact_classes: int | None = None
@@ -44,10 +50,13 @@ class Objective:
             raise ValueError(
                 f"classifier_samples: got {self.classifier_samples}; allowed: none, or at least samples = {self.samples}"
             )
-        least = dict(beta=0, labelled_weight=0, num_labelled=0, num_unlabelled=0, warmup_steps=0)
+        least = dict(beta=0, labelled_weight=0, unlabelled_weight=0, virtual_adversarial=0, warmup_steps=0)
+        least |= dict(num_labelled=0, num_unlabelled=0)
         for name, minimum in least.items():
             if not getattr(self, name) >= minimum:
                 raise ValueError(f"{name}: got {getattr(self, name)}; allowed: at least {minimum}")
+        if self.adversarial_radius is not None and not self.adversarial_radius > 0:
+            raise ValueError(f"adversarial_radius: got {self.adversarial_radius}; allowed: none, or greater than 0")
 
     @property
     def alpha(self):

@@ -1,8 +1,11 @@
 """The terms of the objective of a batch of labelled and unlabelled examples."""
 
+import math
+
 import tensorflow as tf
 
 from tfadgm import bounds, class_weights, noise
+from tfadgm.models import adversarial
 from tfadgm.networks import batch_norm
 
 
@@ -18,6 +21,8 @@ class Terms:
         """Returns a dict of scalars, means over the batch in nats per example; "objective" is what is maximised.
 
             objective = mean_l [-w L(x, y) + alpha log q(y|x)] + mean_u [-U(x)] + log p(W) / (N_l + N_u)
+
+        and, if asked for, the virtual adversarial term of mean_u (`adversarial.smoothness`).
 
         As in the code of Maaloe et al. 2016 the labelled and the unlabelled examples enter as two means, w being
         `labelled_weight`; in a literal eq. 13, a sum over the data sets, a hundred labels nearly vanish.
@@ -37,10 +42,13 @@ class Terms:
         """The weights of the terms in the objective."""
         if not self.learns_from_labels:
             return {"unlabelled_bound": 1.0}
-        weights = {"classification_bound": self.objective.alpha, "unlabelled_bound": 1.0}
-        if self.objective.labelled_weight > 0:
-            weights["labelled_bound"] = self.objective.labelled_weight
-        return weights
+        objective = self.objective
+        optional = dict(
+            unlabelled_bound=objective.unlabelled_weight,
+            labelled_bound=objective.labelled_weight,
+            virtual_adversarial=objective.virtual_adversarial,
+        )
+        return {"classification_bound": objective.alpha, **{name: weight for name, weight in optional.items() if weight > 0}}
 
     @property
     def term_names(self):
@@ -59,7 +67,10 @@ class Terms:
                 terms |= self._labelled_terms(tf.one_hot(y, self.num_classes), *inferred, temperature)
         with batch_norm.of_examples(batch["unlabelled"].shape[0]):
             inferred = self._infer_class(batch["unlabelled"], noise.fold(seed, 2))
-            return terms | self._unlabelled_terms(*inferred, temperature)
+            terms |= self._unlabelled_terms(*inferred, temperature)
+            if "virtual_adversarial" in self.term_weights:
+                terms["virtual_adversarial"] = tf.reduce_mean(self._smoothness(*inferred))
+            return terms
 
     def _density_terms(self, raw, seed, temperature):
         """The bound of a model without a class, importance-weighted if asked."""
@@ -108,10 +119,25 @@ class Terms:
         return terms
 
     def _unlabelled_terms(self, inferred, log_q_y, draws, temperature):
+        if "unlabelled_bound" not in self.term_weights:
+            return {}
         bound = bounds.unlabelled_bound(
             self.p, self.q, inferred, log_q_y, draws, temperature, self._reduce_samples(), self.objective.exact_classes
         )
         return {"unlabelled_bound": tf.reduce_mean(bound)}
+
+    def _smoothness(self, inferred, log_q_y, draws):
+        """`adversarial.smoothness` of q(y|x), [B], by the draws that the bounds have too."""
+        objective, x, read_size = self.objective, inferred[0]["x"], self.preprocess.read_size
+        many = draws.replace(samples=objective.classifier_samples or objective.samples)
+
+        def log_probs(x):
+            return class_weights.average_class(bounds.infer_class(self.q, x, many)[2])[0]
+
+        radius = objective.adversarial_radius or math.sqrt(read_size) / 20
+        seed, given = noise.fold(draws.seed, "adversarial"), class_weights.average_class(log_q_y)[0]
+        with batch_norm.unrecorded_moments():  # those of real examples are what a test example needs
+            return adversarial.smoothness(log_probs, given, x, radius, read_size, seed)
 
     stop_classification_gradient = False
 

@@ -161,7 +161,7 @@ class Untapped(DeepGenerativeModel):
         return terms
 
     def _unlabelled_terms(self, inferred, log_q_y, draws, temperature):
-        if self.options.class_draw == "enumerate":
+        if self.options.class_draw == "enumerate" or "unlabelled_bound" not in self.term_weights:
             terms = super()._unlabelled_terms(inferred, log_q_y, draws, temperature)
         else:
             relaxed = self._relaxed_bound(inferred[0]["x"], log_q_y, draws, temperature, self._reduce_samples())

@@ -153,6 +153,9 @@ def make_model(settings: Settings, data: Dataset, split: pipeline.Split) -> Deep
         classifier_samples=settings.classifier_samples,
         beta=settings.beta,
         labelled_weight=settings.labelled_weight,
+        unlabelled_weight=settings.unlabelled_weight,
+        virtual_adversarial=settings.virtual_adversarial,
+        adversarial_radius=settings.adversarial_radius,
         num_labelled=len(split.labelled),
         num_unlabelled=len(split.unlabelled),
         exact_classes=_exact_classes(settings, classes),
@@ -190,6 +193,10 @@ def make_model(settings: Settings, data: Dataset, split: pipeline.Split) -> Deep
         raise ValueError(
             f"first_run: got {settings.first_run}; allowed: none, as {settings.model} starts from no other model"
         )
+    if (settings.virtual_adversarial or settings.unlabelled_weight != 1) and not model.learns_from_labels:
+        told = f"{settings.unlabelled_weight} and {settings.virtual_adversarial} for {settings.model}"
+        why = "which learns from no labels; allowed: 1 and 0"
+        raise ValueError(f"unlabelled_weight, virtual_adversarial: got {told}, {why}")
     if settings.patience is not None and not model.learns_from_labels:
         raise ValueError(
             f"patience: got {settings.patience} for {settings.model}, which learns from no labels; allowed: none"

@@ -26,6 +26,7 @@ from tfadgm.runs.kinds import AUTO, KINDS, Auto, is_of
 
 SIZED = "'auto': by the numbers of rows, columns and classes."
 BUDGETS = ("epochs", "minutes", "steps")
+WEIGHTS = ("labelled_weight", "unlabelled_weight", "virtual_adversarial")  # of terms of the objective
 AUXILIARIES = tuple(dict.fromkeys(adgm.AUXILIARIES + avae.AUXILIARIES))
 
 
@@ -144,6 +145,11 @@ class Settings:
 
     beta: float = _objective(0.1, "alpha = beta (N_l + N_u) / N_l weighs the classification term.")
     labelled_weight: float = _objective(1.0, "Weight of the labelled bound's mean beside the unlabelled bound's.")
+    unlabelled_weight: float = _objective(1.0, "Weight of the unlabelled bound's mean.")
+    virtual_adversarial: float = _objective(0.0, "Weight of the virtual adversarial term of q(y|x) (Miyato et al. 2015).")
+    adversarial_radius: float | None = _objective(
+        None, "Its radius, in units of x as networks read it; 'none': sqrt(D) / 20 for D numbers.", kind=float
+    )
     samples: int = _objective(1, "Samples of the latents in the bounds.")
     classifier_samples: int | None = _objective(
         None, "Samples of a averaged inside q(y|x); 'none': as the bounds.", kind=int
@@ -274,7 +280,7 @@ class Settings:
             raise ValueError(f"min_column_std: got {self.min_column_std} with trunk conv; allowed: none (all pixels)")
         if self.class_prior == "labels" and self.labels == 0:
             raise ValueError("class_prior: got labels with labels 0; allowed: uniform, auto, or a number per value of y")
-        for name in ("validation", "warmup_epochs", "beta", "labelled_weight", "checkpoint_seconds"):
+        for name in ("validation", "warmup_epochs", "beta", "checkpoint_seconds", *WEIGHTS):
             if getattr(self, name) != AUTO and not (getattr(self, name) or 0) >= 0:
                 raise ValueError(f"{name}: got {getattr(self, name)}; allowed: at least 0")
         if self.cross_fit < 0 or self.cross_fit == 1 or (self.cross_fit and self.labels == 0):

@@ -1,0 +1,101 @@
+"""The virtual adversarial term beside its closed form for a linear classifier of two classes, and in the objective."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfadgm import registry
+from tfadgm.data.preprocess import Preprocess
+from tfadgm.models import adversarial
+from tfadgm.models.objective import Objective
+from tfadgm.networks import batch_norm, mlp
+
+SEED, D, B = tf.constant([3, 4]), 7, 12
+GENERATOR = np.random.default_rng(0)
+W, X = GENERATOR.normal(size=(D, 2)).astype("float32"), GENERATOR.normal(size=(1, B, D)).astype("float32")
+
+
+def _log_probs(x):
+    return tf.nn.log_softmax(x[0] @ W)
+
+
+def _divergence(x, r):
+    """KL(softmax(x W) || softmax((x + r) W)) in float64, [B]."""
+
+    def log_softmax(logits):
+        return logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True)
+
+    p, q = (log_softmax(value.astype("float64") @ W) for value in (x, x + r))
+    return np.sum(np.exp(p) * (p - q), -1)
+
+
+def test_of_a_linear_classifier_the_worst_direction_is_its_normal():
+    radius, normal = 0.7, W[:, 1] - W[:, 0]
+    found = adversarial.smoothness(_log_probs, _log_probs(X), tf.constant(X), radius, D, SEED).numpy()
+    both = [-_divergence(X[0], sign * radius * normal / np.linalg.norm(normal)) for sign in (1, -1)]
+    nearest = np.abs(found - np.array(both)).min(0)
+    np.testing.assert_allclose(nearest, 0, atol=1e-5)
+    elsewhere = GENERATOR.normal(size=(50, B, D))
+    elsewhere *= radius / np.linalg.norm(elsewhere, axis=-1, keepdims=True)
+    assert found.mean() < np.mean([-_divergence(X[0], r) for r in elsewhere])
+
+
+def test_the_target_and_the_direction_are_constants_of_the_gradient():
+    scale = tf.Variable(1.0)
+    with tf.GradientTape() as tape:
+        found = adversarial.smoothness(lambda x: _log_probs(scale * x), _log_probs(scale * X), tf.constant(X), 0.7, D, SEED)
+        total = tf.reduce_sum(found)
+    step, radius, normal = 1e-4, 0.7, W[:, 1] - W[:, 0]
+    r = radius * normal / np.linalg.norm(normal)
+    signs = np.abs(found.numpy() + _divergence(X[0], r)) < np.abs(found.numpy() + _divergence(X[0], -r))
+    r = np.where(signs[:, np.newaxis], r, -r)
+
+    def value(s):  # only the second argument of the divergence moves
+        p = tf.nn.log_softmax(tf.constant(X[0].astype("float64") @ W))
+        q = tf.nn.log_softmax(tf.constant(s * ((X[0] + r).astype("float64") @ W)))
+        return -float(tf.reduce_sum(tf.exp(p) * (p - q)))
+
+    expected = (value(1 + step) - value(1 - step)) / (2 * step)
+    assert float(tape.gradient(total, scale)) == pytest.approx(expected, rel=1e-3)
+
+
+def test_what_networks_do_not_read_stays_and_a_constant_classifier_is_smooth():
+    seen = []
+
+    def log_probs(x):
+        seen.append(x.numpy())
+        return _log_probs(x)
+
+    adversarial.smoothness(log_probs, _log_probs(X), tf.constant(X), 0.5, 4, SEED)
+    for x in seen:
+        np.testing.assert_array_equal(x[..., 4:], X[..., 4:])
+    np.testing.assert_allclose(np.linalg.norm((seen[-1] - X)[..., :4], axis=-1), 0.5, rtol=1e-5)
+    flat = tf.zeros([B, 2]) - np.log(2.0).astype("float32")
+    found = adversarial.smoothness(lambda x: flat + 0 * tf.reduce_sum(x), flat, tf.constant(X), 0.5, D, SEED)
+    np.testing.assert_array_equal(found, np.zeros(B))
+
+
+@pytest.mark.parametrize("name", ["m2", "sdgm", "cagem", "untapped"])
+def test_terms_of_a_model(name):
+    network = mlp.Network(hidden=(8,), batch_norm=True)
+    sizes = {"dim_z": (3, 2)} if name == "cagem" else {"dim_z": 3}
+
+    def make(**options):
+        return registry.model_class(name)(Preprocess([D]), 3, network=network, objective=Objective(**options), **sizes)
+
+    raw = tf.constant(GENERATOR.random((8, D)) < 0.5, tf.float32)
+    batch = {"labelled": (raw[:4], tf.constant([0, 1, 2, 0])), "unlabelled": raw}
+
+    def terms(model):
+        updates = []
+        with batch_norm.batch_moments(updates):
+            return {term: float(value) for term, value in model.terms(batch, SEED).items()}, updates
+
+    plain, before = terms(make(num_unlabelled=8))
+    found, after = terms(make(num_unlabelled=8, virtual_adversarial=2.0))
+    assert found["virtual_adversarial"] < 0 and len(before) == len(after)  # x + r is no example of the moving averages
+    assert found["objective"] == pytest.approx(plain["objective"] + 2.0 * found["virtual_adversarial"], rel=1e-5)
+    alone, _ = terms(make(num_unlabelled=8, virtual_adversarial=2.0, unlabelled_weight=0.0, labelled_weight=0.0))
+    assert not {"unlabelled_bound", "labelled_bound"} & set(alone)
+    wide, _ = terms(make(num_unlabelled=8, virtual_adversarial=2.0, adversarial_radius=1.0))
+    assert wide["virtual_adversarial"] < found["virtual_adversarial"]
