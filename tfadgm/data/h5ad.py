@@ -1,9 +1,9 @@
 """Counts of genes in cells: `h5ad:FILE`, an AnnData file, dense or sparse. Needs `pip install 'tfadgm[h5ad]'`.
 
-The counts are X, or layers["counts"], or raw.X, the first of these that holds counts; labels are a column of obs; genes go by
-their names (var_names). A sparse matrix is read into memory as it is, 8 to 12 bytes for each number that is not 0; of a dense
-one a few rows at a time. What the model is trained on is int32 [cells, genes], 4 bytes for each, in a temporary file beyond
-1 GiB (`dataset.allocate`): only the genes that are kept are made dense.
+The counts are X, or layers["counts"], or raw.X, the first of these that holds counts; labels are a column of obs; genes go
+by their names (var_names). A sparse matrix is read into memory as it is, 8 to 12 bytes for each number that is not 0; of a
+dense one a few rows at a time. What the model is trained on is int32 [cells, genes], 4 bytes for each, in a temporary file
+beyond 1 GiB (`dataset.allocate`): only the genes that are kept are made dense.
 """
 
 import contextlib
