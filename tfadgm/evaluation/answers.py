@@ -215,8 +215,8 @@ def densities(
     elbo and log_density are of x as the model scales it, and of its kept columns alone, as they have always been here;
     elbo_own_units and log_density_own_units are of the data. log_scale is the mean difference of the ELBOs.
     components: how many numbers of an example log p(x) is of; components_dropped: how many more it has. bits_per_dimension:
-    -log2 of the probability of the levels, per component, of data that are levels and modelled as such. densities_given: what
-    they are conditioned on, if anything.
+    -log2 of the probability of the levels, per component, of data that are levels and modelled as such.
+    densities_given: what log p(x) is conditioned on, if anything.
     examples_without_density: how many have an ELBO that is not finite, if any.
     """
     bound, (weighted, effective) = elbo(model, x), importance(model, x[:examples], samples, progress)
