@@ -101,7 +101,7 @@ def test_other_cells_are_measured_and_a_missing_gene_is_named(trained, new_cells
     assert part == "data" and y.tolist() == [0, 1, -1] * 5
     with pytest.raises(ValueError, match="has no gene 'g7'; allowed: the genes that the model was trained on"):
         measured.read(save(tmp_path / "less.h5ad", x[:, :7], obs=dict(kind=["a"] * 15)), opened, opened.data()[0])
-    np.savez(tmp_path / "x.npz", x=x + 0.5, y=np.zeros(15, int))
+    np.savez(tmp_path / "x.npz", x=x + 0.5, y=np.arange(15) % 2)
     with pytest.raises(ValueError, match="x holds .*; allowed: whole numbers"):
         measured.read(tmp_path / "x.npz", opened, opened.data()[0])
 
@@ -111,6 +111,12 @@ def test_draws_are_counts(trained):
     assert x.shape == (8, G) and y.tolist() == [1] * 4 + [0] * 4 and (x == np.rint(x)).all() and (x >= 0).all()
     means, _ = sample.draw(trained[0].model, [1], 4, seed=0, means=True)
     np.testing.assert_allclose(means.sum(1), trained[0].model.preprocess.layout.median, rtol=1e-4)
+
+
+def test_an_export_draws_the_same_counts(trained):
+    generate = tf.saved_model.load(str(opened_export(trained[0]))).signatures["generate"]
+    found = generate(y=tf.constant([1, 0], tf.int64), count=tf.constant(4), seed=tf.constant(0))["x"]
+    np.testing.assert_array_equal(found, sample.draw(trained[0].model, [1, 0], 4, seed=0)[0])
 
 
 def test_samples_of_counts_are_drawn_as_a_table(trained, tmp_path):
@@ -159,6 +165,8 @@ def test_estimators_take_dense_counts_and_refuse_the_rest():
     assert (density.score_samples(x[:3]) < 0).all()
     drawn = density.sample(3)
     assert drawn.shape == (3, G) and (drawn == np.rint(drawn)).all()
+    with pytest.raises(ValueError, match="got negative_binomial, and X holds .* in row 0"):
+        density.score_samples(x[:3] + 0.5)
     with pytest.raises(TypeError, match="X: got an AnnData; allowed: an array, such as X.X.toarray"):
         density.score_samples(anndata.AnnData(x.astype("float32")))
     with pytest.raises(TypeError, match="[Ss]parse"):

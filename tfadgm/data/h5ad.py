@@ -87,10 +87,7 @@ class Cells:
 
     def chunks(self, columns=None):
         """Yields the counts a few rows at a time, arrays [n, G] of their own dtype; `columns`: numbers of genes, or all."""
-        size = max(1, CHUNK_VALUES // self._counts.shape[1])
-        for start in range(0, self._counts.shape[0], size):
-            part = _dense(self._counts[start : start + size])
-            yield part if columns is None else part[:, columns]
+        return (part if columns is None else part[:, columns] for part in _parts(self._counts))
 
     def labels(self, name):
         """Returns the column `name` of obs as texts, "" where it is missing, a `pandas.Series`."""
@@ -146,10 +143,6 @@ def _matrix(place, read):
     return place if not hasattr(place, "keys") else scipy.sparse.csr_matrix(read(place))
 
 
-def _dense(part):
-    return part.toarray() if scipy.sparse.issparse(part) else np.asarray(part)
-
-
 def _no_count(matrix):
     """Returns what a matrix holds that is no count, such as "0.5"; None if it holds counts alone."""
     parts = [matrix.data] if scipy.sparse.issparse(matrix) else _parts(matrix)
@@ -163,8 +156,11 @@ def _no_count(matrix):
 
 
 def _parts(matrix):
+    """Yields a few rows at a time, as arrays [n, G]."""
     size = max(1, CHUNK_VALUES // max(1, matrix.shape[1]))
-    return (np.asarray(matrix[i : i + size]) for i in range(0, matrix.shape[0], size))
+    for start in range(0, matrix.shape[0], size):
+        part = matrix[start : start + size]
+        yield part.toarray() if scipy.sparse.issparse(part) else np.asarray(part)
 
 
 def load(argument=None, *, label=LABEL, genes=None, known=None, **_):

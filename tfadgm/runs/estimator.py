@@ -12,7 +12,7 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from tfadgm import evaluation, registry
-from tfadgm.data import arrays, encoding, ranges
+from tfadgm.data import arrays, count_preprocess, encoding, ranges
 from tfadgm.data.columns import Column
 from tfadgm.runs import in_memory, recipes, run_directory
 from tfadgm.runs.settings import Settings
@@ -51,7 +51,10 @@ class Estimator(BaseEstimator):
         if arrays.is_mixed(given) or (given.dtype.kind == "f" and np.isnan(given).any()):
             told = "allowed: numbers, unless X of fit has missing cells too, or with settings=dict(hidden_cells=0.1)"
             raise ValueError(f"X: holds missing cells (NaN), or text, of which the model has not learned; {told}")
-        return ranges.as_dtype(given, self._run.model.preprocess.raw_dtype, "X")
+        x = ranges.as_dtype(given, self._run.model.preprocess.raw_dtype, "X")
+        if self._run.model.likelihood == "negative_binomial":
+            count_preprocess.check(x, "X")
+        return x
 
     @property
     def _columns(self):
