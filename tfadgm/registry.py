@@ -27,10 +27,11 @@ DATASETS = {
     "npz": "tfadgm.data.npz:load",
     "csv": "tfadgm.data.csv:load",
     "parquet": "tfadgm.data.parquet:load",
+    "h5ad": "tfadgm.data.h5ad:load",
     "images": "tfadgm.data.images:load",
 }
 
-OWN = ("npz", "csv", "parquet", "images")  # the user's own data
+OWN = ("npz", "csv", "parquet", "h5ad", "images")  # the user's own data
 IN_MEMORY = "arrays"  # the data set of a run of arrays in memory, which no name can load again
 OF_FILES = ("freyface", *OWN)  # those that are in files, as NAME:PATH
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas
 import pytest
 from calling import call, with_flags
+from h5ad_files import save
 from PIL import Image
 
 from tfadgm.cli import classify, evaluate, export, impute, potential, reproduce, sample, train
@@ -27,7 +28,7 @@ VERBS = dict(
 )
 PRINTED = re.findall(r"^    (bin/.*)", README, re.MULTILINE)
 COMMANDS = [re.split(r"\s{3,}(?![-\s])", line)[0].strip() for line in PRINTED]  # without what is said beside them
-HERE = ("digits", "half_moons", "npz", "csv", "images")  # data sets that nothing is downloaded for
+HERE = ("digits", "half_moons", "npz", "csv", "h5ad", "images")  # data sets that nothing is downloaded for
 RUN = "runs/adgm-digits-100-0"
 
 
@@ -41,6 +42,7 @@ def place(tmp_path_factory):
     np.savez(tmp / "own.npz", x=data.x_train[:40], y=data.y_train[:40])
     frame = pandas.DataFrame(dict(zip=[f"{i % 7:05}" for i in range(40)], visits=np.arange(40) // 3, name="n", ward="w"))
     frame.assign(label=list("ab") * 20, diagnosis=list("ab") * 20).to_csv(tmp / "own.csv", index=False)
+    save(tmp / "own.h5ad", 1 + np.arange(80).reshape(40, 2), obs=dict(cell_type=list("ab") * 20))
     _make_people(tmp)
     for name in ("cats/1.png", "dogs/1.png", "unlabelled/1.png"):
         (tmp / "own" / name).parent.mkdir(parents=True)
@@ -64,6 +66,7 @@ def filled(command):
     kinds = {
         "npz:FILE": "npz:own.npz",
         "csv:FILE": "csv:own.csv",
+        "h5ad:FILE": "h5ad:own.h5ad",
         "images:DIR": "images:own",
         "FILE...": "own.npz",
         "--data=FILE": "--data=own.npz",

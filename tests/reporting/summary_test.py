@@ -32,6 +32,12 @@ def test_densities_are_shown_in_the_units_of_the_data_with_their_components():
     )
 
 
+def test_what_densities_are_given_is_shown():
+    assert _text(NEW | dict(densities_given="their sum"))["densities are"].startswith(
+        "of 64 numbers per example, given their sum,"
+    )
+
+
 def test_labels_alone_that_are_better_are_said_to_be():
     assert _text(NEW)["the labels alone"] == "20.00% (network), 8.00% (SVM); better than the model, p = 0.02"
     assert _text(NEW)["test error"] == "10.00% (7.00 to 13.00%, 95% interval), 500 examples"

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tfadgm.data import robust, table_preprocess
+from tfadgm.data import count_preprocess, robust, table_preprocess
 from tfadgm.data.columns import Column
+from tfadgm.data.count_preprocess import CountPreprocess
 from tfadgm.data.preprocess import Preprocess
 
 # Above this size, examples live in an unnamed temporary file and are paged in as they are needed.
@@ -83,12 +84,13 @@ class Dataset:
 
     def make_preprocess(
         self, likelihood: str | None = None, min_column_std: float | None = None, hidden_cells: float | None = None
-    ) -> Preprocess | table_preprocess.TablePreprocess:
+    ) -> Preprocess | table_preprocess.TablePreprocess | CountPreprocess:
         """Returns the `Preprocess` that p(x|.) needs, fitted to the training examples (no labels, no test data).
 
         bernoulli: intensities in [0, 1], binarised afresh for every batch. categorical and logistic_mixture: levels on
         [0, 1], no noise. gaussian: as `scale` says, levels dequantised by U(0, 1). table: each column by its kind, a share
         `hidden_cells` of the cells not read in training (None: `HIDDEN_CELLS` where cells are missing, else none).
+        negative_binomial: rows of counts as they are, read as logarithms of their shares (see `count_preprocess`).
 
         Raises:
           ValueError: if the likelihood does not suit the data, or no column is left.
@@ -102,6 +104,8 @@ class Dataset:
             return self._table_preprocess(self.columns, hidden_cells)
         if hidden_cells is not None:
             raise ValueError(f"hidden_cells: got {hidden_cells} for {self.name}, which is no table; allowed: none")
+        if likelihood == "negative_binomial":
+            return self._count_preprocess(threshold)
         how = self._how(likelihood)
         columns = self._spread_out(threshold, how) if threshold > 0 else self._varying(likelihood)
         return Preprocess(self.raw_shape, str(self.x_train.dtype), columns=columns, any_size=self.any_size, **how)
@@ -111,6 +115,15 @@ class Dataset:
             hidden_cells = HIDDEN_CELLS * any(np.isnan(chunk).any() for chunk in robust.chunks(self.x_train))
         kinds, sizes = zip(*((column.kind, column.size) for column in columns), strict=True)
         return table_preprocess.fit(self.x_train, kinds, sizes, hidden_cells)
+
+    def _count_preprocess(self, threshold):
+        if len(self.raw_shape) != 1 or threshold > 0:
+            got = f"examples {self.raw_shape}" if threshold == 0 else f"min_column_std={threshold}"
+            raise ValueError(f"likelihood: got negative_binomial with {got}; allowed: rows of counts, without a threshold")
+        for part, x in (("train", self.x_train), ("test", self.x_test)):
+            if x is not None:
+                count_preprocess.check(x, f"{part} x of {self.name}")
+        return count_preprocess.fit(self.x_train)
 
     def _spread_out(self, threshold, how):
         """Returns the indices of the components whose standard deviation is at least the threshold."""

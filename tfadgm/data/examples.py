@@ -6,13 +6,13 @@ import pathlib
 
 import numpy as np
 
-from tfadgm.data import csv, encoding, files, frames, npz, parquet, picture_files, table
+from tfadgm.data import csv, encoding, files, frames, h5ad, npz, parquet, picture_files, table
 from tfadgm.data.columns import Column
 
 TABLES = {".csv": csv.Csv, ".parquet": parquet.Parquet}
-KINDS = ".npz (array x), .csv or .parquet (a column of labels is ignored), pictures "
+KINDS = ".npz (array x), .csv, .parquet or .h5ad (a column of labels is ignored), pictures "
 KINDS += f"({', '.join(picture_files.SUFFIXES)})"
-SUFFIXES = (".npz", *TABLES, *picture_files.SUFFIXES)
+SUFFIXES = (".npz", ".h5ad", *TABLES, *picture_files.SUFFIXES)
 
 
 @dataclasses.dataclass
@@ -86,6 +86,11 @@ def read(path, shape, dtype, feature_names=None, remarks=None, any_size=False, c
     suffix = _suffix(path)
     if suffix == ".npz":
         return Examples(npz.read_arrays(path, ["x"])["x"])
+    if suffix == ".h5ad":
+        if columns is not None:
+            raise ValueError(f"{path}: holds counts; allowed: for this model tables, of a csv or parquet")
+        x, identifiers, notes = h5ad.read(path, feature_names)
+        return Examples(x, identifiers=identifiers, notes=notes)
     if suffix in TABLES:
         return _table(TABLES[suffix](path), math.prod(shape), feature_names, columns)
     return Examples(picture_files.read_example(path, shape, dtype, remarks, any_size)[np.newaxis], decoded=True)

@@ -7,6 +7,7 @@ from tfadgm.data import table_notes
 IMBALANCE = 3  # a class with so many times the labels of another is told
 MANY = 20  # classes that are numbers, from which it is told
 SHOWN = 5  # columns in a line
+SCORED = "--likelihood=negative_binomial scores the counts themselves, and --dataset=h5ad:FILE reads sparse ones"
 PRECISION = 1000  # steps of float32 in a standard deviation, below which it is told
 
 
@@ -37,7 +38,13 @@ def _seen(data, likelihood):
         return f"p(x|.) {likelihood}"
     if likelihood == "gaussian" and data.standardised:
         of = "counts: of log(1 + x), " if data.scale == "log1p" else ""
-        return f"{of}each standardised, p(x|.) Gaussian"
+        scored = "" if data.scale != "log1p" else f" ({SCORED})"
+        return f"{of}each standardised, p(x|.) Gaussian{scored}"
+    if likelihood == "negative_binomial":
+        return (
+            "counts, of which the networks read log(1 + count / sum of the row * median sum), p(x|.) negative binomial "
+            "given the sum of the row"
+        )
     kind = "real numbers" if data.levels is None else "0 or 1" if data.levels == 2 else f"{data.levels} levels"
     if likelihood == "bernoulli":
         return f"{kind}, as intensities within [0, 1] drawn as 0 or 1 for every batch, p(x|.) Bernoulli"

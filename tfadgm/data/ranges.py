@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from tfadgm.data import count_preprocess
 from tfadgm.data.robust import chunks, columns
 
 MOST_COLUMNS = 4096  # whose ranges are kept one by one
@@ -45,7 +46,7 @@ def of(data, likelihood=None):
     """Returns the smallest and the largest value of training examples, dict(low, high, bounds) of JSON types.
 
     One of each per column of a table (but for values far out, see `robust`), or one of each for all. bounds: the numbers
-    that p(x|.) knows, such as [0, 255]; None: all.
+    that p(x|.) knows, such as [0, 255]; None: all. Counts have bounds alone, and `whole`.
 
     Args:
       data: a `Dataset`.
@@ -54,6 +55,8 @@ def of(data, likelihood=None):
     likelihood = likelihood or data.likelihood
     if data.columns is not None:
         return _of_table(data)
+    if likelihood == "negative_binomial":
+        return dict(low=None, high=None, bounds=[0, count_preprocess.MOST_COUNT], whole=True)
     bounds = None if likelihood == "gaussian" else [0, 1 if data.levels is None else data.levels - 1]
     if len(data.raw_shape) == 1 and data.raw_shape[0] <= MOST_COLUMNS and data.standardised:
         found = data.moments
@@ -92,6 +95,13 @@ def compare(where, x, limits, names=None):
     bounds = limits["bounds"]
     if bounds and not bounds[0] <= low <= high <= bounds[1]:
         raise ValueError(f"{where}: holds numbers from {low:g} to {high:g}; allowed: {bounds[0]} to {bounds[1]}")
+    if limits.get("whole"):
+        _refuse(where, x, ~count_preprocess.are_counts(x), count_preprocess.ALLOWED)
+        empty = np.flatnonzero(~x.any(1))
+        if len(empty):
+            told = "allowed: at least one count of what the model knows in each"
+            raise ValueError(f"{where}: {len(empty)} rows hold no count but 0, first row {empty[0]} (from 0); {told}")
+        return []
     if isinstance(limits["low"], list):
         return _compare_columns(where, x, limits, names)
     usual = f"{limits['low']:g} to {limits['high']:g}"

@@ -10,6 +10,7 @@ import scipy.stats
 import tensorflow as tf
 
 from tfadgm.data import robust
+from tfadgm.data.count_preprocess import CountPreprocess
 from tfadgm.data.layout import BINARIES, CATEGORIES, COUNTS, NUMBERS, Layout
 from tfadgm.data.preprocess import Preprocess
 from tfadgm.noise import uniform
@@ -210,8 +211,9 @@ class TablePreprocess(keras.layers.Layer):
 
 
 def preprocess_from_config(config):
-    """Returns the `TablePreprocess` or the `Preprocess` that `config`, of its `get_config`, describes."""
-    return TablePreprocess(**config) if "kinds" in config else Preprocess(**config)
+    """Returns the `TablePreprocess`, `CountPreprocess` or `Preprocess` that `config`, of its `get_config`, describes."""
+    kinds = {"kinds": TablePreprocess, "libraries": CountPreprocess}
+    return next((kind for name, kind in kinds.items() if name in config), Preprocess)(**config)
 
 
 def yeo_johnson(v, power):

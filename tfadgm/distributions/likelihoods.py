@@ -12,6 +12,7 @@ from tensorflow_probability import bijectors as tfb
 from tensorflow_probability import distributions as tfd
 
 from tfadgm.distributions.conditionals import Conditional, Gaussian, Values
+from tfadgm.distributions.counts import CountLikelihood
 from tfadgm.distributions.logit_bernoulli import LogitBernoulli
 from tfadgm.distributions.table import TableLikelihood
 from tfadgm.networks import convolutions, mlp
@@ -177,6 +178,7 @@ LIKELIHOODS = {
     "categorical": CategoricalLikelihood,
     "logistic_mixture": LogisticMixtureLikelihood,
     "table": TableLikelihood,
+    "negative_binomial": CountLikelihood,
 }
 
 

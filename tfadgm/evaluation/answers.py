@@ -216,6 +216,7 @@ def densities(
     elbo_own_units and log_density_own_units are of the data. log_scale is the mean difference of the ELBOs.
     components: how many numbers of an example log p(x) is of; components_dropped: how many more it has. bits_per_dimension:
     -log2 of the probability of the levels, per component, of data that are levels and modelled as such.
+    densities_given: what log p(x) is conditioned on, if anything.
     examples_without_density: how many have an ELBO that is not finite, if any.
     """
     bound, (weighted, effective) = elbo(model, x), importance(model, x[:examples], samples, progress)
@@ -236,6 +237,8 @@ def densities(
         components=size,
         components_dropped=math.prod(model.preprocess.raw_shape) - size,
     )
+    if model.densities_given:
+        found["densities_given"] = model.densities_given
     if model.trained_otherwise:
         found |= dict(trained_elbo=float((trained_elbo(model, x) - scale).mean()), trained_elbo_of=model.trained_otherwise)
     if not np.isfinite(bound).all():

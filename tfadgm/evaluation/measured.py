@@ -5,14 +5,14 @@ from typing import Protocol
 
 import numpy as np
 
-from tfadgm.data import examples, frames, images, labels, npz, ranges, table_notes
+from tfadgm.data import examples, frames, h5ad, images, labels, npz, ranges, table_notes
 from tfadgm.data.columns import Column
 from tfadgm.data.dataset import Dataset
 from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.serving import classification, inputs
 from tfadgm.telling import tell, warn
 
-KINDS = "an .npz with x and y, a .csv or .parquet with a column of labels, or a folder of pictures with a folder per class"
+KINDS = "an .npz with x and y, a .csv, .parquet or .h5ad with a column of labels, or a folder of pictures for each class"
 
 
 class Trained(Protocol):
@@ -60,7 +60,10 @@ def _load(path, config, pictures):
         return images.load(str(path), preprocess=pictures)
     if pathlib.Path(path).suffix.lower() == ".npz":
         return npz.load(str(path))
-    source, label = examples.open_table(path), config.get("settings", {}).get("label", frames.LABEL)
+    label = config.get("settings", {}).get("label", frames.LABEL)
+    if pathlib.Path(path).suffix.lower() == ".h5ad" and not config.get("columns"):
+        return h5ad.load(str(path), label=label, known=config.get("feature_names"))
+    source = examples.open_table(path)
     if source is None:
         raise ValueError(f"data: got {path}; allowed: {KINDS}")
     if config.get("columns"):

@@ -118,7 +118,7 @@ class DeepGenerativeModel(Terms, Questions, keras.Model):
     def p_x(self, given):
         """Returns the conditional p(x | given), `given` the parents' names."""
         options = {"levels": self.levels} if self.levels and self.likelihood in ("categorical", "logistic_mixture") else {}
-        if self.likelihood == "table":
+        if self.likelihood in ("table", "negative_binomial"):
             options = {"layout": getattr(self.preprocess, "layout", None)}
         return likelihood(self.likelihood, given, self.preprocess.size, self.network, **options)
 
@@ -148,11 +148,11 @@ class DeepGenerativeModel(Terms, Questions, keras.Model):
             raise ValueError(f"{got}; allowed: {self.num_classes} positive numbers of sum 1")
 
     def _check_reads(self):
-        """Of a table p scores the observed cells alone: a factor that reads them has no integral over the others."""
+        """p scores the whole of x, of which networks read a part: a factor of p that reads it has no integral over x."""
         wrong = [name for name, factor in self.p.items() if "x" in factor.given]
         if self.network.reads is not None and wrong:
             given = ",".join(self.p[wrong[0]].given)
-            raise ValueError(f"likelihood: got 'table' with p({wrong[0]}|{given}); allowed: a_sees_x=false")
+            raise ValueError(f"likelihood: got {self.likelihood!r} with p({wrong[0]}|{given}); allowed: a_sees_x=false")
 
     @property
     def formula(self):

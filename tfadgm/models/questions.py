@@ -68,6 +68,11 @@ class Questions:
         """Whether p is, or in dequantised data bounds, a probability of levels such as 0, ..., 255."""
         return self.preprocess.noise == "dequantise" or self.likelihood in ("categorical", "logistic_mixture")
 
+    @property
+    def densities_given(self):
+        """In a few words, what of an example log p(x) is conditioned on; None: nothing."""
+        return "the sum of its counts" if self.likelihood == "negative_binomial" else None
+
     def elbo(self, raw, seed, observed=None):
         """-U(x) <= log p(x) with one sample and y enumerated, [B]: the paper's bound at temperature 1.
 

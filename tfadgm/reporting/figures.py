@@ -146,7 +146,8 @@ def class_samples(model, class_names, path, per_class=10, seed=0):
         plotting.picture_grid(path, tiles, title, names)
     else:
         x = generate_classes(model, seed, 200)
-        x = x[..., : preprocess.layout.values] if model.likelihood == "table" else x
+        shown = {"table": "values", "negative_binomial": "columns"}.get(model.likelihood)  # what networks read
+        x = x if shown is None else x[..., : getattr(preprocess.layout, shown)]
         _table(path, *((x.mean(1), "class") if names else (x[0, : plotting.MANY], "sample")), names)
 
 

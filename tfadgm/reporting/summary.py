@@ -136,7 +136,8 @@ def _of_what(results, own):
     bits = ""
     if "bits_per_dimension" in results:
         bits = f"; {_number(results, 'bits_per_dimension', '.3f')} bits per number"
-    return f"of {results['components']} numbers per example{dropped}, in the data's own units{bits}"
+    given = f", given {results['densities_given']}" if "densities_given" in results else ""
+    return f"of {results['components']} numbers per example{given}{dropped}, in the data's own units{bits}"
 
 
 def _number(results, name, form, unit="", factor=1):

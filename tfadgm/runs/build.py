@@ -21,7 +21,11 @@ from tfadgm.runs import recipes
 from tfadgm.runs.settings import Settings
 from tfadgm.training import callbacks, fit
 
-WHY = dict(tfds_name="it is not of TensorFlow Datasets", image_size="it is for images:DIR alone")  # no option of others
+WHY = dict(  # no option of others
+    tfds_name="it is not of TensorFlow Datasets",
+    image_size="it is for images:DIR alone",
+    genes="it is for h5ad:FILE alone",
+)
 MANY_CLASSES = 20  # above which exact_classes "auto" visits a few
 
 
@@ -53,7 +57,7 @@ def load_data(settings: Settings, stratified: bool = True, kinds: bool = True) -
     _check_name(settings.dataset, name)
     load = registry.lookup(registry.DATASETS, "dataset", name)
     of_table = dict(label=settings.label, columns=settings.columns, ignore=settings.ignore)
-    given = dict(of_table, tfds_name=settings.tfds_name, image_size=settings.image_size)
+    given = dict(of_table, tfds_name=settings.tfds_name, image_size=settings.image_size, genes=settings.genes)
     for option, value in given.items():
         usual = getattr(Settings, option)
         if value != usual and option not in inspect.signature(load).parameters:
@@ -82,7 +86,7 @@ def draw_split(settings: Settings, data: Dataset, stratified: bool = True) -> pi
 def _check_name(dataset, name):
     """Raises a ValueError for a file or a directory that is given without the kind of data that it holds."""
     suffix = pathlib.Path(dataset.lower().removesuffix(".gz")).suffix
-    kind = suffix[1:] if suffix in (".csv", ".npz", ".parquet") else None
+    kind = suffix[1:] if suffix in (".csv", ".npz", ".parquet", ".h5ad") else None
     kind = "images" if kind is None and os.path.isdir(os.path.expanduser(dataset)) else kind
     if name not in registry.DATASETS and kind is not None:
         raise ValueError(f"unknown dataset: got {dataset!r}; allowed: {kind}:{dataset}")

@@ -12,7 +12,7 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from tfadgm import evaluation, registry
-from tfadgm.data import arrays, encoding, ranges
+from tfadgm.data import arrays, count_preprocess, encoding, ranges
 from tfadgm.data.columns import Column
 from tfadgm.runs import in_memory, recipes, run_directory
 from tfadgm.runs.settings import Settings
@@ -21,7 +21,7 @@ from tfadgm.serving import signatures
 RECIPE = ("hidden", "dim_z", "steps", "epochs", "minutes", "batch", "learning_rate")  # parameters that are settings
 # These, and what is another parameter or has no meaning for arrays in memory, are none of an estimator's `settings`.
 BARRED = {*RECIPE, "model", "clusters", "seed", "dataset", "labels", "label_draw", "label", "image_size", "data_dir"}
-BARRED |= {"tfds_name", "select", "cross_fit"}
+BARRED |= {"tfds_name", "select", "cross_fit", "genes"}
 ABOUT = "estimator.json"  # what a run directory holds of an estimator
 MOST_SEEDS = 2**31 - 1
 
@@ -31,6 +31,9 @@ class Estimator(BaseEstimator):
 
     def _given(self, X, reset=False):
         """Returns X after scikit-learn's checks: an array [N, C], NaN where cells lack, or a frame of mixed columns."""
+        if hasattr(X, "obs") and hasattr(X, "var"):
+            told = "allowed: an array, such as X.X.toarray(); or bin/train --dataset=h5ad:FILE, which reads sparse counts"
+            raise TypeError(f"X: got an {type(X).__name__}; {told}")
         if arrays.is_mixed(X):
             validate_data(self, X, reset=reset, skip_check_array=True)
             return X
@@ -48,7 +51,10 @@ class Estimator(BaseEstimator):
         if arrays.is_mixed(given) or (given.dtype.kind == "f" and np.isnan(given).any()):
             told = "allowed: numbers, unless X of fit has missing cells too, or with settings=dict(hidden_cells=0.1)"
             raise ValueError(f"X: holds missing cells (NaN), or text, of which the model has not learned; {told}")
-        return ranges.as_dtype(given, self._run.model.preprocess.raw_dtype, "X")
+        x = ranges.as_dtype(given, self._run.model.preprocess.raw_dtype, "X")
+        if self._run.model.likelihood == "negative_binomial":
+            count_preprocess.check(x, "X")
+        return x
 
     @property
     def _columns(self):

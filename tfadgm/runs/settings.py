@@ -49,8 +49,8 @@ class Settings:
     model: str = _setting("sdgm", "The model.", tuple(registry.MODELS))
     dataset: str = _setting(
         "mnist",
-        f"The data: {', '.join(registry.DATASETS)}. npz:FILE, csv:FILE, parquet:FILE, images:DIR for your own; "
-        "freyface:FILE; mnist:low, omniglot:characters, norb:OPTIONS (see the data set's module).",
+        f"The data: {', '.join(registry.DATASETS)}. npz:FILE, csv:FILE, parquet:FILE, h5ad:FILE, images:DIR for "
+        "your own; freyface:FILE; mnist:low, omniglot:characters, norb:OPTIONS (see the data set's module).",
     )
     labels: int | None = _setting(
         100, "Number of labels to keep, evenly over classes; 'none' keeps all; with 0, y is a cluster.", kind=int
@@ -59,11 +59,16 @@ class Settings:
         "random", "Draw the labels from the seed, or take those that the paper gives.", ("random", "paper")
     )
     data_dir: str | None = _setting(None, "TensorFlow Datasets directory.", kind="path")
-    label: str | None = _setting("label", "Column of the labels, of a csv or parquet; 'none': there is none.", kind=str)
+    label: str | None = _setting(
+        "label", "Column of the labels, of a csv, parquet or h5ad; 'none': there is none.", kind=str
+    )
     columns: str | None = _setting(
         None, f"Kinds of columns, as NAME:KIND,...: {', '.join((*COLUMN_KINDS, *ORDERS))}; 'none': as they look.", kind=str
     )
     ignore: str | None = _setting(None, "Columns that are not read, as NAME,...", kind=str)
+    genes: int | None = _setting(
+        None, "Most genes of an h5ad that are read, those that vary most; 'none': all, or 2000 if there are more.", kind=int
+    )
     tfds_name: str | None = _setting(None, "Read the data set from a TFDS copy of this name.", kind=str)
     image_size: str | None = _setting(
         None,
@@ -253,6 +258,7 @@ class Settings:
             "samples",
             *BUDGETS,
             "clusters",
+            "genes",
             "anchors",
             "threads",
             "learning_rate",

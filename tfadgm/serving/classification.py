@@ -162,9 +162,9 @@ def by_rows(signatures: Container[str]) -> str:
 
 
 def nothing(shape: tuple[int, ...], dtype: np.dtype, columns: list[Column] | None) -> tf.train.Example:
-    """Returns an example to ask for the names of the classes: zeros, or a row of a table in which no cell is missing."""
+    """Returns an example to ask for the names of the classes: ones, or a row of a table in which no cell is missing."""
     if not columns:
-        return warmup.memory_example(np.zeros(shape, dtype))
+        return warmup.memory_example(np.ones(shape, dtype))
     example, words = tf.train.Example(), {"category": b"other", "date": b"1970-01-01"}
     for column in columns:
         feature = example.features.feature[column.name]

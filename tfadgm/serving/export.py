@@ -50,7 +50,7 @@ def save(
       samples: draws of the latents before y that the class probabilities are averaged over.
       description: anything in JSON types, kept beside the model's name and factorisation in `assets.extra/tfadgm.json`
         and in the index of versions.
-      examples: raw examples [N, ...] for the warm-up requests and the request to try; None takes zeros.
+      examples: raw examples [N, ...] for the warm-up requests and the request to try; None takes ones.
       keep: how many versions are kept, the newest; None keeps all.
       model_name: the name under which a server offers the model; None takes that of the directory `base`.
       columns: of a model of tables, which then reads cells by the names of its columns; None: it reads arrays.
@@ -105,7 +105,7 @@ def _check_columns(model, columns):
 def _examples(model, examples):
     preprocess = model.preprocess
     if examples is None or not len(examples):
-        examples = np.zeros((1, *preprocess.raw_shape))
+        examples = np.ones((1, *preprocess.raw_shape))  # 0 alone is no row of counts
     return np.asarray(examples, preprocess.raw_dtype)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfadgm.data import resize
+from tfadgm.data.count_preprocess import CountPreprocess
 from tfadgm.data.preprocess import Preprocess
 from tfadgm.data.table_preprocess import UNLEARNED, TablePreprocess
 
@@ -38,7 +39,7 @@ def _bounds(preprocess, levels):
 
     Of a table, in which a cell may be missing, arrays [C].
     """
-    if isinstance(preprocess, TablePreprocess):
+    if isinstance(preprocess, TablePreprocess | CountPreprocess):
         return preprocess.bounds()
     dtype = tf.as_dtype(preprocess.raw_dtype)
     low, high = (0, 1) if dtype == tf.bool else (dtype.min, dtype.max) if dtype.is_integer else (-math.inf, math.inf)
@@ -57,7 +58,7 @@ def checked(
 
     These are what the raw dtype can hold: finite numbers, or whole ones in its range; of levels, 0 to levels - 1; of
     intensities without levels, which are drawn as 0 or 1, 0 to 1; of a table, those of each column, and NaN if the
-    model has learned of missing cells.
+    model has learned of missing cells; of counts, whole numbers, not 0 alone in a row.
 
     Args:
       x: of the raw dtype, or float32 in its place.
@@ -78,8 +79,12 @@ def checked(
         allowed = f"finite numbers, {missing}, 0 or 1 and codes as in training"
     else:
         allowed = "finite numbers" if high == math.inf else f"{'whole ' * whole}numbers from {low} to {high}"
+    right = tf.reduce_all(right, list(range(1, right.shape.rank)))
+    if isinstance(preprocess, CountPreprocess):
+        right &= tf.reduce_sum(wide, -1) > 0
+        allowed += ", in a row not 0 alone"
     message = f"{name}: allowed: {allowed}; got other values in the rows (from 0)"
-    wrong = tf.where(tf.reduce_any(~right, list(range(1, right.shape.rank))))
+    wrong = tf.where(~right)
     wrong = wrong if rows is None else tf.gather_nd(rows, wrong)
     with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(right), [message, wrong[:, 0]])]):
         return tf.identity(x)

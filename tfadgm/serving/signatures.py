@@ -26,7 +26,8 @@ Of tables (N rows, C columns; cells as `table_inputs` says, by the names of `tab
 x are raw rows, float32 [N, C], NaN where a cell is missing, in the others, `predict_float` among them.
 
 Densities are in the data's own units, of the columns that the model has kept (see `density`); of binarised data they are
-probabilities of the binary picture, of levels that were dequantised or counted, probabilities of the levels.
+probabilities of the binary picture, of levels that were dequantised or counted, probabilities of the levels; of counts
+under negative binomials they are probabilities given the sum of the row, and draws have sums of training.
 
 A model without a class has `encode` as its `serving_default`, a `generate` without y, and no predict, classify or
 uncertainty. `classify` is for TF Serving's Classify call, `regress` for Regress, the others for Predict. `generate`,
