@@ -102,7 +102,8 @@ def _posterior_means(model, raw, seed, samples):
 
 def _mean_over_chunks(function, x, chunk):
     total: dict[str, np.ndarray] = {}
-    compiled = tf.function(function, autograph=False, reduce_retracing=True)
+    spec = tf.TensorSpec([None, *x.shape[1:]], x.dtype)  # one graph, for the rest of a division too
+    compiled = tf.function(function, input_signature=[spec], autograph=False)
     for start in range(0, len(x), chunk):
         raw = np.ascontiguousarray(x[start : start + chunk])
         for name, value in compiled(raw).items():

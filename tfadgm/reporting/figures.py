@@ -273,8 +273,8 @@ def all_figures(directory, model, data, split, rows, y=None, probabilities=None,
 
     `rows` are those of metrics.csv (see `training_curves`); y [N] and probabilities q(y|x) [N, K] are of the evaluated
     examples, None for models without classes; `y_names` are those of the values of the model's y, if they are not the data's
-    classes; `warmup` is in epochs. Other examples: the test set's, else those held out, else of training. `vectors`, a dict, is
-    given each figure as SVG too (see `vector.svg`), by its name.
+    classes; `warmup` is in epochs. Other examples: the test set's, else those held out, else of training. `vectors`, a dict,
+    is given each figure as SVG too (see `vector.svg`), by its name.
     """
     pathlib.Path(directory).mkdir(parents=True, exist_ok=True)
     (raw, known), names, labelled = shown_examples(data, split), data.class_names, data.x_train[split.labelled[:SHOWN]]
@@ -301,7 +301,6 @@ def all_figures(directory, model, data, split, rows, y=None, probabilities=None,
 
 def _drawn(draw, path, vectors):
     """Calls draw(path=path); what cannot be drawn, as numbers that are not finite, is told and does not end a run."""
-
 
     def save(figure):
         figure.savefig(path, format="png")

@@ -1,7 +1,7 @@
 """A figure of matplotlib as SVG that stands within a page: in the page's colours, light or dark, and in its letters.
 
-What is drawn in `plotting`'s colours of text, axes and grid gets the page's by CSS (`currentColor`, `--quiet`, `--grid`); all
-else keeps its own, which are mid tones that both grounds bear. Thousands of points are a picture within the SVG.
+What is drawn in `plotting`'s colours of text, axes and grid gets the page's by CSS (`currentColor`, `--quiet`, `--grid`);
+all else keeps its own, which are mid tones that both grounds bear. Thousands of points are a picture within the SVG.
 """
 
 import base64
@@ -24,7 +24,7 @@ SIDE = 160  # pixels of the longer side of an example's picture, at most
 
 
 def svg(figure, name):
-    """Returns a `matplotlib.figure.Figure` as the text of an SVG element; `name` keeps its ids apart from those of others."""
+    """Returns a matplotlib `Figure` as the text of an SVG element; `name` keeps its ids apart from those of others'."""
     for ax in figure.axes:
         for each in ax.collections:
             if isinstance(each, PathCollection) and len(each.get_offsets()) > POINTS:

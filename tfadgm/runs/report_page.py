@@ -28,7 +28,9 @@ def write(
       **found: the other fields of a `Content`.
     """
     path = directory / NAME
-    place = pathlib.Path(os.path.relpath(directory)) if directory.absolute().is_relative_to(pathlib.Path.cwd()) else directory
+    place = (
+        pathlib.Path(os.path.relpath(directory)) if directory.absolute().is_relative_to(pathlib.Path.cwd()) else directory
+    )
     try:
         content = Content(
             model=model,

@@ -7,6 +7,7 @@ import numpy as np
 from tfadgm.data import notes, table_notes
 
 CLASSES = 30  # that are listed
+BUDGETS = ("minutes", "epochs", "steps")
 
 
 def data(content):
@@ -57,20 +58,15 @@ def _text(value):
 
 
 def use(content):
-    """Commands by which the run is used, (what for, command)."""
-    run, file = shlex.quote(content.directory), "FILE"
-    classifies, table = content.model.classifies, content.data.columns is not None
-    found = [(
-        "Classify new examples: class, probabilities and a bound of log p(x), a line of JSON each"
-        if classifies
-        else "A bound of log p(x) of new examples, and the means of their latents, a line of JSON each",
-        f"bin/classify --run={run} {file}",
-    )]
-    if table:
-        found.append(("Fill the missing cells of a table", f"bin/impute --run={run} {file} --out=full.csv --mark"))
+    """Commands by which the run is used, (what for, command), and the same in Python."""
+    run, classifies = shlex.quote(content.directory), content.model.classifies
+    answers = "class, probabilities and a bound of log p(x)" if classifies else "a bound of log p(x)"
+    found = [(f"Ask about new examples: {answers}, a line of JSON each", f"bin/classify --run={run} FILE")]
+    if content.data.columns is not None:
+        found.append(("Fill the missing cells of a table", f"bin/impute --run={run} FILE --out=full.csv --mark"))
     found.append(("Draw new examples", f"bin/sample --run={run} --n=16"))
-    other = f"bin/evaluate --run={run} --data={file}" if content.part != "train" else f"bin/evaluate --run={run} --diagnostics"
-    found.append(("Measure it on other examples" if content.part != "train" else "Take the bound apart", other))
+    if content.part != "train":
+        found.append(("Measure it on other examples", f"bin/evaluate --run={run} --data=FILE"))
     found.append(("Serve it: TensorFlow Serving, gRPC on port 8500 and REST on port 8501", f"{run}/serving/serve.sh"))
     found.append(("The next version of its export", f"bin/export --run={run}"))
     found.append(("Go on: train longer, from where it stopped", _longer(content)))
@@ -80,12 +76,15 @@ def use(content):
 def _longer(content):
     """The command of the run with twice the budget that it had."""
     settings, results = content.config["settings"], content.results
-    budget = next(name for name in ("minutes", "epochs", "steps") if settings.get(name) is not None)
+    budget = next(name for name in BUDGETS if settings.get(name) is not None)
     twice = dict(minutes=results["train_seconds"] / 30, epochs=2 * results["epochs"], steps=2 * results["steps"])[budget]
-    words = [word for word in shlex.split(content.command) if word.partition("=")[0] not in ("--epochs", "--minutes", "--steps")]
+    words = [word for word in shlex.split(content.command) if word.partition("=")[0].lstrip("-") not in BUDGETS]
     return shlex.join([*words, f"--{budget}={twice:.3g}" if budget == "minutes" else f"--{budget}={twice}"])
 
 
 def _python(content):
-    ask = "evaluation.class_probabilities(run.model, x)  # q(y|x)" if content.model.classifies else "evaluation.elbo(run.model, x)  # nats"
-    return ["from tfadgm import Run, evaluation", f"run = Run.open({content.directory!r})", "x, y = run.held_out()", ask]
+    ask = "evaluation.elbo(run.model, x)  # nats"
+    if content.model.classifies:
+        ask = "evaluation.class_probabilities(run.model, x)  # q(y|x)"
+    opened = f"run = Run.open({content.directory!r})"
+    return ["from tfadgm import Run, evaluation", opened, "x, y = run.held_out()", ask]

@@ -6,21 +6,48 @@ import numpy as np
 
 from tfadgm.evaluation import diagnostics
 from tfadgm.reporting import figures, plotting, report, vector
+from tfadgm.reporting.page import tables
 
-PICTURES = dict(  # what is said of each figure
-    class_samples="Draws of the model",
-    prediction_map="Where it answers what",
-    analogies="Analogies",
-    reconstructions="Reconstructions, and draws",
+PICTURES = dict(  # title, and what is said
+    class_samples=("New examples", ""),
+    prediction_map=(
+        "Where it answers what",
+        "q(y|x) over the plane, a blend of the classes' colours; labelled examples in black.",
+    ),
+    analogies=(
+        "Analogies",
+        "Left an example, beside it what the model makes of each class with the latents of that example.",
+    ),
+    reconstructions=("Reconstructions", "Examples, what their latents keep of them, and as many free draws."),
 )
 EXAMPLES = 500  # that the bound is taken apart over
 
 
 def samples(content):
     """The figures of what the model draws."""
-    found = [(name, title, content.figures[name]) for name, title in PICTURES.items() if name in content.figures]
-    labelled = content.model.has_class
-    return dict(figures=found, names=content.names if labelled else None) if found else None
+    if content.data.columns is not None:
+        return dict(figures=[], rows=tables.rows(content))
+    found = []
+    for name, (title, said) in PICTURES.items():
+        if name in content.figures:
+            kind = "chart" if name == "prediction_map" or not plotting.is_image(content.data.raw_shape) else "tiles"
+            found.append((title, said or _drawn_examples(content), content.figures[name], kind))
+    return dict(figures=found, rows=None) if found else None
+
+
+def _drawn_examples(content):
+    """What is said of `figures.class_samples`."""
+    model, each = content.model, "of each class" if content.model.has_class else "of the model"
+    if plotting.is_plane(model.preprocess):
+        return f"500 draws {each}."
+    if plotting.is_image(content.data.raw_shape):
+        same = "; the same latents in a column" if model.has_class else ""
+        return f"Examples {each} that nobody has seen: latents are drawn, and the mean of x given these is shown{same}."
+    return (
+        "Means of 200 draws of each class, a column per feature, as the network reads it."
+        if model.has_class
+        else ("Draws of the model, a row each, a column per feature, as the network reads it.")
+    )
 
 
 def latents(content):
@@ -30,7 +57,7 @@ def latents(content):
     names, found = content.data.class_names, []
     for name, points in means.items():
         draw = partial(figures.latents, name=name, points=points, y=y, class_names=names)
-        found.append((name, points.shape[1], _drawn(draw, f"latents-{name}", 4.6 if y is None else 5.4, 3.6)))
+        found.append((name, points.shape[1], _drawn(draw, f"latents-{name}", 4.4, 3.2)))
     return dict(panels=found, examples=len(raw), coloured=y is not None) if found else None
 
 
@@ -42,7 +69,9 @@ def bound(content):
     if found["log_scale"]:
         terms.append(("log |dx / d data|", found["log_scale"]))
     most = max(max(abs(value) for _, value in terms), 1e-9)
-    units = [_units(name, np.array(values), found["active_units"].get(name)) for name, values in found["kl_per_unit"].items()]
+    units = [
+        _units(name, np.array(values), found["active_units"].get(name)) for name, values in found["kl_per_unit"].items()
+    ]
     rest = diagnostics.not_by_unit(content.model, found["kl_per_unit"])
     return dict(terms=terms, total=total, most=most, units=units, examples=found["examples"], rest=rest)
 
@@ -66,7 +95,7 @@ def curves(content):
     found = []
     for title, names in figures.curve_panels(content.rows):
         draw = partial(figures.curves, rows=content.rows, title=title, names=names, warmup=content.warmup)
-        found.append((title, _drawn(draw, f"curves-{title}", 4.6, 2.9, xlabel="epoch", ylabel="nats per example")))
+        found.append((title, _drawn(draw, f"curves-{title}", 4.4, 2.8, xlabel="epoch", ylabel="nats per example")))
     results = content.results
     of = results.get("bound_best_epoch")
     return dict(panels=found, warmup=content.warmup, results=results, epoch=of) if found else None

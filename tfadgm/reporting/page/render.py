@@ -22,7 +22,7 @@ def environment():
         lstrip_blocks=True,
         finalize=_visible,
     )
-    found.filters.update(percent=percent, number=number, chart=chart)
+    found.filters.update(percent=percent, number=number, digits=digits, chart=chart)
     return found
 
 
@@ -43,6 +43,12 @@ def number(value, digits=2):
     return "not finite" if value is None else f"{value:,.{digits}f}"
 
 
+def digits(value, count=4):
+    """A number with so many digits, without an exponent where that is readable."""
+    rounded = float(f"{value:.{count}g}")
+    return f"{rounded:,.0f}" if 10 ** (count - 1) <= abs(rounded) < 1e15 else f"{rounded:g}"
+
+
 def chart(svg, alt, kind="chart"):
     """Returns an SVG of `vector.svg` as a picture with an alternative text, of a class `kind`: chart or tiles."""
     label = Markup(' class="{}" role="img" aria-label="{}" ').format(kind, alt)
@@ -57,16 +63,16 @@ def page(template, parts, make, **about):
 
     Args:
       template: the name of the page's.
-      parts: (name, title, function) of each part, in order: the template of its name is given what the function returns, a
-        dict, or None where it has nothing to show.
+      parts: (name, label, title, function) of each part, in order: the template of its name is given what the function
+        returns, a dict, or None where it has nothing to show; the label stands in the contents.
       make: calls such a function.
       **about: what the page's template is given beside `parts`.
     """
     templates, shown = environment(), []
-    for name, title, function in parts:
+    for name, label, title, function in parts:
         html = _made(templates, name, title, lambda: make(function))  # noqa: B023, called at once
         if html is not None:
-            shown.append(dict(name=name, title=title, html=html))
+            shown.append(dict(name=name, label=label, title=title, html=html))
     style = Markup(templates.loader.get_source(templates, "style.css")[0])
 
     def render():

@@ -6,8 +6,10 @@ import scipy.stats
 from tfadgm.reporting import figures, plotting, summary
 
 MEMBERS = dict(model="the model", network="the same network, labels alone", logistic="logistic regression, labels alone")
-SIMPLE = dict(supervised_baseline_error="the same network, labels alone", supervised_svm_error="support vector machine, labels alone")
-NUMBERS_IN_CELLS = plotting.MANY
+SIMPLE = dict(
+    supervised_baseline_error="the same network, labels alone", supervised_svm_error="support vector machine, labels alone"
+)
+plotting.MANY = plotting.MANY
 
 
 def answer(content):
@@ -23,11 +25,11 @@ def answer(content):
     for key, name in SIMPLE.items():
         if key in results:
             beside.append(dict(name=name, error=results[key], interval=interval(results[key], n), own=False))
-    most = np.bincount(y).max() / n
-    beside.append(dict(name="always the most frequent class", error=1 - most, interval=interval(1 - most, n), own=False))
     if "crossfit_error" in results:
         name = f"cross-fitted over {results['crossfit_examples']} labels"
-        beside.append(dict(name=name, error=results["crossfit_error"], interval=results["crossfit_error_interval"], own=True))
+        beside.append(
+            dict(name=name, error=results["crossfit_error"], interval=results["crossfit_error_interval"], own=True)
+        )
     finite = np.isfinite(content.probabilities).all(1)
     return found | dict(
         error=error,
@@ -36,12 +38,18 @@ def answer(content):
         wrong=round(error * n),
         beside=beside,
         most=min(1.0, 1.1 * max(each["interval"][1] for each in beside)),
-        best=min((results[key] for key in SIMPLE if key in results), default=None),
+        best=_best(beside),
+        frequent=1 - float(np.bincount(y).max()) / n,
         sure=float(content.probabilities[finite].max(1).mean()) if finite.any() else None,
         right=float(np.mean(answers == y)),
         selection=_selection(results),
         chosen=bool(results.get("weights_chosen_by_validation")) and content.part == "validation",
     )
+
+
+def _best(beside):
+    """The better of what the labels alone give, or None."""
+    return min((each for each in beside if each["name"] in SIMPLE.values()), key=lambda each: each["error"], default=None)
 
 
 def interval(error, n):
@@ -81,7 +89,7 @@ def confusion(content):
     y, names = content.y[finite], content.answers
     counts = figures.confusion_counts(y, content.probabilities[finite].argmax(1), len(names))
     of_class, of_answer = counts.sum(1), counts.sum(0)
-    if len(names) > NUMBERS_IN_CELLS:
+    if len(names) > plotting.MANY:
         return dict(figure=content.figures.get("confusion_matrix"), pairs=_pairs(counts, names), rows=None)
     rows = [
         dict(name=name, cells=[(int(c), c / max(of_class[k], 1)) for c in counts[k]], examples=int(of_class[k]))

@@ -11,7 +11,9 @@ SHOWN = 40  # columns
 BARS = 24
 MOST_CATEGORIES = 12
 IMPUTED, HIDDEN, FEWEST = 400, 0.15, 5  # rows of which a share of cells is hidden; cells of a column that are enough
+MOST_TIMES = 5  # as often other cells of the same rows are hidden, where these are few
 SAMPLES = 50
+EACH, MOST_CLASSES, MOST_CELLS = 3, 5, 12  # rows that are shown of each class; classes; columns
 EXACT = ("binary", "category")  # kinds whose cells are right or wrong
 
 
@@ -30,6 +32,20 @@ def columns(content):
     found = [_column(column, real[:, c], drawn[:, c]) for c, column in enumerate(data.columns)]
     found.sort(key=lambda each: -each["distance"])
     return dict(columns=found[:SHOWN], total=len(found), compared=len(real), labels=content.model.has_class)
+
+
+def rows(content):
+    """A few rows that are drawn, of each class, as texts: (names of columns, [(class or None, cells)], further columns)."""
+    model, columns = content.model, content.data.columns
+    names = content.names[:MOST_CLASSES] if model.has_class else [None]
+    found = []
+    for k, name in enumerate(names):
+        y = None if name is None else tf.one_hot(tf.fill([EACH], k), model.num_classes)
+        x, _ = model.generate(tf.constant([k, 12]), EACH, y, means=False)
+        drawn = model.preprocess.raw(x, drawn=True).numpy()
+        texts = [spelling.texts(drawn[:, c], column) for c, column in enumerate(columns[:MOST_CELLS])]
+        found += [(name, [cells[n] for cells in texts]) for n in range(EACH)]
+    return [column.name for column in columns[:MOST_CELLS]], found, max(0, len(columns) - MOST_CELLS)
 
 
 def _some(x, most):
@@ -64,13 +80,15 @@ def _column(column, real, drawn):
     )
     if not words:
         described["ends"] = spelling.texts([edges[0], edges[-1]] if column.kind != "count" else [low, high], column)
-        described["quartiles"] = [spelling.texts(_round(np.quantile(part, [0.25, 0.5, 0.75])), column) for part in (there, drawn)]
+        described["quartiles"] = [
+            spelling.texts(_round(np.quantile(part, [0.25, 0.5, 0.75])), column) for part in (there, drawn)
+        ]
     return described
 
 
 def _round(values):
-    """To four digits, which is enough to read."""
-    return [float(f"{value:.4g}") if abs(value) < 1e4 else float(np.rint(value)) for value in values]
+    """To three digits, or whole: enough to read."""
+    return [float(f"{value:.3g}") if abs(value) < 1e3 else float(np.rint(value)) for value in values]
 
 
 def _words(column):
@@ -92,6 +110,8 @@ def imputation(content):
     if data.columns is None:
         return None
     x = _some(content.held_out[0], IMPUTED)
+    examples, times = len(x), min(MOST_TIMES, max(1, IMPUTED // len(x)))
+    x = np.tile(x, (times, 1))
     hidden = ~np.isnan(x) & (np.random.default_rng(1).random(x.shape) < HIDDEN)
     filled = evaluation.impute(content.model, np.where(hidden, np.float32(np.nan), x), SAMPLES)
     train, rows = _some(data.x_train, 20_000), []
@@ -102,12 +122,14 @@ def imputation(content):
         truth, exact = x[at, c], column.kind in EXACT
         usual = np.bincount(known.astype(int)).argmax() if exact else np.median(known)
         errors = [_error(guess, truth, exact) for guess in (filled[at, c], np.full(len(truth), usual))]
-        rows.append(dict(name=column.name, kind=column.kind, cells=int(at.sum()), exact=exact, model=errors[0], usual=errors[1]))
+        rows.append(
+            dict(name=column.name, kind=column.kind, cells=int(at.sum()), exact=exact, model=errors[0], usual=errors[1])
+        )
     for row in rows:
         row["ratio"] = row["model"] / row["usual"] if row["usual"] else None
     rows.sort(key=lambda row: np.inf if row["ratio"] is None else row["ratio"])
-    trained = content.part == "train"
-    return dict(rows=rows[:SHOWN], total=len(rows), examples=len(x), share=HIDDEN, trained=trained) if rows else None
+    about = dict(examples=examples, times=times, share=HIDDEN, trained=content.part == "train")
+    return dict(rows=rows[:SHOWN], total=len(rows), **about) if rows else None
 
 
 def _error(guess, truth, exact):
