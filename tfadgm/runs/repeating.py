@@ -6,27 +6,23 @@ import shlex
 from typing import Any
 
 from tfadgm.runs import recipes
-from tfadgm.runs.settings import Settings
+from tfadgm.runs.settings import BUDGETS, Settings
 
 
 def command(settings: Settings, directory: pathlib.Path | str) -> str:
     """Returns the line of bin/train, for a shell, that trains a run of these settings in `directory`."""
-    usual = recipes.resolve(settings.model, settings.dataset, **_budget(settings))
-    flags = dict(model=settings.model, dataset=settings.dataset)
-    named = ("labels", "seed")  # are told even where they are the usual ones
-    for field in dataclasses.fields(Settings):
-        value = getattr(settings, field.name)
-        if field.name not in flags and (value != getattr(usual, field.name) or field.name in named):
-            flags[field.name] = value
-    words = [f"--{name}={text(value)}" for name, value in flags.items()]
+    given = _unlike(settings, recipes.resolve(settings.model, settings.dataset))
+    given = {name: value for name, value in given.items() if name not in BUDGETS or value is not None}
+    # A recipe answers what it is given: as with a budget, in place of which it has none of its own then.
+    given |= _unlike(settings, recipes.resolve(settings.model, settings.dataset, **given))
+    named = dict(model=settings.model, dataset=settings.dataset, labels=settings.labels, seed=settings.seed)
+    words = [f"--{name}={text(value)}" for name, value in (named | given).items()]
     return shlex.join(["bin/train", *words, f"--out={directory}"])
 
 
-def _budget(settings):
-    """The budget that a command gives, if it is not the recipe's: a recipe of another budget then leaves its own."""
-    usual, names = recipes.resolve(settings.model, settings.dataset), ("epochs", "minutes", "steps")
-    given = {name: getattr(settings, name) for name in names if getattr(settings, name) is not None}
-    return {} if all(getattr(usual, name) == value for name, value in given.items()) else given
+def _unlike(settings, usual):
+    names = [field.name for field in dataclasses.fields(Settings)]
+    return {name: getattr(settings, name) for name in names if getattr(settings, name) != getattr(usual, name)}
 
 
 def changed(settings: Settings) -> list[dict[str, Any]]:

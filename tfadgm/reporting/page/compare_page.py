@@ -58,14 +58,15 @@ class Group:
 
 
 def named(groups):
-    """Returns lists of runs as `Group`s, which have letters, and labels of the model and of what else tells them apart."""
-    telling = [name for name in differing(groups) if name not in ("model", "data_dir")]
+    """Returns lists of runs as `Group`s; a label is the model, and what tells it from others of that model."""
     found = []
     for i, runs in enumerate(groups):
-        settings = runs[0].settings
-        more = [f"{name} {short(settings.get(name))}" for name in telling[:IN_LABEL]]
+        model = runs[0].settings["model"]
+        alike = [each for each in groups if each[0].settings["model"] == model]
+        telling = [name for name in differing(alike) if name != "data_dir"][:IN_LABEL]
+        more = [f"{name} {short(runs[0].settings.get(name))}" for name in telling]
         letter = string.ascii_uppercase[i] if len(groups) <= 26 else str(i + 1)
-        found.append(Group(letter, ", ".join([settings["model"], *more]), runs))
+        found.append(Group(letter, ", ".join([model, *more]), runs))
     return found
 
 
@@ -188,7 +189,7 @@ def _figure(groups, name, title):
     found, late = [], []
     with plotting.canvas(lambda f: found.append(vector.svg(f, name)), 7, 3.6, xlabel="epoch", ylabel=title) as ax:
         for i, group in enumerate(groups):
-            label = f"{group.letter}  {group.label}"
+            label = plotting.plain(f"{group.letter}  {group.label}")
             for run in group.runs:
                 y = plotting.column(run.rows, name) if run.rows else np.zeros(0)
                 keep = np.isfinite(y)
@@ -197,8 +198,8 @@ def _figure(groups, name, title):
                 epoch, scale = plotting.column(run.rows, "epoch")[keep], 100 if name.endswith("error") else 1
                 warm = 0 if name.endswith("error") else np.sum(epoch <= (run.results.get("warmup_epochs") or 0))
                 how = dict(color=plotting.COLOURS[i % 10], linewidth=1.0, linestyle=("-", "--")[i // 10 % 2])
-                late.extend(plotting.curve(ax, epoch, scale * y[keep], warm, label=plotting.plain(label), **how))
-                label = "_"  # of the group's first run alone
+                late.extend(plotting.curve(ax, epoch, scale * y[keep], warm, label=label, **how))
+                label = "_nolegend_"  # of the group's first run alone
         margin = 0.05 * np.ptp(late) + 1e-9
         ax.set_ylim(0 if name.endswith("error") else min(late) - margin, max(late) + margin)
         ax.grid(True)

@@ -120,17 +120,23 @@ def _texts(content, flat):
 
 
 def density(content):
-    """Of a model without classes: the held-out examples of the lowest and of the highest bound of log p(x)."""
+    """Of a model without classes: the held-out examples of the lowest and of the highest bound of log p(x).
+
+    A missing cell is not scored: of a table those rows are compared that miss as many cells as most do.
+    """
     if content.probabilities is not None or content.model.classifies:
         return None
     x, numbers = content.held_out
     x = np.asarray(x[:2000])
     bound = evaluation.elbo(content.model, x)
-    finite = np.flatnonzero(np.isfinite(bound))
+    missing = np.isnan(x).sum(1) if content.data.columns is not None else np.zeros(len(x), int)
+    usual = np.bincount(missing).argmax()
+    finite = np.flatnonzero(np.isfinite(bound) & (missing == usual))
     order = finite[np.argsort(bound[finite], kind="stable")]
     count = _count(content)
     ends = [("least probable", order[:count]), ("most probable", order[::-1][:count])]
-    return dict(groups=[(title, _odd(content, x, numbers, bound, chosen)) for title, chosen in ends], examples=len(finite))
+    groups = [(title, _odd(content, x, numbers, bound, chosen)) for title, chosen in ends]
+    return dict(groups=groups, examples=len(finite), missing=int(usual) if missing.any() else None)
 
 
 def _odd(content, x, numbers, bound, chosen):

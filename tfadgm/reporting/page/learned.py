@@ -30,9 +30,14 @@ def samples(content):
     found = []
     for name, (title, said) in PICTURES.items():
         if name in content.figures:
-            kind = "chart" if name == "prediction_map" or not plotting.is_image(content.data.raw_shape) else "tiles"
+            kind = _kind(name, content.data.raw_shape)
             found.append((title, said or _drawn_examples(content), content.figures[name], kind))
     return dict(figures=found, rows=None) if found else None
+
+
+def _kind(name, shape):
+    """How the page shows a figure: pictures keep their pixels, and only what is drawn in lines is lit up in the dark."""
+    return "plain" if name == "prediction_map" else "tiles" if plotting.is_image(shape) else "chart"
 
 
 def _drawn_examples(content):

@@ -22,7 +22,7 @@ def environment():
         lstrip_blocks=True,
         finalize=_visible,
     )
-    found.filters.update(percent=percent, number=number, digits=digits, chart=chart)
+    found.filters.update(percent=percent, number=number, signed=signed, digits=digits, chart=chart)
     return found
 
 
@@ -35,12 +35,21 @@ def _visible(value):
 
 def percent(share, digits=1):
     """A share as "2.4%"; "not finite" for None."""
-    return "not finite" if share is None else f"{100 * share:.{digits}f}%"
+    return "not finite" if share is None else _minus(f"{100 * share:.{digits}f}%")
 
 
 def number(value, digits=2):
     """A number with its thousands apart; "not finite" for None."""
-    return "not finite" if value is None else f"{value:,.{digits}f}"
+    return "not finite" if value is None else _minus(f"{value:,.{digits}f}")
+
+
+def signed(value, digits=2):
+    """A number with its sign."""
+    return _minus(f"{value:+.{digits}f}")
+
+
+def _minus(text):
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def digits(value, count=4):

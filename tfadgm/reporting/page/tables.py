@@ -43,7 +43,7 @@ def rows(content):
         y = None if name is None else tf.one_hot(tf.fill([EACH], k), model.num_classes)
         x, _ = model.generate(tf.constant([k, 12]), EACH, y, means=False)
         drawn = model.preprocess.raw(x, drawn=True).numpy()
-        texts = [spelling.texts(drawn[:, c], column) for c, column in enumerate(columns[:MOST_CELLS])]
+        texts = [spelling.texts(_round(drawn[:, c]), column) for c, column in enumerate(columns[:MOST_CELLS])]
         found += [(name, [cells[n] for cells in texts]) for n in range(EACH)]
     return [column.name for column in columns[:MOST_CELLS]], found, max(0, len(columns) - MOST_CELLS)
 
