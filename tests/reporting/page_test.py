@@ -238,6 +238,17 @@ def test_cells_that_are_filled_in_are_compared_with_what_was_hidden(table, monke
     assert ratios["age"] == ratios["visits"] == ratios["since"] == pytest.approx(1.0)
 
 
+def test_a_model_that_knows_no_missing_cells_is_not_asked_about_any(table, monkeypatch):
+    monkeypatch.setattr(table.model.preprocess, "hidden", 0.0)
+    monkeypatch.setattr(evaluation, "impute", lambda *arguments: pytest.fail("asked"))
+    assert tables.imputation(table) == dict(rows=None)
+    x, _ = table.measured
+    hidden, how = examples._hidden(table, x[:2])
+    usual = tables.usual_values(table.data)
+    assert how == "usual" and usual[0] == pytest.approx(np.nanmedian(table.data.x_train[:, 0]))
+    np.testing.assert_array_equal(hidden[1, 2], np.where(np.arange(5) == 2, usual, x[1]).astype("float32"))
+
+
 def test_marginals_that_are_the_same_have_the_distance_0_and_disjoint_ones_1(table):
     for c, column in enumerate(table.data.columns):
         real = table.data.x_train[:, c]

@@ -62,7 +62,7 @@ def use(content):
     run, classifies = shlex.quote(content.directory), content.model.classifies
     answers = "class, probabilities and a bound of log p(x)" if classifies else "a bound of log p(x)"
     found = [(f"Ask about new examples: {answers}, a line of JSON each", f"bin/classify --run={run} FILE")]
-    if content.data.columns is not None:
+    if content.data.columns is not None and content.model.preprocess.reads_missing:
         found.append(("Fill the missing cells of a table", f"bin/impute --run={run} FILE --out=full.csv --mark"))
     found.append(("Draw new examples", f"bin/sample --run={run} --n=16"))
     if content.part != "train":

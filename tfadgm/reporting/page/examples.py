@@ -4,7 +4,7 @@ A picture is shown as it is. Of a row of a table, or of an array of numbers, it 
 
     log q(y|x) - log q(y|x without column c)
 
-A column is hidden as a missing cell, or, where a model knows no missing cells, by the mean of training.
+A column is hidden as a missing cell; where a model knows none, the usual value of training stands there, of an array the mean.
 """
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from tfadgm import evaluation
 from tfadgm.data import spelling
 from tfadgm.reporting import plotting, vector
+from tfadgm.reporting.page import tables
 
 SHOWN = 12  # pictures
 ROWS = 6  # rows of a table
@@ -77,7 +78,7 @@ def _speak(content, x, chosen, found):
         return None  # clusters stand for classes, and what the model answers is another list
     if columns > MOST_COLUMNS or len(x) * columns > MOST_ANSWERS:
         return "many"
-    hidden, table = _hidden(content, flat)
+    hidden, how = _hidden(content, flat)
     log_p = np.log(np.maximum(content.probabilities[chosen], 1e-30))
     without = evaluation.class_probabilities(content.model, hidden.reshape(-1, *x.shape[1:]), content.test_samples)
     without = np.log(np.maximum(without, 1e-30)).reshape(len(x), columns, -1)
@@ -91,21 +92,24 @@ def _speak(content, x, chosen, found):
         names = content.answers[first], content.answers[other]
         lines = [(*texts[n][c], float(effect[n, c, first]), float(effect[n, c, other])) for c in told]
         found[n] |= dict(columns=lines, between=names)
-    return "missing" if table else "mean"
+    return how
 
 
 def _hidden(content, flat):
-    """Returns (rows, one without each column, [n, C, C], whether it is hidden as a missing cell)."""
-    table = content.data.columns is not None
-    means = np.full(flat.shape[1], np.nan)
-    if not table:
-        train = content.data.x_train[:10_000].reshape(-1, flat.shape[1])
-        means = train.mean(0, dtype="float64")
-        means = np.rint(means) if flat.dtype.kind in "uib" else means
+    """Returns (rows, one without each column, [n, C, C], and what stands in its place)."""
+    data = content.data
+    if data.columns is None:
+        train = data.x_train[:10_000].reshape(-1, flat.shape[1])
+        instead, how = train.mean(0, dtype="float64"), "mean"
+        instead = np.rint(instead) if flat.dtype.kind in "uib" else instead
+    elif content.model.preprocess.reads_missing:
+        instead, how = np.full(flat.shape[1], np.nan), "missing"
+    else:
+        instead, how = tables.usual_values(data), "usual"
     hidden = np.repeat(flat[:, np.newaxis], flat.shape[1], 1)
     at = np.arange(flat.shape[1])
-    hidden[:, at, at] = means.astype(flat.dtype)
-    return hidden, table
+    hidden[:, at, at] = instead.astype(flat.dtype)
+    return hidden, how
 
 
 def _texts(content, flat):

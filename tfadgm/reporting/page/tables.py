@@ -109,19 +109,20 @@ def imputation(content):
     data = content.data
     if data.columns is None:
         return None
+    if not content.model.preprocess.reads_missing:
+        return dict(rows=None)
     x = _some(content.held_out[0], IMPUTED)
     examples, times = len(x), min(MOST_TIMES, max(1, IMPUTED // len(x)))
     x = np.tile(x, (times, 1))
     hidden = ~np.isnan(x) & (np.random.default_rng(1).random(x.shape) < HIDDEN)
     filled = evaluation.impute(content.model, np.where(hidden, np.float32(np.nan), x), SAMPLES)
-    train, rows = _some(data.x_train, 20_000), []
+    usual, rows = usual_values(data), []
     for c, column in enumerate(data.columns):
-        at, known = hidden[:, c], train[~np.isnan(train[:, c]), c]
-        if at.sum() < FEWEST or not len(known):
+        at = hidden[:, c]
+        if at.sum() < FEWEST:
             continue
         truth, exact = x[at, c], column.kind in EXACT
-        usual = np.bincount(known.astype(int)).argmax() if exact else np.median(known)
-        errors = [_error(guess, truth, exact) for guess in (filled[at, c], np.full(len(truth), usual))]
+        errors = [_error(guess, truth, exact) for guess in (filled[at, c], np.full(len(truth), usual[c]))]
         rows.append(
             dict(name=column.name, kind=column.kind, cells=int(at.sum()), exact=exact, model=errors[0], usual=errors[1])
         )
@@ -130,6 +131,19 @@ def imputation(content):
     rows.sort(key=lambda row: np.inf if row["ratio"] is None else row["ratio"])
     about = dict(examples=examples, times=times, share=HIDDEN, trained=content.part == "train")
     return dict(rows=rows[:SHOWN], total=len(rows), **about) if rows else None
+
+
+def usual_values(data):
+    """The most frequent value of each column that is a category or yes/no, the median of any other, float64 [C]."""
+    train = _some(data.x_train, 20_000)
+    found = []
+    for c, column in enumerate(data.columns):
+        known = train[~np.isnan(train[:, c]), c]
+        if not len(known):
+            found.append(np.nan)
+        else:
+            found.append(np.bincount(known.astype(int)).argmax() if column.kind in EXACT else np.median(known))
+    return np.array(found, "float64")
 
 
 def _error(guess, truth, exact):
