@@ -235,7 +235,7 @@ def test_cells_that_are_filled_in_are_compared_with_what_was_hidden(table, monke
 
     monkeypatch.setattr(evaluation, "impute", median)
     ratios = {row["name"]: row["ratio"] for row in tables.imputation(table)["rows"]}
-    assert ratios["age"] == ratios["visits"] == ratios["since"] == pytest.approx(1.0)
+    assert [ratios[name] for name in ("age", "visits", "since")] == pytest.approx([1.0] * 3)
 
 
 def test_a_model_that_knows_no_missing_cells_is_not_asked_about_any(table, monkeypatch):

@@ -4,7 +4,7 @@ A picture is shown as it is. Of a row of a table, or of an array of numbers, it 
 
     log q(y|x) - log q(y|x without column c)
 
-A column is hidden as a missing cell; where a model knows none, the usual value of training stands there, of an array the mean.
+A column is hidden as a missing cell; where a model knows none, the usual value of training takes its place.
 """
 
 import numpy as np
