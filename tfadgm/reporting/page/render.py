@@ -22,7 +22,7 @@ def environment():
         lstrip_blocks=True,
         finalize=_visible,
     )
-    found.filters.update(percent=percent, number=number, signed=signed, digits=digits, chart=chart)
+    found.filters.update(percent=percent, sure=sure, number=number, signed=signed, digits=digits, chart=chart)
     return found
 
 
@@ -36,6 +36,11 @@ def _visible(value):
 def percent(share, digits=1):
     """A share as "2.4%"; "not finite" for None."""
     return "not finite" if share is None else _minus(f"{100 * share:.{digits}f}%")
+
+
+def sure(p):
+    """A probability in percent, which is never said to be all."""
+    return "> 99.9%" if p > 0.999 else percent(p, 1 if p < 0.095 or p > 0.985 else 0)
 
 
 def number(value, digits=2):

@@ -7,7 +7,7 @@ from tfadgm.reporting.page import about, examples, learned, render, result, tabl
 
 PARTS = (
     ("answer", "Result", "What came out", result.answer),
-    ("warnings", "Warnings", "What was warned of", result.warnings),
+    ("warnings", "Warnings", "Warnings", result.warnings),
     ("confusion", "Confusion", "Which classes it takes for which", result.confusion),
     ("calibration", "Calibration", "How sure it is, and how often right", result.calibration),
     ("wrong", "Sure but wrong", "Wrong, and sure of it", examples.wrong),
