@@ -2,7 +2,7 @@
 
 from setuptools import find_packages, setup
 
-VERBS = ("train", "evaluate", "export", "classify", "impute", "sample", "reproduce", "potential")
+VERBS = ("train", "evaluate", "export", "classify", "impute", "sample", "compare", "reproduce", "potential")
 
 setup(
     name="tfadgm",
@@ -11,10 +11,11 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["tfadgm", "tfadgm.*"]),
-    package_data={"tfadgm": ["py.typed"]},
+    package_data={"tfadgm": ["py.typed"], "tfadgm.reporting.page": ["templates/*", "templates/parts/*"]},
     install_requires=[
         "absl-py>=2.1",
         "h5py>=3.10",
+        "jinja2>=3.1",
         "keras>=3.5,<4",
         "matplotlib>=3.8",
         "numpy>=1.26",

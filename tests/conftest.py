@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tfadgm import noise
+from tfadgm.runs import report_page
 
 # XLA reads this once, at its first compilation. The programs of the tests run for microseconds and compile for seconds.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
@@ -45,3 +46,11 @@ def choose_class(monkeypatch):
         return chosen, (rest / rest.sum(-1, keepdims=True))[..., rank]
 
     return choose
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_report_pages():
+    """Runs of tests end without their page, which takes seconds; a test that wants it sets `report_page.write` again."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report_page, "write", lambda *arguments, **found: None)
+        yield

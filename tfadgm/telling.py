@@ -1,10 +1,24 @@
 """What is told to the user beside results: one line each, on stderr."""
 
+import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 Progress: TypeAlias = Callable[[int, int], None]  # of (done, total), called now and then
+
+_listeners: list[list[str]] = []
+
+
+@contextlib.contextmanager
+def recorded() -> Iterator[list[str]]:
+    """Yields a list to which every warning within the scope is added, beside its being told."""
+    lines: list[str] = []
+    _listeners.append(lines)
+    try:
+        yield lines
+    finally:
+        _listeners[:] = [each for each in _listeners if each is not lines]
 
 
 def tell(message):
@@ -15,6 +29,8 @@ def tell(message):
 def warn(message):
     """Prints "warning: `message`" as one line on stderr."""
     tell(f"warning: {message}")
+    for lines in _listeners:
+        lines.append(printable(message))
 
 
 def printable(text):

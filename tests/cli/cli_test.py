@@ -15,7 +15,7 @@ from tfadgm.cli import common, evaluate, train
 from tfadgm.runs import recipes, run_directory
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-VERBS = ("train", "evaluate", "export", "classify", "impute", "sample", "reproduce", "potential")
+VERBS = ("train", "evaluate", "export", "classify", "impute", "sample", "compare", "reproduce", "potential")
 
 
 BAD = {

@@ -11,13 +11,14 @@ from calling import call, with_flags
 from h5ad_files import save
 from PIL import Image
 
-from tfadgm.cli import classify, evaluate, export, impute, potential, reproduce, sample, train
+from tfadgm.cli import classify, compare, evaluate, export, impute, potential, reproduce, sample, train
 from tfadgm.experiments import CELLS
 from tfadgm.runs import build, recipes, run, run_directory
 
 README = (pathlib.Path(__file__).resolve().parents[2] / "README.md").read_text()
 VERBS = dict(
     classify=classify,
+    compare=compare,
     evaluate=evaluate,
     export=export,
     impute=impute,

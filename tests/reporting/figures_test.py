@@ -349,7 +349,7 @@ def test_a_whole_run_leaves_matplotlib_as_it_was(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("test", "validation", "count"), [(True, 20, 30), (False, 20, 20), (False, 0, 90)])
 def test_the_examples_are_the_tests_else_held_out_else_of_training(test, validation, count):
     data, parts = make_data((2,), test=test), Split(SPLIT.labelled, SPLIT.unlabelled, SPLIT.validation[:validation])
-    x, y = figures._examples(data, parts)
+    x, y = figures.shown_examples(data, parts)
     assert len(x) == len(y) == count
     if not test and validation:
         np.testing.assert_array_equal(x, data.x_train[parts.validation])

@@ -21,7 +21,8 @@ from tfadgm import evaluation, machine
 from tfadgm.data.csv import load as load_csv
 from tfadgm.evaluation import answers
 from tfadgm.reporting import report
-from tfadgm.runs import build, recipes, run, run_directory
+from tfadgm.runs import build, recipes, report_page, run, run_directory
+from tfadgm.runs.report_page import write as write_page
 from tfadgm.serving import classification
 from tfadgm.training import callbacks
 
@@ -40,7 +41,9 @@ def tiny(model="adgm", dataset="digits", **changes):
 def finished(tmp_path_factory):
     """A finished run of `tiny()`: (directory, results)."""
     directory = tmp_path_factory.mktemp("runs") / "run"
-    return directory, run.train(tiny(), directory, quiet=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report_page, "write", write_page)
+        return directory, run.train(tiny(), directory, quiet=True)
 
 
 def test_a_run_that_was_begun_with_another_preprocessing_does_not_go_on(tmp_path):
@@ -77,6 +80,13 @@ def test_the_run_directory_is_complete(finished):
         assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2", "3"]
     assert list((directory / "tensorboard").iterdir()) and list((directory / "figures").glob("*.png"))
     assert (directory / "export" / "1" / "saved_model.pb").exists()
+
+
+def test_the_run_ends_with_a_page_of_its_results_its_warnings_and_its_command(finished):
+    directory, results = finished
+    page = (directory / "report.html").read_text()
+    assert f"{100 * results['test_error']:.1f}%" in page and 'class="failed"' not in page
+    assert "in which a model hardly learns" in page and f"--out={directory}" in page and "--hidden=16 " in page
 
 
 def test_results_are_those_of_the_stored_model(finished):

@@ -61,7 +61,7 @@ def default_directory(settings):
 
 def main(argv):
     """Flags to one call of `run.train`."""
-    from tfadgm.runs import run
+    from tfadgm.runs import report_page, run
 
     settings = settings_from_flags()
     directory = pathlib.Path(flags.FLAGS.out) if flags.FLAGS.out else default_directory(settings)
@@ -70,7 +70,9 @@ def main(argv):
     if before and before == _written(directory / "results.json"):
         print(f"{directory} is complete; its results:")
     print(common.results_table(results, results.get("warmup_epochs", 0.0)))
-    print(f"  report and figures in {directory}, exported model in {directory / 'export'}")
+    print(f"  figures in {directory / 'figures'}, exported model in {directory / 'export'}")
+    if (directory / report_page.NAME).exists():
+        print(f"  report: {directory / report_page.NAME}")
     return common.check_finite(results)
 
 

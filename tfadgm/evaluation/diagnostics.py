@@ -24,8 +24,7 @@ def terms(model: DeepGenerativeModel, x: np.ndarray, chunk: int = 200) -> dict[s
       x: raw examples.
       chunk: examples at a time.
     """
-    parts = _mean_over_chunks(lambda raw: _terms(model, raw)[0], x, chunk)
-    return {name: float(value) for name, value in parts.items()}
+    return taken_apart(model, x, chunk)[0]
 
 
 def kl_per_unit(model: DeepGenerativeModel, x: np.ndarray, chunk: int = 200) -> dict[str, np.ndarray]:
@@ -34,7 +33,21 @@ def kl_per_unit(model: DeepGenerativeModel, x: np.ndarray, chunk: int = 200) -> 
     Latents whose density is no product over units, in q or in p, are left out (see `not_by_unit`): one behind flows, or the
     a of a linear AVAE. The KL of the others is then that given these.
     """
-    return _mean_over_chunks(lambda raw: _terms(model, raw)[1], x, chunk)
+    return taken_apart(model, x, chunk)[1]
+
+
+def taken_apart(
+    model: DeepGenerativeModel, x: np.ndarray, chunk: int = 200
+) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    """Returns (`terms`, `kl_per_unit`) of the same draws, by one graph."""
+
+    def both(raw):
+        parts, units = _terms(model, raw)
+        return {f"term {name}": value for name, value in parts.items()} | {f"unit {n}": v for n, v in units.items()}
+
+    found = _mean_over_chunks(both, x, chunk)
+    parts = {name[5:]: float(value) for name, value in found.items() if name.startswith("term ")}
+    return parts, {name[5:]: value for name, value in found.items() if name.startswith("unit ")}
 
 
 def not_by_unit(model: DeepGenerativeModel, units: Container[str]) -> list[str]:
@@ -89,7 +102,8 @@ def _posterior_means(model, raw, seed, samples):
 
 def _mean_over_chunks(function, x, chunk):
     total: dict[str, np.ndarray] = {}
-    compiled = tf.function(function, autograph=False, reduce_retracing=True)
+    spec = tf.TensorSpec([None, *x.shape[1:]], x.dtype)  # one graph, for the rest of a division too
+    compiled = tf.function(function, input_signature=[spec], autograph=False)
     for start in range(0, len(x), chunk):
         raw = np.ascontiguousarray(x[start : start + chunk])
         for name, value in compiled(raw).items():

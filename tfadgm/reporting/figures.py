@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfadgm import telling
-from tfadgm.reporting import plotting
+from tfadgm.reporting import plotting, vector
 
 SHOWN = 2000  # examples in a scatter plot
 UNUSED = 1e-2  # standard deviation of the means of a latent's units, beside a prior of about 1
@@ -21,6 +21,15 @@ def training_curves(rows, path, warmup=0.0):
     What is missing or empty is left out; a curve joins the epochs that have a value. Nats of the first `warmup` epochs,
     which are no bounds, are dotted.
     """
+    panels = curve_panels(rows)
+    wide, high = min(2, len(panels)) or 1, math.ceil(len(panels) / 2) or 1
+    with plotting.canvas(path, 4 * wide, 2.6 * high, (high, wide), xlabel="epoch", ylabel="nats per example") as axes:
+        for i, ax in enumerate(np.ravel(axes)):
+            curves(ax, rows, *panels[i], warmup) if i < len(panels) else ax.remove()
+
+
+def curve_panels(rows):
+    """Returns the panels of `training_curves`: (title, names of columns) each, of those that have a finite value."""
     panels = {"Objective": [], "Bounds": [], "Classification": [], "Errors": []}
     for name in dict.fromkeys(name for row in rows for name in row):
         own = dict(objective="Objective", classification_bound="Classification", cascade_bound="Classification").get(name)
@@ -29,19 +38,15 @@ def training_curves(rows, path, warmup=0.0):
             panels[panel].append(name)
     if panels["Objective"] and any(_same(rows, "objective", name) for name in panels["Bounds"]):
         panels["Objective"] = []  # the objective of a density model is its bound
-    panels = [(title, names) for title, names in panels.items() if names]
-    wide, high = min(2, len(panels)) or 1, math.ceil(len(panels) / 2) or 1
-    with plotting.canvas(path, 4 * wide, 2.6 * high, (high, wide), xlabel="epoch", ylabel="nats per example") as axes:
-        for i, ax in enumerate(np.ravel(axes)):
-            _curves(ax, rows, *panels[i], warmup) if i < len(panels) else ax.remove()
+    return [(title, names) for title, names in panels.items() if names]
 
 
 def _same(rows, *names):
     return np.array_equal(*(plotting.column(rows, name) for name in names), equal_nan=True)
 
 
-def _curves(ax, rows, title, names, warmup):
-    """Draws columns against the epoch; early values that would flatten the rest run off the axis."""
+def curves(ax, rows, title, names, warmup):
+    """Draws a panel: columns against the epoch; early values that would flatten the rest run off the axis."""
     percent, dots = "%" if title == "Errors" else "", dict(marker="o" if len(rows) < 30 else None, markersize=2.5)
     warmup = warmup if title in ("Objective", "Bounds") else 0
     epoch, late = plotting.column(rows, "epoch") if "epoch" in rows[0] else np.arange(1, len(rows) + 1), []
@@ -51,6 +56,8 @@ def _curves(ax, rows, title, names, warmup):
         when = " in warm-up" if epoch[keep][-1] <= warmup else ""  # where it is no bound yet
         label = f"{name.replace('accuracy', 'error').replace('_', ' ')}{when}, last {y[-1]:.4g}{percent}"
         late.extend(plotting.curve(ax, epoch[keep], y, np.sum(epoch[keep] <= warmup), label=label, **dots))
+    if 0 < warmup < epoch[-1]:
+        ax.axvspan(0, warmup, color=plotting.QUIET, alpha=0.25, linewidth=0)
     margin = 0.1 * np.ptp(late)
     if margin and (warmup or 30 * margin < min(late) - ax.dataLim.y0):
         ax.set_ylim(min(late) - margin, (max(late) if warmup else ax.dataLim.y1) + margin)
@@ -78,7 +85,7 @@ def confusion_matrix(y, predicted, class_names, path):
         balanced = np.mean(np.diag(share)[counts.sum(1) > 0])
         title = f"error {100 * wrong / total:.2f}%, balanced accuracy {balanced:.2f}%"
         ax.figure.suptitle(f"Confusion: {wrong} of {total} wrong\n{title}")
-        ax.figure.colorbar(ax.imshow(share, cmap="Blues", vmin=0, vmax=100), label="share of the true class (%)")
+        ax.figure.colorbar(ax.imshow(share, cmap=plotting.SHARES, vmin=0, vmax=100), label="share of the true class (%)")
         if len(class_names) <= plotting.MANY:
             plotting.ticks(ax.xaxis, class_names)
             plotting.ticks(ax.yaxis, class_names)
@@ -106,7 +113,7 @@ def reliability_diagram(y, probabilities, path):
     with plotting.canvas(path, 4.6, 5, (2, 1), xlim=(0, 100)) as (above, below):
         above.get_gridspec().set_height_ratios([3, 1])
         above.set(title=f"Reliability: expected calibration error {100 * error:.2f}%", ylabel="accuracy (%)", ylim=(0, 104))
-        above.bar(place, 100 * accuracy, 6.2, color="#d3e5f6")
+        above.bar(place, 100 * accuracy, 6.2, color=plotting.COLOURS[0], alpha=0.25)
         dots = dict(fmt="o", ms=3.5, lw=1, clip_on=False, label="model, 1 standard error")
         above.errorbar(100 * confidence, 100 * accuracy, 100 * deviation, **dots)
         above.plot([0, 100], [0, 100], "--", color=plotting.STRONG, lw=1, label="calibrated")
@@ -187,26 +194,35 @@ def latent_pca(model, raw, y, class_names, path):
     Two principal components of each (Maaloe et al. 2016, figures 2d and 4b; Maaloe et al. 2017, figure 2b); a latent of two
     units as it is. The title tells where a latent is not used: its means then differ by less than `UNUSED`.
     """
-    encoded = [model.encode(raw[i : i + 500]) for i in range(0, len(raw), 500)]
-    names = [name for name in encoded[0] if model.q[name].given]  # the others are the same for every x
-    wide = min(3, len(names))
-    high = math.ceil(len(names) / wide)
+    means = latent_means(model, raw)
+    wide = min(3, len(means))
+    high = math.ceil(len(means) / wide)
     with plotting.canvas(path, 1.4 + 3.7 * wide, 3.6 * high, (high, wide)) as axes:
         for i, ax in enumerate(np.ravel(axes)):
-            if i >= len(names):
+            if i >= len(means):
                 ax.remove()
                 continue
-            points = np.concatenate([part[names[i]] for part in encoded])
-            title = f"Mean of q({names[i]}|x), {len(raw)} examples"
-            if np.std(points, 0).max() < UNUSED:
-                title = f"q({names[i]}|x) is the same for every x"
-            labels = [f"{names[i]}[0]", f"{names[i]}[1]"]
-            if points.shape[1] != 2:
-                points, share = pca(points)
-                labels = [f"component {k + 1} ({100 * share[k]:.1f}% of the variance)" for k in range(2)]
-            ax.set(xlabel=labels[0], ylabel=labels[1], title=title)
-            ax.xaxis.get_major_locator().set_params(nbins=5)  # small values have long labels
-            plotting.scatter(ax, points, y, class_names, legend=i % wide == wide - 1 or i == len(names) - 1)
+            latents(ax, *list(means.items())[i], y, class_names, legend=i % wide == wide - 1 or i == len(means) - 1)
+
+
+def latent_means(model, raw):
+    """Returns the means of q's latents of raw examples, a dict of [N, units]; of those that are not the same for every x."""
+    encoded = [model.encode(raw[i : i + 500]) for i in range(0, len(raw), 500)]
+    return {name: np.concatenate([part[name] for part in encoded]) for name in encoded[0] if model.q[name].given}
+
+
+def latents(ax, name, points, y, class_names, legend=True):
+    """Draws a panel of `latent_pca`: the means [N, units] of the latent `name`."""
+    title = f"Mean of q({name}|x), {len(points)} examples"
+    if np.std(points, 0).max() < UNUSED:
+        title = f"q({name}|x) is the same for every x"
+    labels = [f"{name}[0]", f"{name}[1]"]
+    if points.shape[1] != 2:
+        points, share = pca(points)
+        labels = [f"component {k + 1} ({100 * share[k]:.1f}% of the variance)" for k in range(2)]
+    ax.set(xlabel=labels[0], ylabel=labels[1], title=title)
+    ax.xaxis.get_major_locator().set_params(nbins=5)  # small values have long labels
+    plotting.scatter(ax, points, y, class_names, legend)
 
 
 def reconstructions(model, raw, path):
@@ -245,7 +261,7 @@ def prediction_map(model, raw, y, labelled, class_names, path):
         ax.scatter(*np.asarray(labelled).T, s=32, color="black", edgecolor="white", linewidths=0.8)
 
 
-def _examples(data, split):
+def shown_examples(data, split):
     """Returns up to 2000 raw examples and their classes (or None): of the test set, else held out, else of training."""
     x, y = (data.x_train, data.y_train) if data.x_test is None else (data.x_test, data.y_test)
     chosen = split.validation if data.x_test is None and len(split.validation) else np.arange(len(x))
@@ -253,15 +269,16 @@ def _examples(data, split):
     return np.asarray(x[chosen]), None if y is None else y[chosen]
 
 
-def all_figures(directory, model, data, split, rows, y=None, probabilities=None, y_names=None, warmup=0.0):
+def all_figures(directory, model, data, split, rows, y=None, probabilities=None, y_names=None, warmup=0.0, vectors=None):
     """Draws every figure that can be into `directory`, which is made if need be, and returns the names of the files.
 
     `rows` are those of metrics.csv (see `training_curves`); y [N] and probabilities q(y|x) [N, K] are of the evaluated
     examples, None for models without classes; `y_names` are those of the values of the model's y, if they are not the data's
-    classes; `warmup` is in epochs. Other examples: the test set's, else those held out, else of training.
+    classes; `warmup` is in epochs. Other examples: the test set's, else those held out, else of training. `vectors`, a dict,
+    is given each figure as SVG too (see `vector.svg`), by its name.
     """
     pathlib.Path(directory).mkdir(parents=True, exist_ok=True)
-    (raw, known), names, labelled = _examples(data, split), data.class_names, data.x_train[split.labelled[:SHOWN]]
+    (raw, known), names, labelled = shown_examples(data, split), data.class_names, data.x_train[split.labelled[:SHOWN]]
     y_names = y_names or names
     jobs = dict(
         class_samples=partial(class_samples, model, y_names), latent_pca=partial(latent_pca, model, raw, known, names)
@@ -280,14 +297,20 @@ def all_figures(directory, model, data, split, rows, y=None, probabilities=None,
         jobs["analogies"] = partial(analogies, model, raw[:10], classes=y_names)
     if model.classifies and plotting.is_plane(model.preprocess):
         jobs["prediction_map"] = partial(prediction_map, model, raw, known, labelled, y_names)
-    return [f"{name}.png" for name, draw in jobs.items() if _drawn(draw, pathlib.Path(directory, f"{name}.png"))]
+    return [f"{name}.png" for name, draw in jobs.items() if _drawn(draw, pathlib.Path(directory, f"{name}.png"), vectors)]
 
 
-def _drawn(draw, path):
+def _drawn(draw, path, vectors):
     """Calls draw(path=path); what cannot be drawn, as numbers that are not finite, is told and does not end a run."""
+
+    def save(figure):
+        figure.savefig(path, format="png")
+        if vectors is not None:
+            vectors[path.stem] = vector.svg(figure, path.stem)
+
     try:
         with np.errstate(all="ignore"):
-            draw(path=path)
+            draw(path=save)
         return True
     except Exception as error:  # of many kinds, and no picture is worth a run
         telling.warn(f"{path}: not drawn: {(str(error) or type(error).__name__).splitlines()[0]}")

@@ -11,7 +11,7 @@ import warnings
 import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_rgb
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 
 from tfadgm.telling import printable
@@ -19,11 +19,13 @@ from tfadgm.telling import printable
 MANY = 20  # classes with a legend, numbers in cells and samples
 LONGEST = 16  # letters of a name
 LETTER = 0.09  # inches
+QUIET, STRONG, GRID = "#c3c7cb", "#30343a", "#e8eaec"
 COLOURS = "#3f90da #ffa90e #bd1f01 #94a4a2 #832db6 #a96b59 #e76300 #b9ac70 #717581 #92dadd".split()
-QUIET, STRONG = "#c3c7cb", "#30343a"
+# The share of a whole: on any ground 0 is not seen.
+SHARES = LinearSegmentedColormap.from_list("shares", [(0.03, 0.32, 0.61, 0.0), (0.03, 0.32, 0.61, 1.0)])
 STYLE = {
     **{"axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": QUIET, "axes.labelcolor": STRONG},
-    **{"text.color": STRONG, "xtick.color": STRONG, "ytick.color": STRONG, "grid.color": "#e8eaec", "axes.axisbelow": True},
+    **{"text.color": STRONG, "xtick.color": STRONG, "ytick.color": STRONG, "grid.color": GRID, "axes.axisbelow": True},
     **{"font.size": 9, "axes.titlesize": 9.5, "figure.titlesize": 9.5, "axes.titlelocation": "left", "legend.fontsize": 8},
     **{"legend.frameon": False, "lines.linewidth": 1.4, "axes.prop_cycle": matplotlib.cycler(color=COLOURS)},
     **{"savefig.dpi": 150, "figure.constrained_layout.h_pad": 0.08, "figure.constrained_layout.w_pad": 0.08},
@@ -32,13 +34,16 @@ STYLE = {
 
 @contextlib.contextmanager
 def canvas(path, width, height, grid=(1, 1), **options):
-    """Yields axes (or a grid of axes) with options such as labels, in a figure of width x height inches, saved to `path`."""
+    """Yields axes (or a grid of axes) with options such as labels, in a figure of width x height inches.
+
+    It is saved as PNG to `path`, or `path` is a function that is given the figure.
+    """
     with matplotlib.rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"(?s)Glyph .* missing from")  # of names in scripts that the font lacks
         figure = Figure((width, height), layout="constrained")
         FigureCanvasAgg(figure)
         yield figure.subplots(*grid, subplot_kw=options)
-        figure.savefig(path, format="png")
+        path(figure) if callable(path) else figure.savefig(path, format="png")
 
 
 def plain(name):
@@ -142,7 +147,7 @@ def picture_grid(path, tiles, title, row_names=(), column_names=()):
     left, top = (LETTER * _longest(names) for names in (row_names, column_names if _stand_upright(column_names) else ()))
     with canvas(path, max(3.6, inch * columns * width / height + 0.8 + left), inch * rows + 0.6 + top) as ax:
         ax.figure.suptitle(title)
-        crisp = {"interpolation": "nearest"} if height < 150 * inch else {}  # "nearest" makes moire of what it shrinks
+        crisp = {"interpolation": "none"} if height < 150 * inch else {}  # which makes moire of what it shrinks
         ax.imshow(mosaic(tiles), cmap="gray", vmin=0, vmax=1, **crisp)
         ax.spines[:].set_visible(False)
         ax.xaxis.tick_top()

@@ -213,11 +213,11 @@ def bayes(model, data, split, samples, examples, test_samples=100):
 def diagnose(model, data, split, examples):
     """Returns the terms of the bound by factor, the KL per unit and the active units, over held-out examples."""
     _, x, _ = held_out(data, split)
-    units = diagnostics.kl_per_unit(model, x[:examples])
+    terms, units = diagnostics.taken_apart(model, x[:examples])
     return dict(
         examples=len(x[:examples]),
         log_scale=float(evaluation.log_scale(model, x[:examples]).mean()),
-        terms=diagnostics.terms(model, x[:examples]),
+        terms=terms,
         kl_per_unit={name: [float(v) for v in value] for name, value in units.items()},
         active_units=diagnostics.active_units(model, x[:examples]),
     )

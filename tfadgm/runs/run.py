@@ -1,4 +1,4 @@
-"""The whole way: train, evaluate, draw and export into a run directory (see `run_directory`), or go on where it stopped."""
+"""The whole way: train, evaluate, draw, export and report into a run directory, or go on where it stopped."""
 
 import dataclasses
 import math
@@ -11,17 +11,17 @@ import numpy as np
 from tfadgm import machine
 from tfadgm.data import notes, pipeline
 from tfadgm.reporting import figures, report
-from tfadgm.runs import build, cross_fit, resuming, run_directory, select
+from tfadgm.runs import build, cross_fit, report_page, resuming, run_directory, select
 from tfadgm.runs.run_directory import Run
 from tfadgm.runs.settings import BUDGETS, Settings
-from tfadgm.telling import warn
+from tfadgm.telling import recorded, warn
 from tfadgm.training.progress import progress_bar
 
 FEW_STEPS = 1000  # optimizer steps in which a model hardly learns
 
 
 def train(settings: Settings, directory: pathlib.Path | str, quiet: bool = False) -> dict:
-    """Trains, evaluates, draws and exports into `directory`; returns the results. A finished run returns its results.
+    """Trains, evaluates, draws, exports and reports into `directory`; returns the results, of a finished run too.
 
     A run that has been trained goes on where its settings have more epochs or minutes: from then on it has the learning
     rate of a run of that budget.
@@ -35,7 +35,11 @@ def train(settings: Settings, directory: pathlib.Path | str, quiet: bool = False
       ValueError: if the directory belongs to another configuration, or data and settings do not fit.
       OSError: if it cannot be written, or the disk has too little room.
     """
-    directory = pathlib.Path(directory).expanduser()
+    with recorded() as warnings:
+        return _train(settings, pathlib.Path(directory).expanduser(), quiet, warnings)
+
+
+def _train(settings, directory, quiet, warnings):
     settings = resuming.as_begun(settings, directory)
     done = resuming.existing_results(settings, directory)
     if done is not None:
@@ -94,7 +98,11 @@ def train(settings: Settings, directory: pathlib.Path | str, quiet: bool = False
     if not _exported(directory / "export", results):
         exported = Run(directory, run_directory.read_json(directory / "config.json"), asked, model, names)
         exported.export(samples=settings.test_samples, examples=report.held_out(data, split)[1][:32], results=results)
-    figures.all_figures(directory / "figures", model, data, split, rows, y, probabilities, names, own.warmup_epochs)
+    drawn: dict[str, str] = {}
+    warmup = own.warmup_epochs
+    figures.all_figures(directory / "figures", model, data, split, rows, y, probabilities, names, warmup, drawn)
+    found = dict(names=names, results=results, rows=rows, y=y, probabilities=probabilities, warmup=warmup, figures=drawn)
+    report_page.write(directory, asked, model, data, split, **found, warnings=warnings)
     run_directory.write_json(directory / "results.json", results)
     return results
 

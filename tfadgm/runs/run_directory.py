@@ -1,4 +1,6 @@
-"""The run directory: config.json, split.npz, metrics.csv, tensorboard/, checkpoints/, figures/, results.json, export/1/."""
+"""The run directory: config.json, split.npz, metrics.csv, tensorboard/, checkpoints/, figures/, report.html, results.json,
+export/1/.
+"""
 
 import dataclasses
 import functools
