@@ -10,7 +10,7 @@ import tensorflow as tf
 from tfadgm.data import pipeline
 from tfadgm.networks import optimizers
 from tfadgm.telling import warn
-from tfadgm.training import callbacks, checkpoints, progress
+from tfadgm.training import callbacks, checkpoints, loop, progress
 
 FEW_STEPS = 12  # which take as long without a graph as the building of one (docs/notebook.md)
 
@@ -85,16 +85,16 @@ def train(make_model, data, split, plan, directory, strategy=None, quiet=False):
         model.compile(optimizer=plan.optimizer(), jit_compile=False, run_eagerly=_is_short(plan, split))
         model.optimizer.build(model.trainable_variables)
     clock = callbacks.Clock(plan, callbacks.State())
-    state, timed = clock.state, clock if plan.epochs is None else None
-    checkpoint = callbacks.Checkpoint(model, directory / "checkpoints", state, plan.checkpoint_seconds, timed)
+    state = clock.state
+    checkpoint = callbacks.Checkpoint(model, directory / "checkpoints", clock, plan.checkpoint_seconds)
     if not checkpoint.restore() and callbacks.read_rows(directory / "metrics.csv"):
         warn(f"{directory / 'checkpoints'}: holds no checkpoint of a run that had begun; it begins anew")
     clock.reopen()
     best = directory / "checkpoints" / "best.weights.h5"
     log = callbacks.Log(directory, state)
     if not state.finished:
-        stream = _stream(plan, data, split, labelled_batch, state.epoch, model.learns_from_labels)
-        _fit(model, stream, plan, data, split, watched, (clock, checkpoint, log, best), quiet)
+        streams = _streams(plan, data, split, labelled_batch, model.learns_from_labels, state)
+        _fit(model, streams, plan, data, split, watched, (clock, checkpoint, log, best), quiet)
     state.steps = int(model.optimizer.iterations)
     with contextlib.ExitStack() as stack:
         by = "lowest validation error" if plan.choose and math.isfinite(state.best) else None
@@ -135,16 +135,15 @@ def train_again(model, weights, data, split, plan, epochs):
     optimizers.reset(model.optimizer)
     steps = plan.epoch_steps or pipeline.steps_per_epoch(split, plan.batch)
     around = [callbacks.Clock(plan, callbacks.State()), callbacks.StopOnNaN()]
-    stream = _stream(plan, data, split, plan.labelled_batch, 0, model.learns_from_labels)
-    model.stop_training = False
-    model.fit(stream, epochs=epochs, steps_per_epoch=steps, callbacks=around, shuffle=False, verbose=0)
+    streams = _streams(plan, data, split, plan.labelled_batch, model.learns_from_labels)
+    loop.run(model, streams, epochs, steps, around)
     with callbacks.averaged_weights(model):
         averaged = model.get_weights()
     model.set_weights(averaged)
     model.finish(data, split, plan.seed)
 
 
-def _fit(model, stream, plan, data, split, watched, parts, quiet):
+def _fit(model, streams, plan, data, split, watched, parts, quiet):
     clock, checkpoint, log, best = parts
     state, steps = clock.state, plan.epoch_steps or pipeline.steps_per_epoch(split, plan.batch)
     around = [clock, callbacks.StopOnNaN()]
@@ -156,19 +155,21 @@ def _fit(model, stream, plan, data, split, watched, parts, quiet):
         around.append(callbacks.Watch(data.x_train[watched], state, best if chooses else None, plan.bound_patience))
     around += [log, checkpoint] + ([] if quiet else [progress.Progress(clock, steps)])
     most = plan.epochs or 1_000_000_000  # with minutes, the clock stops the run
-    model.fit(
-        stream, epochs=most, initial_epoch=state.epoch, steps_per_epoch=steps, callbacks=around, shuffle=False, verbose=0
-    )
+    loop.run(model, streams, most, steps, around, (state.epoch, state.step, state.sums))
 
 
-def _stream(plan, data, split, labelled_batch, first_epoch, with_labels):
-    """Returns the training batches from `first_epoch` on."""
-    stream = pipeline.training_stream(
-        data, split, plan.batch, labelled_batch, plan.seed, first_epoch, with_labels, plan.epoch_steps
-    )
-    options = tf.data.Options()
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    return stream.with_options(options)
+def _streams(plan, data, split, labelled_batch, with_labels, state=None):
+    """Returns a function of a `tf.distribute.InputContext`: the batches of a worker's replicas, from `state` on."""
+    begun = state or callbacks.State()
+
+    def stream(context):
+        each = context.num_replicas_in_sync // context.num_input_pipelines
+        first = each * context.input_pipeline_id
+        shares = dict(replicas=context.num_replicas_in_sync, own=range(first, first + each))
+        order = dict(seed=plan.seed, first_epoch=begun.epoch, first_step=begun.step, steps=plan.epoch_steps)
+        return pipeline.training_stream(data, split, plan.batch, labelled_batch, with_labels=with_labels, **order, **shares)
+
+    return stream
 
 
 def _check_shares(batch, labelled_batch, replicas):
