@@ -8,10 +8,10 @@ import time
 
 import numpy as np
 
-from tfadgm import machine
+from tfadgm import machine, workers
 from tfadgm.data import notes, pipeline
 from tfadgm.reporting import figures, report
-from tfadgm.runs import build, cross_fit, resuming, run_directory, select
+from tfadgm.runs import build, cross_fit, group, lock, resuming, run_directory, select
 from tfadgm.runs.run_directory import Run
 from tfadgm.runs.settings import BUDGETS, Settings
 from tfadgm.telling import warn
@@ -31,11 +31,24 @@ def train(settings: Settings, directory: pathlib.Path | str, quiet: bool = False
       directory: the run directory: new, empty, or one of the same settings.
       quiet: whether to print no progress.
 
+    With the strategy multi_worker all processes of the group (`workers.join`) call this, and return the results; the first
+    one has the directory and decides, so that the others' `directory` is not touched.
+
     Raises:
       ValueError: if the directory belongs to another configuration, or data and settings do not fit.
-      OSError: if it cannot be written, or the disk has too little room.
+      OSError: if it cannot be written, or the disk has too little room, or another process is at work in it.
+      stopping.Stopped: by SIGTERM or SIGINT in training, whose state is saved.
+      workers.WorkerLost: if another process of the group is gone.
     """
     directory = pathlib.Path(directory).expanduser()
+    workers.check(settings.strategy)
+    if settings.strategy == "multi_worker":
+        return group.train(settings, directory, quiet, _train)
+    with lock.held(directory):
+        return _train(settings, directory, quiet)
+
+
+def _train(settings, directory, quiet):
     settings = resuming.as_begun(settings, directory)
     done = resuming.existing_results(settings, directory)
     if done is not None:
@@ -71,7 +84,8 @@ def train(settings: Settings, directory: pathlib.Path | str, quiet: bool = False
     before: dict = {}
     if model_probe.first_stage is not None and given is None:
         start, own, before = _first_stage(model_probe.first_stage, settings, directory, quiet)
-    model, state, rows = build.train(own, data, split, directory, quiet, start)
+    model, state, rows = group.build_train(own, data, split, directory, quiet, start)
+    own = group.alone(own)
     selection = None
     if settings.select and model.classifies and len(split.labelled):
         begun = time.perf_counter()
@@ -126,7 +140,7 @@ def _first_stage(name, settings, directory, quiet):
         used = dict(epochs=results["epochs"], minutes=results["train_seconds"] / 60, steps=results["steps"])
         left = {n: getattr(settings, n) and getattr(settings, n) - used[n] for n in used}
         return Run.open(directory / name).model, dataclasses.replace(settings, **left), results
-    results = train(first, directory / name, quiet)
+    results = _train(first, directory / name, quiet)
     return Run.open(directory / name).model, own, results
 
 

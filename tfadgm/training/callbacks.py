@@ -86,10 +86,15 @@ class Clock(keras.callbacks.Callback):
         super().__init__()
         self.plan, self.state = plan, state
         self.started = None  # when the running epoch began, or the state's seconds were last counted
+        self.agreed = None  # the chief's seconds, by which several workers have the same rate and end at the same step
 
-    def seconds(self):
+    def measured(self):
         """Returns the training time so far, that of the running epoch included."""
         return self.state.seconds + (0.0 if self.started is None else time.perf_counter() - self.started)
+
+    def seconds(self):
+        """Returns the training time that all workers go by; of one process what it has measured."""
+        return self.measured() if self.agreed is None else self.agreed
 
     def progress(self):
         if self.plan.epochs is not None:
@@ -131,7 +136,7 @@ class Clock(keras.callbacks.Callback):
 
     def count(self):
         """Adds the time of the running epoch to the state's."""
-        self.state.seconds, self.started = self.seconds(), time.perf_counter()
+        self.state.seconds, self.started = self.measured(), time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
         self.count()
@@ -300,5 +305,5 @@ class Checkpoint(keras.callbacks.Callback):
             self.save()
 
     def save(self):
-        self.manager.save(checkpoint_number=int(self.steps))
+        self.manager.save(checkpoint_number=int(keras.ops.convert_to_numpy(self.steps)))
         self.saved = time.perf_counter()
