@@ -1,4 +1,4 @@
-"""Two processes on loopback train as one does; one that dies ends the group, and the same command goes on to the same bits."""
+"""Two processes on loopback train as one does; one that dies ends the group, and the same command goes on."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from tfadgm.runs import in_memory, recipes, run
 from tfadgm.runs.run_directory import Run
 
 TESTS = pathlib.Path(__file__).resolve().parent
-SETTINGS = dict(hidden=(8,), dim_z=2, dim_a=2, batch=300, epochs=6, average=0.9, max_norm=5.0, checkpoint_seconds=0.0)
+SETTINGS = dict(hidden=(8,), dim_z=2, batch=300, epochs=6, average=0.9, max_norm=5.0, checkpoint_seconds=0.0)
 SETTINGS |= dict(density_samples=2, density_examples=5, test_samples=2, select=False)
 
 SCRIPT = """
@@ -67,7 +67,7 @@ def whole_way(settings, directory, quiet):
 
 
 def train(case, strategy="multi_worker", name=None, **changes):
-    own = recipes.resolve("adgm", "digits", strategy=strategy, **settings | changes)
+    own = recipes.resolve("m2", "digits", strategy=strategy, **settings | changes)
     directory = out / (name or f"{case}-{role}")
     if strategy == "multi_worker":
         results = group.train(own, directory, True, whole_way)
@@ -95,7 +95,7 @@ if role == "one":
     train("free", "mirrored", batch_norm=True)
 elif settings.pop("killed", False):
     signalled(10, signal.SIGKILL)
-    own = recipes.resolve("adgm", "digits", strategy="multi_worker", batch_norm=True, **settings)
+    own = recipes.resolve("m2", "digits", strategy="multi_worker", batch_norm=True, **settings)
     try:
         run.train(own, out / f"run-{role}", quiet=True)
     except workers.WorkerLost as lost:
@@ -215,7 +215,7 @@ def test_a_worker_that_dies_ends_the_group_and_the_same_command_goes_on_to_the_s
     assert second[2] == -9 and first[2] == 0, first[1][-3000:]
     line = "worker 1 is gone, and the group ends; the same command on all workers goes on from the last checkpoint"
     assert told(first[0])["lost"] == line and time.monotonic() - begun < 120
-    flags = {"model": "adgm", "dataset": "digits", "batch_norm": "true", "strategy": "multi_worker", **SETTINGS}
+    flags = {"model": "m2", "dataset": "digits", "batch_norm": "true", "strategy": "multi_worker", **SETTINGS}
     command = [sys.executable, str(TESTS.parent / "bin" / "train")]
     command += [f"--{name}={','.join(map(str, v)) if isinstance(v, tuple) else v}" for name, v in flags.items()]
     done = end(begin([[*command, f"--out={out / f'run-{number}'}"] for number in range(2)]))
@@ -276,7 +276,7 @@ def test_several_workers_that_would_each_train_alone_are_refused_unless_that_was
     monkeypatch.setenv("TF_CONFIG", config())
     message = "strategy: got auto, and TF_CONFIG names 2 workers; allowed: multi_worker, or one or mirrored, with which each"
     with pytest.raises(ValueError, match=message):
-        run.train(recipes.resolve("adgm", "digits", **SETTINGS), tmp_path / "run", quiet=True)
+        run.train(recipes.resolve("m2", "digits", **SETTINGS), tmp_path / "run", quiet=True)
     assert not (tmp_path / "run").exists()
     workers.check("one")
     workers.check("mirrored")
