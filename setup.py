@@ -33,7 +33,15 @@ setup(
         "serving": ["grpcio>=1.60", "tensorflow-serving-api>=2.18"],
         "litert": ["ai-edge-litert>=1.2"],
         "onnx": ["onnxruntime>=1.20", "tf2onnx>=1.16"],
-        "test": ["importlib_resources>=6", "mypy>=2", "pytest>=9", "pytest-xdist>=3.6", "requests>=2.31", "ruff>=0.9"],
+        "test": [
+            "importlib_resources>=6",
+            "mypy>=2",
+            "pytest>=9",
+            "pytest-xdist>=3.6",
+            "pyyaml>=6",
+            "requests>=2.31",
+            "ruff>=0.9",
+        ],
     },
     entry_points={"console_scripts": [f"tfadgm-{verb} = tfadgm.cli.{verb}:entry" for verb in VERBS]},
 )

@@ -21,7 +21,7 @@ def held(directory: pathlib.Path) -> Iterator[None]:
     Raises:
       OSError: if another process is; the message has its number.
     """
-    new = not directory.exists()
+    new = [each for each in (directory, *directory.parents) if not each.exists()]
     file = _locked(directory)
     if file is None:
         yield
@@ -34,9 +34,9 @@ def held(directory: pathlib.Path) -> Iterator[None]:
             yield
         finally:
             (directory / NAME).unlink(missing_ok=True)
-            if new:
-                with contextlib.suppress(OSError):
-                    directory.rmdir()  # nothing was written
+            with contextlib.suppress(OSError):
+                for each in new:
+                    each.rmdir()  # where nothing was written
 
 
 def _locked(directory: pathlib.Path) -> IO[str] | None:
