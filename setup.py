@@ -42,6 +42,7 @@ setup(
             "mypy>=2",
             "pytest>=9",
             "pytest-xdist>=3.6",
+            "pyyaml>=6",
             "requests>=2.31",
             "ruff>=0.9",
         ],

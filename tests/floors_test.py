@@ -10,7 +10,19 @@ import tfadgm
 ROOT = pathlib.Path(tfadgm.__file__).parent
 # From the ground up. A name is a module or a folder of `tfadgm`; each imports from itself and from those before it.
 FLOORS = (
-    *("telling", "registry", "machine", "noise", "data", "networks", "distributions", "class_weights", "bounds", "models"),
+    *(
+        "telling",
+        "registry",
+        "workers",
+        "machine",
+        "noise",
+        "data",
+        "networks",
+        "distributions",
+        "class_weights",
+        "bounds",
+        "models",
+    ),
     *("serving", "evaluation", "training", "reporting", "runs", "estimators", "experiments", "cli"),
 )
 MODULES = {".".join(path.relative_to(ROOT.parent).with_suffix("").parts): path for path in ROOT.rglob("*.py")}

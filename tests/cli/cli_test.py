@@ -3,6 +3,7 @@
 import importlib
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 
@@ -13,6 +14,7 @@ from calling import call, with_flags
 
 from tfadgm.cli import common, evaluate, train
 from tfadgm.runs import recipes, run_directory
+from tfadgm.training import stopping
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 VERBS = ("train", "evaluate", "export", "classify", "impute", "sample", "compare", "reproduce", "potential")
@@ -151,6 +153,17 @@ def test_what_goes_on_where_it_was_interrupted_says_so(verb, capsys):
     assert common.guard(interrupted, [verb]) == 130
     further = "; the same command goes on from the last checkpoint" if verb in ("train", "reproduce") else ""
     assert capsys.readouterr().err == f"interrupted{further}\n"
+
+
+@pytest.mark.parametrize("number, code, word", [("SIGTERM", 143, "terminated"), ("SIGINT", 130, "interrupted")])
+def test_a_training_that_was_stopped_is_told_with_its_place(number, code, word, capsys):
+    def stopped(argv):
+        raise stopping.stopped(getattr(signal, number), "after step 3 of 9 of epoch 2")
+
+    stopped.goes_on = True
+    assert common.guard(stopped, ["train"]) == code
+    told = f"{word} after step 3 of 9 of epoch 2; the same command goes on from the last checkpoint\n"
+    assert capsys.readouterr().err == told
 
 
 def test_an_interrupt_before_the_command_begins_is_told_too(monkeypatch, capsys):

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -21,7 +22,7 @@ from tfadgm import evaluation, machine
 from tfadgm.data.csv import load as load_csv
 from tfadgm.evaluation import answers
 from tfadgm.reporting import report
-from tfadgm.runs import build, recipes, report_page, run, run_directory
+from tfadgm.runs import build, lock, recipes, report_page, run, run_directory
 from tfadgm.runs.report_page import write as write_page
 from tfadgm.serving import classification
 from tfadgm.training import callbacks
@@ -399,16 +400,31 @@ def train_command(out):
     return [sys.executable, str(ROOT / "bin" / "train"), *KILL_FLAGS, f"--out={out}"]
 
 
-def test_kill_9_and_the_same_command_again_gives_the_same_weights_bit_for_bit(tmp_path):
+def ended_after(rows, number, out):
+    """Sends the signal when metrics.csv has so many rows; returns (exit code, lines of stderr that are no progress)."""
+    process = subprocess.Popen(
+        [*train_command(out), "--quiet"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    metrics, deadline = out / "metrics.csv", time.monotonic() + 120
+    while len(callbacks.read_rows(metrics)) < rows and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(process.pid, number)
+    told = process.communicate(timeout=120)[1].splitlines()
+    return process.returncode, [line for line in told if not line.startswith("warning: ")]
+
+
+def test_sigterm_kill_9_and_the_same_command_again_give_the_same_weights_bit_for_bit(tmp_path):
     quiet = subprocess.run([*train_command(tmp_path / "whole"), "--quiet"], check=True, capture_output=True, text=True)
     assert all(line.startswith("warning: ") for line in quiet.stderr.splitlines()), quiet.stderr
-    process = subprocess.Popen(train_command(tmp_path / "killed"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    metrics, deadline = tmp_path / "killed" / "metrics.csv", time.monotonic() + 120
-    while len(callbacks.read_rows(metrics)) < 6 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    assert 6 <= len(callbacks.read_rows(metrics)) < 40, "the run must be killed in its middle"
+    code, told = ended_after(4, signal.SIGTERM, tmp_path / "killed")
+    assert code == 143 and len(told) == 1
+    assert re.fullmatch(
+        r"terminated after step \d+ of 12 of epoch \d+; the same command goes on from the last checkpoint", told[0]
+    )
+    assert ended_after(8, signal.SIGKILL, tmp_path / "killed") == (-9, [])
+    rows = callbacks.read_rows(tmp_path / "killed" / "metrics.csv")
+    assert 8 <= len(rows) < 40, "the run must be killed in its middle"
+    assert (tmp_path / "killed" / lock.NAME).exists()  # and yet it is not locked
     done = subprocess.run(train_command(tmp_path / "killed"), check=True, capture_output=True, text=True)
     assert "test error" in done.stdout
     whole, killed = (run_directory.Run.open(tmp_path / name) for name in ("whole", "killed"))

@@ -42,6 +42,9 @@ def guard(main, argv):
     """
     import tensorflow as tf
 
+    from tfadgm.training import stopping
+    from tfadgm.workers import WorkerLost
+
     try:
         if len(argv) > 1 and not getattr(main, "takes_files", False):
             raise ValueError(f"got the argument {argv[1]!r}; allowed: flags, as --name=value (see --help)")
@@ -49,21 +52,23 @@ def guard(main, argv):
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (ValueError, OSError, tf.errors.OpError) as error:
+    except (ValueError, OSError, WorkerLost, tf.errors.OpError) as error:
         if os.environ.get("TFADGM_TRACEBACK"):
             raise
         lines = str(error).strip().splitlines() or [type(error).__name__]
         print(*map(printable, [f"error: {lines[0]}", *lines[1:4]]), sep="\n", file=sys.stderr)
         return 1
+    except stopping.Stopped as stop:
+        return interrupted(main, str(stop), stop.code)
     except KeyboardInterrupt:
         return interrupted(main)
 
 
-def interrupted(main):
+def interrupted(main, told="interrupted", code=130):
     """Tells that `main` was interrupted, and whether its command goes on from there; returns the exit code."""
     further = "; the same command goes on from the last checkpoint" if getattr(main, "goes_on", False) else ""
-    print(f"interrupted{further}", file=sys.stderr)
-    return 130
+    print(f"{told}{further}", file=sys.stderr)
+    return code
 
 
 def check_finite(results):

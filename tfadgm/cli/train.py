@@ -61,12 +61,15 @@ def default_directory(settings):
 
 def main(argv):
     """Flags to one call of `run.train`."""
+    from tfadgm import workers
     from tfadgm.runs import report_page, run
 
     settings = settings_from_flags()
     directory = pathlib.Path(flags.FLAGS.out) if flags.FLAGS.out else default_directory(settings)
     before = _written(directory / "results.json")
     results = run.train(settings, directory, quiet=flags.FLAGS.quiet)
+    if settings.strategy == "multi_worker" and not workers.join().is_chief:
+        return 0
     if before and before == _written(directory / "results.json"):
         print(f"{directory} is complete; its results:")
     print(common.results_table(results, results.get("warmup_epochs", 0.0)))

@@ -182,37 +182,58 @@ def epoch_indices(split, batch, labelled_batch, seed, epoch, steps=None):
     return repeated(split.unlabelled, batch), repeated(split.labelled, labelled_batch)
 
 
-def training_stream(data, split, batch, labelled_batch, seed=0, first_epoch=0, with_labels=True, steps=None):
+def training_stream(
+    data,
+    split,
+    batch,
+    labelled_batch,
+    seed=0,
+    first_epoch=0,
+    with_labels=True,
+    steps=None,
+    first_step=0,
+    replicas=1,
+    own=range(1),
+):
     """Returns an endless `tf.data.Dataset` of {"labelled": (raw, y), "unlabelled": raw}, with static shapes.
+
+    Replica r of n reads the rows from r B / n to (r + 1) B / n of each batch of B: whoever reads, no example is read twice.
 
     Args:
       data: a `Dataset`.
       split: a `Split`.
       batch, labelled_batch: numbers of unlabelled and labelled examples in a batch.
       seed: the seed of the order.
-      first_epoch: the epoch at which the stream starts.
+      first_epoch, first_step: the epoch, and the step within it, at which the stream starts.
       with_labels: False leaves the labelled part out, for models without a class.
       steps: of an epoch; None: `steps_per_epoch`.
+      replicas: how many share each batch, whose parts are the numbers of examples divided by it.
+      own: the numbers of those for whom this stream is; it has their parts of a batch in turn.
     """
     x, y = data.x_train, data.y_train
     raw_type = tf.as_dtype(x.dtype)
+    sizes = batch // replicas, labelled_batch // replicas
+
+    def parts(epoch):
+        whole = epoch_indices(split, batch, labelled_batch, seed, int(epoch), steps)
+        left = [i[first_step if epoch == first_epoch else 0 :] for i in whole]
+        of_all = (i.reshape(len(i), replicas, size) for i, size in zip(left, sizes, strict=True))
+        return [i[:, own].reshape(len(i) * len(own), size) for i, size in zip(of_all, sizes, strict=True)]
 
     def epoch_batches(epoch):
-        indices = tf.numpy_function(
-            lambda e: epoch_indices(split, batch, labelled_batch, seed, int(e), steps), [epoch], [tf.int64, tf.int64]
-        )
-        return tf.data.Dataset.from_tensor_slices(tuple(indices))
+        return tf.data.Dataset.from_tensor_slices(tuple(tf.numpy_function(parts, [epoch], [tf.int64, tf.int64])))
 
     def gather(values, indices, size, dtype, shape):
         found = tf.numpy_function(lambda i: np.ascontiguousarray(values[i]), [indices], dtype)
         return tf.ensure_shape(found, [size, *shape])
 
     def example_batch(unlabelled, labelled):
-        result = {"unlabelled": gather(x, unlabelled, batch, raw_type, data.raw_shape)}
+        result = {"unlabelled": gather(x, unlabelled, sizes[0], raw_type, data.raw_shape)}
         if with_labels:
-            raw = gather(x, labelled, labelled_batch, raw_type, data.raw_shape)
-            result["labelled"] = (raw, gather(y, labelled, labelled_batch, tf.int64, ()))
+            raw = gather(x, labelled, sizes[1], raw_type, data.raw_shape)
+            result["labelled"] = (raw, gather(y, labelled, sizes[1], tf.int64, ()))
         return result
 
     epochs = tf.data.Dataset.range(first_epoch, np.iinfo("int64").max)
-    return epochs.flat_map(epoch_batches).map(example_batch, num_parallel_calls=1).prefetch(4)
+    stream = epochs.flat_map(epoch_batches).map(example_batch, num_parallel_calls=1).prefetch(4 * len(own))
+    return stream.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))

@@ -215,7 +215,11 @@ class DeepGenerativeModel(Terms, Questions, keras.Model):
         return tf.minimum(1.0, tf.cast(self.optimizer.iterations, tf.float32) / self.objective.warmup_steps)
 
     def train_step(self, batch):
-        """One step of gradient ascent on the objective. Returns the running means of all terms over the epoch.
+        """One step of gradient ascent on the objective. Returns the running means of all terms over the epoch."""
+        return self.track(self.step(batch))
+
+    def step(self, batch):
+        """One step of gradient ascent on the objective; returns its terms, those of this replica.
 
         The loss and its gradients are one nested function, compiled by XLA if asked; everything that updates a variable
         stays outside it, which is what works under `MirroredStrategy`.
@@ -227,7 +231,7 @@ class DeepGenerativeModel(Terms, Questions, keras.Model):
         self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
         for layer, (mean, variance) in zip(self._normalised, moments, strict=True):
             layer.update(mean, variance, self.optimizer.iterations)
-        return self._track(terms)
+        return terms
 
     def _terms_and_gradients(self, batch, seed, temperature):
         updates, replicas = [], tf.distribute.get_strategy().num_replicas_in_sync
@@ -241,7 +245,8 @@ class DeepGenerativeModel(Terms, Questions, keras.Model):
         self._normalised = [layer for layer, _, _ in last.values()]
         return terms, gradients, [(mean, variance) for _, mean, variance in last.values()]
 
-    def _track(self, terms):
+    def track(self, terms):
+        """Adds the terms of a step to those of the epoch; returns their running means."""
         for name, value in terms.items():
             self._trackers[name].update_state(value)
         return {name: self._trackers[name].result() for name in terms}

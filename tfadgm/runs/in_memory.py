@@ -26,6 +26,8 @@ def train(settings: Settings, data: Dataset, quiet: bool = True) -> Run:
     """
     if settings.dataset != registry.IN_MEMORY:
         raise ValueError(f"dataset: got {settings.dataset!r} for arrays in memory; allowed: {registry.IN_MEMORY!r}")
+    if settings.strategy == "multi_worker":
+        raise ValueError("strategy: got multi_worker for arrays in memory; allowed: auto, one, mirrored")
     machine.set_threads(settings.threads, settings.xla)
     split = build.draw_split(settings, data)
     with tempfile.TemporaryDirectory(prefix="tfadgm-") as directory:

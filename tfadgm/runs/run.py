@@ -1,6 +1,7 @@
 """The whole way: train, evaluate, draw, export and report into a run directory, or go on where it stopped."""
 
 import dataclasses
+import functools
 import math
 import pathlib
 import resource
@@ -8,10 +9,10 @@ import time
 
 import numpy as np
 
-from tfadgm import machine
+from tfadgm import machine, workers
 from tfadgm.data import notes, pipeline
 from tfadgm.reporting import figures, report
-from tfadgm.runs import build, cross_fit, report_page, resuming, run_directory, select
+from tfadgm.runs import build, cross_fit, group, lock, report_page, resuming, run_directory, select
 from tfadgm.runs.run_directory import Run
 from tfadgm.runs.settings import BUDGETS, Settings
 from tfadgm.telling import recorded, warn
@@ -31,12 +32,23 @@ def train(settings: Settings, directory: pathlib.Path | str, quiet: bool = False
       directory: the run directory: new, empty, or one of the same settings.
       quiet: whether to print no progress.
 
+    With the strategy multi_worker all processes of the group (`workers.join`) call this, and return the results; the first
+    one has the directory and decides, so that the others' `directory` is not touched.
+
     Raises:
       ValueError: if the directory belongs to another configuration, or data and settings do not fit.
-      OSError: if it cannot be written, or the disk has too little room.
+      OSError: if it cannot be written, or the disk has too little room, or another process is at work in it.
+      stopping.Stopped: by SIGTERM or SIGINT in training, whose state is saved.
+      workers.WorkerLost: if another process of the group is gone.
     """
+    directory = pathlib.Path(directory).expanduser()
+    workers.check(settings.strategy)
     with recorded() as warnings:
-        return _train(settings, pathlib.Path(directory).expanduser(), quiet, warnings)
+        whole_way = functools.partial(_train, warnings=warnings)
+        if settings.strategy == "multi_worker":
+            return group.train(settings, directory, quiet, whole_way)
+        with lock.held(directory):
+            return whole_way(settings, directory, quiet)
 
 
 def _train(settings, directory, quiet, warnings):
@@ -75,7 +87,8 @@ def _train(settings, directory, quiet, warnings):
     before: dict = {}
     if model_probe.first_stage is not None and given is None:
         start, own, before = _first_stage(model_probe.first_stage, settings, directory, quiet)
-    model, state, rows = build.train(own, data, split, directory, quiet, start)
+    model, state, rows = group.build_train(own, data, split, directory, quiet, start)
+    own = group.alone(own)
     selection = None
     if settings.select and model.classifies and len(split.labelled):
         begun = time.perf_counter()
@@ -134,7 +147,8 @@ def _first_stage(name, settings, directory, quiet):
         used = dict(epochs=results["epochs"], minutes=results["train_seconds"] / 60, steps=results["steps"])
         left = {n: getattr(settings, n) and getattr(settings, n) - used[n] for n in used}
         return Run.open(directory / name).model, dataclasses.replace(settings, **left), results
-    results = train(first, directory / name, quiet)
+    with recorded() as warnings:
+        results = _train(first, directory / name, quiet, warnings)
     return Run.open(directory / name).model, own, results
 
 

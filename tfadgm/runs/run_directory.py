@@ -23,13 +23,13 @@ from tfadgm.data.dataset import Dataset
 from tfadgm.data.table_preprocess import preprocess_from_config
 from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.reporting import report
-from tfadgm.runs import build
+from tfadgm.runs import build, lock
 from tfadgm.runs.settings import Settings
 from tfadgm.serving import export
 from tfadgm.training import checkpoints
 
 DEFAULTS = json.loads(json.dumps({field.name: field.default for field in dataclasses.fields(Settings)}))
-BEGUN = ("split.npz", "config.writing")  # what `begin` leaves if it is interrupted
+BEGUN = ("split.npz", "config.writing", lock.NAME)  # what `begin` leaves if it is interrupted
 PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "numpy", "tensorflow-datasets", "scikit-learn")
 
 

@@ -191,7 +191,12 @@ class Settings:
         "best", "The weights of the best epoch on the validation examples, or of the last.", ("best", "last")
     )
     checkpoint_seconds: float = _training(60.0, "Least time between checkpoints.")
-    strategy: str = _training("auto", "Devices: one, or all GPUs mirrored.", ("auto", "one", "mirrored"))
+    strategy: str = _training(
+        "auto",
+        "Devices: one, all GPUs mirrored (auto, where there are several), or, multi_worker, those of all processes that "
+        "TF_CONFIG or srun names.",
+        ("auto", "one", "mirrored", "multi_worker"),
+    )
     hidden_cells: float | None = _training(
         None,
         "Share of the observed cells of a table that are not read in training, for cells that go missing at use; 'none': "

@@ -15,7 +15,7 @@ import tensorflow as tf
 from tfadgm import evaluation
 from tfadgm.networks import optimizers
 from tfadgm.telling import warn
-from tfadgm.training import checkpoints
+from tfadgm.training import checkpoints, loop
 
 
 class TrainingDiverged(ValueError):
@@ -28,6 +28,8 @@ class State:
 
     Attributes:
       epoch: number of finished epochs.
+      step: number of steps of the running epoch that were made.
+      sums: {term: (sum, count)} of these steps, in the state that is written.
       seconds: training time so far (steps only).
       best, best_epoch: lowest validation error and its epoch.
       bound, bound_epoch: best bound of the rows that `Watch` watches, and its epoch.
@@ -36,6 +38,8 @@ class State:
     """
 
     epoch: int = 0
+    step: int = 0
+    sums: dict = dataclasses.field(default_factory=dict)
     seconds: float = 0.0
     best: float = math.inf
     best_epoch: int = 0
@@ -82,10 +86,15 @@ class Clock(keras.callbacks.Callback):
         super().__init__()
         self.plan, self.state = plan, state
         self.started = None  # when the running epoch began, or the state's seconds were last counted
+        self.agreed = None  # the chief's seconds, by which several workers have the same rate and end at the same step
 
-    def seconds(self):
+    def measured(self):
         """Returns the training time so far, that of the running epoch included."""
         return self.state.seconds + (0.0 if self.started is None else time.perf_counter() - self.started)
+
+    def seconds(self):
+        """Returns the training time that all workers go by; of one process what it has measured."""
+        return self.measured() if self.agreed is None else self.agreed
 
     def progress(self):
         if self.plan.epochs is not None:
@@ -113,6 +122,7 @@ class Clock(keras.callbacks.Callback):
         self.started = time.perf_counter()
 
     def on_train_batch_end(self, batch, logs=None):
+        self.state.step = batch + 1
         if self.plan.epochs is not None:
             return
         if self.seconds() - self.rated >= 1.0:
@@ -126,12 +136,12 @@ class Clock(keras.callbacks.Callback):
 
     def count(self):
         """Adds the time of the running epoch to the state's."""
-        self.state.seconds, self.started = self.seconds(), time.perf_counter()
+        self.state.seconds, self.started = self.measured(), time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
         self.count()
         self.started = None
-        self.state.epoch = epoch + 1
+        self.state.epoch, self.state.step, self.state.sums = epoch + 1, 0, {}
         logs["seconds"] = self.state.seconds
         logs["learning_rate"] = float(np.asarray(self.model.optimizer.learning_rate))
         if self.progress() >= 1.0:
@@ -255,12 +265,13 @@ def _is_whole(row):
 class Checkpoint(keras.callbacks.Callback):
     """Saves model, optimizer (with its moving average) and `State` after the first epoch, then at most every `seconds`.
 
-    With a `clock`, that of a budget in minutes, also within an epoch, from whose beginning a resumed run then goes on.
+    Within an epoch too: a resumed run goes on from the step.
     """
 
-    def __init__(self, model, directory, state, seconds, clock=None):
+    def __init__(self, model, directory, clock, seconds):
         super().__init__()
         # Lists of variables: `tf.train.Checkpoint` does not find a Keras 3 model's non-trainable weights by itself.
+        state = clock.state
         weights, slots = ([v.value for v in part] for part in (model.weights, model.optimizer.variables))
         checkpoint = tf.train.Checkpoint(weights=weights, optimizer=slots, state=_PythonState(state))
         self.checkpoint, self.directory = checkpoint, directory
@@ -276,11 +287,16 @@ class Checkpoint(keras.callbacks.Callback):
         self.begun = time.perf_counter()
 
     def on_train_batch_end(self, batch, logs=None):
-        if self.clock is None or self.model.stop_training or batch + 1 >= self.params["steps"]:
+        if self.model.stop_training or batch + 1 >= self.params["steps"]:
             return
-        due = time.perf_counter() - max(self.saved, self.begun) >= max(self.seconds, 1.0)
-        if due and math.isfinite(float(logs["objective"])):
+        if time.perf_counter() - max(self.saved, self.begun) >= max(self.seconds, 1.0):
+            self.save_within(logs)
+
+    def save_within(self, logs):
+        """Saves the state within an epoch, `logs` being those of its last step; not one that has diverged."""
+        if math.isfinite(float(logs["objective"])):
             self.clock.count()
+            self.state.sums = loop.sums(self.model)
             self.save()
 
     def on_epoch_end(self, epoch, logs=None):
@@ -289,5 +305,5 @@ class Checkpoint(keras.callbacks.Callback):
             self.save()
 
     def save(self):
-        self.manager.save(checkpoint_number=int(self.steps))
+        self.manager.save(checkpoint_number=int(keras.ops.convert_to_numpy(self.steps)))
         self.saved = time.perf_counter()

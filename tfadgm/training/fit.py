@@ -2,15 +2,18 @@
 
 import contextlib
 import dataclasses
+import functools
 import math
 
+import keras
 import numpy as np
 import tensorflow as tf
 
+from tfadgm import workers
 from tfadgm.data import pipeline
 from tfadgm.networks import optimizers
 from tfadgm.telling import warn
-from tfadgm.training import callbacks, checkpoints, progress
+from tfadgm.training import callbacks, checkpoints, loop, progress
 
 FEW_STEPS = 12  # which take as long without a graph as the building of one (docs/notebook.md)
 
@@ -66,11 +69,15 @@ def train(make_model, data, split, plan, directory, strategy=None, quiet=False):
       make_model: a function that returns the model with its initial weights; it is called within the strategy's scope.
       data, split: a `Dataset` and its `Split`.
       plan: a `Plan`.
-      directory: a `pathlib.Path`: metrics.csv, tensorboard/ and checkpoints/ are written below it.
+      directory: a `pathlib.Path`: metrics.csv, tensorboard/ and checkpoints/ are written below it, of several workers by
+        the chief alone; it trains on with what it has there, the others with what it tells them.
       strategy: a `tf.distribute.Strategy`; None: the one in force.
       quiet: whether to print no progress.
 
+    Of several workers the chief returns a model of its own, under no strategy, and the others none.
+
     Raises:
+      stopping.Stopped: by SIGTERM or SIGINT, between two steps; the state is in a checkpoint.
       TrainingDiverged: if the objective becomes NaN; the last good checkpoint stays.
       ValueError: if a batch cannot be shared evenly by the replicas.
     """
@@ -80,22 +87,27 @@ def train(make_model, data, split, plan, directory, strategy=None, quiet=False):
         split, watched = pipeline.keep_from_training(split, plan.seed)
     labelled_batch = min(plan.labelled_batch, len(split.labelled))
     _check_shares(plan.batch, labelled_batch, strategy.num_replicas_in_sync)
+    group = workers.of(strategy)
     with strategy.scope():
-        model = make_model()
-        model.compile(optimizer=plan.optimizer(), jit_compile=False, run_eagerly=_is_short(plan, split))
-        model.optimizer.build(model.trainable_variables)
+        model = _compiled(make_model(), plan, group is None and _is_short(plan, split))
     clock = callbacks.Clock(plan, callbacks.State())
-    state, timed = clock.state, clock if plan.epochs is None else None
-    checkpoint = callbacks.Checkpoint(model, directory / "checkpoints", state, plan.checkpoint_seconds, timed)
+    state = clock.state
+    streams = functools.partial(_streams, plan, data, split, labelled_batch, model.learns_from_labels, state)
+    if group is not None and not group.is_chief:
+        _follow(model, streams, plan, split, clock, group)
+        return None, state, []
+    checkpoint = callbacks.Checkpoint(model, directory / "checkpoints", clock, plan.checkpoint_seconds)
     if not checkpoint.restore() and callbacks.read_rows(directory / "metrics.csv"):
         warn(f"{directory / 'checkpoints'}: holds no checkpoint of a run that had begun; it begins anew")
     clock.reopen()
     best = directory / "checkpoints" / "best.weights.h5"
     log = callbacks.Log(directory, state)
+    if group is not None:
+        group.tell(state.serialize())
+        _begin_together(model, clock, group)
     if not state.finished:
-        stream = _stream(plan, data, split, labelled_batch, state.epoch, model.learns_from_labels)
-        _fit(model, stream, plan, data, split, watched, (clock, checkpoint, log, best), quiet)
-    state.steps = int(model.optimizer.iterations)
+        _fit(model, streams(), plan, data, split, watched, (clock, checkpoint, log, best), quiet)
+    state.steps = int(keras.ops.convert_to_numpy(model.optimizer.iterations))
     with contextlib.ExitStack() as stack:
         by = "lowest validation error" if plan.choose and math.isfinite(state.best) else None
         by = by or ("best bound" if state.bound_epoch else None)
@@ -105,6 +117,9 @@ def train(make_model, data, split, plan, directory, strategy=None, quiet=False):
             if by:
                 warn(f"{best}: is lost, and with it the weights of the {by}; the last ones are taken")
             stack.enter_context(callbacks.averaged_weights(model))
+        if group is not None:
+            weights, model = model.get_weights(), _compiled(make_model(), plan, eagerly=False)
+            model.set_weights(weights)
         model.finish(data, split, plan.seed)
         checkpoints.save_weights(model, directory / "model.weights.h5")
         final = model.get_weights()
@@ -113,10 +128,29 @@ def train(make_model, data, split, plan, directory, strategy=None, quiet=False):
     return model, state, log.rows
 
 
+def _compiled(model, plan, eagerly):
+    model.compile(optimizer=plan.optimizer(), jit_compile=False, run_eagerly=eagerly)
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def _begin_together(model, clock, group):
+    """Gives all workers the chief's weights, optimizer and time."""
+    clock.agreed = clock.state.seconds
+    group.take_over([v.value for v in (*model.weights, *model.optimizer.variables)])
+
+
+def _follow(model, streams, plan, split, clock, group):
+    """Makes the steps of a worker that is not the chief, which alone measures, writes and decides when to end."""
+    clock.state.deserialize(group.hear())
+    _begin_together(model, clock, group)
+    if not clock.state.finished:
+        _loop(model, streams(), plan, split, clock, [clock, callbacks.StopOnNaN()])
+
+
 def _is_short(plan, split):
     """Whether a training has so few steps that building a graph would take longer than all of them without one."""
-    steps = plan.epoch_steps or pipeline.steps_per_epoch(split, plan.batch)
-    return plan.epochs is not None and plan.epochs * steps <= FEW_STEPS
+    return plan.epochs is not None and plan.epochs * _steps(plan, split) <= FEW_STEPS
 
 
 def train_again(model, weights, data, split, plan, epochs):
@@ -133,20 +167,18 @@ def train_again(model, weights, data, split, plan, epochs):
     """
     model.set_weights(weights)
     optimizers.reset(model.optimizer)
-    steps = plan.epoch_steps or pipeline.steps_per_epoch(split, plan.batch)
     around = [callbacks.Clock(plan, callbacks.State()), callbacks.StopOnNaN()]
-    stream = _stream(plan, data, split, plan.labelled_batch, 0, model.learns_from_labels)
-    model.stop_training = False
-    model.fit(stream, epochs=epochs, steps_per_epoch=steps, callbacks=around, shuffle=False, verbose=0)
+    streams = _streams(plan, data, split, plan.labelled_batch, model.learns_from_labels)
+    loop.run(model, streams, epochs, _steps(plan, split), around)
     with callbacks.averaged_weights(model):
         averaged = model.get_weights()
     model.set_weights(averaged)
     model.finish(data, split, plan.seed)
 
 
-def _fit(model, stream, plan, data, split, watched, parts, quiet):
+def _fit(model, streams, plan, data, split, watched, parts, quiet):
     clock, checkpoint, log, best = parts
-    state, steps = clock.state, plan.epoch_steps or pipeline.steps_per_epoch(split, plan.batch)
+    state, steps = clock.state, _steps(plan, split)
     around = [clock, callbacks.StopOnNaN()]
     if split.validation.size and model.learns_from_labels:
         held_out = (data.x_train[split.validation], data.y_train[split.validation])
@@ -155,20 +187,31 @@ def _fit(model, stream, plan, data, split, watched, parts, quiet):
         chooses = not (plan.choose and split.validation.size and model.learns_from_labels)
         around.append(callbacks.Watch(data.x_train[watched], state, best if chooses else None, plan.bound_patience))
     around += [log, checkpoint] + ([] if quiet else [progress.Progress(clock, steps)])
-    most = plan.epochs or 1_000_000_000  # with minutes, the clock stops the run
-    model.fit(
-        stream, epochs=most, initial_epoch=state.epoch, steps_per_epoch=steps, callbacks=around, shuffle=False, verbose=0
-    )
+    _loop(model, streams, plan, split, clock, around, checkpoint.save_within)
 
 
-def _stream(plan, data, split, labelled_batch, first_epoch, with_labels):
-    """Returns the training batches from `first_epoch` on."""
-    stream = pipeline.training_stream(
-        data, split, plan.batch, labelled_batch, plan.seed, first_epoch, with_labels, plan.epoch_steps
-    )
-    options = tf.data.Options()
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    return stream.with_options(options)
+def _loop(model, streams, plan, split, clock, around, save=None):
+    state, most = clock.state, plan.epochs or 1_000_000_000  # with minutes, the clock stops the run
+    loop.run(model, streams, most, _steps(plan, split), around, (state.epoch, state.step, state.sums), clock, save)
+
+
+def _steps(plan, split):
+    """The number of steps of an epoch."""
+    return plan.epoch_steps or pipeline.steps_per_epoch(split, plan.batch)
+
+
+def _streams(plan, data, split, labelled_batch, with_labels, state=None):
+    """Returns a function of a `tf.distribute.InputContext`: the batches of a worker's replicas, from `state` on."""
+    begun = state or callbacks.State()
+
+    def stream(context):
+        each = context.num_replicas_in_sync // context.num_input_pipelines
+        first = each * context.input_pipeline_id
+        shares = dict(replicas=context.num_replicas_in_sync, own=range(first, first + each))
+        order = dict(seed=plan.seed, first_epoch=begun.epoch, first_step=begun.step, steps=plan.epoch_steps)
+        return pipeline.training_stream(data, split, plan.batch, labelled_batch, with_labels=with_labels, **order, **shares)
+
+    return stream
 
 
 def _check_shares(batch, labelled_batch, replicas):
