@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from calling import with_flags
+from calling import call, with_flags
 
 from tfadgm.cli import common, train
 from tfadgm.runs import recipes, run
@@ -73,3 +73,16 @@ def test_help_tells_defaults_and_both_forms_of_a_truth():
     text = with_flags(train, [], lambda argv: common.help_text(train))
     assert "--[no]batch_norm" in text and "Default: sdgm." in text and "Default: 500,500, or that of the data set." in text
     assert "stops within a step" in text and "  --out " in text
+
+
+def test_the_page_of_the_run_is_named_last(monkeypatch, tmp_path, capsys):
+    results = dict(model="vae", dataset="digits", labels=0, seed=0, evaluated_on="test", elbo=-5.0, log_density=-4.0)
+    results |= dict(effective_samples=3.0, log_density_samples=10, log_density_examples=50)
+
+    def trained(settings, directory, quiet):
+        (directory / "report.html").write_text("")
+        return results
+
+    monkeypatch.setattr(run, "train", trained)
+    assert not call("train", DIGITS, f"--out={tmp_path}")
+    assert capsys.readouterr().out.splitlines()[-1] == f"  report: {tmp_path / 'report.html'}"

@@ -1,6 +1,4 @@
-"""The run directory: config.json, split.npz, metrics.csv, tensorboard/, checkpoints/, figures/, report.html, results.json,
-export/1/.
-"""
+"""The run directory: config.json, split.npz, metrics.csv, checkpoints/, figures/, report.html, results.json, export/1/."""
 
 import dataclasses
 import functools
