@@ -8,8 +8,8 @@ import pytest
 import yaml
 from calling import with_flags
 
-from tfadgm import workers
 from tfadgm.cli import train
+from tfadgm.training import workers
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FLAGS = ["--model=sdgm", "--dataset=npz:/runs/my own.npz", "--out=/runs/$run 'a'"]

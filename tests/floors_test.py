@@ -13,7 +13,6 @@ FLOORS = (
     *(
         "telling",
         "registry",
-        "workers",
         "machine",
         "noise",
         "data",

@@ -1,13 +1,10 @@
 """What the machine has, and what follows from it: devices, XLA, precision, threads."""
 
-import functools
 import os
 import pathlib
 import platform
 
 import tensorflow as tf
-
-from tfadgm import workers
 
 
 def cores():
@@ -29,26 +26,6 @@ def hardware():
 def describe(machine):
     """Returns what `hardware` found in words: "2 cores of ..."."""
     return f"{machine['cores']} {'core' if machine['cores'] == 1 else 'cores'} of {machine['processor']}"
-
-
-def make_strategy(name):
-    """Returns the `tf.distribute` strategy called `name`.
-
-    "one", "mirrored", "multi_worker" (with the other processes of `workers.join`), or "auto" (mirrored if there are GPUs).
-    """
-    if name == "multi_worker":
-        return workers.join().strategy
-    gpus = tf.config.list_logical_devices("GPU")
-    if name == "mirrored" or (name == "auto" and len(gpus) > 1):
-        devices = gpus or tf.config.list_logical_devices("CPU")
-        return _mirrored(*(device.name for device in devices))
-    return tf.distribute.get_strategy()
-
-
-@functools.cache
-def _mirrored(*devices):
-    """One for all trainings of a process: two of the same devices number their reductions alike, and mix them up."""
-    return tf.distribute.MirroredStrategy(devices)
 
 
 def use_xla(name):

@@ -43,7 +43,7 @@ def guard(main, argv):
     import tensorflow as tf
 
     from tfadgm.training import stopping
-    from tfadgm.workers import WorkerLost
+    from tfadgm.training.workers import WorkerLost
 
     try:
         if len(argv) > 1 and not getattr(main, "takes_files", False):

@@ -61,8 +61,8 @@ def default_directory(settings):
 
 def main(argv):
     """Flags to one call of `run.train`."""
-    from tfadgm import workers
     from tfadgm.runs import report_page, run
+    from tfadgm.training import workers
 
     settings = settings_from_flags()
     directory = pathlib.Path(flags.FLAGS.out) if flags.FLAGS.out else default_directory(settings)

@@ -19,7 +19,7 @@ from tfadgm.models.objective import Objective
 from tfadgm.networks.mlp import Network
 from tfadgm.runs import recipes
 from tfadgm.runs.settings import Settings
-from tfadgm.training import callbacks, fit
+from tfadgm.training import callbacks, fit, strategies
 
 WHY = dict(  # no option of others
     tfds_name="it is not of TensorFlow Datasets",
@@ -35,7 +35,7 @@ def resolved(settings: Settings, model: DeepGenerativeModel) -> dict[str, Any]:
         precision=model.precision,
         xla=model.xla,
         threads=machine.threads() or "all cores",
-        replicas=machine.make_strategy(settings.strategy).num_replicas_in_sync,
+        replicas=strategies.make_strategy(settings.strategy).num_replicas_in_sync,
         likelihood=model.likelihood,
         exact_classes=model.objective.exact_classes,
         class_prior=model.class_prior,
@@ -292,7 +292,7 @@ def train(
     def make():
         return _started(settings, data, split, start)
 
-    strategy = machine.make_strategy(settings.strategy)
+    strategy = strategies.make_strategy(settings.strategy)
     return fit.train(make, data, split, plan(sized(settings, data, split), split), directory, strategy, quiet)
 
 

@@ -12,13 +12,13 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from tfadgm import machine, workers
+from tfadgm import machine
 from tfadgm.data import pipeline
 from tfadgm.data.dataset import Dataset
 from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.runs import build, lock, run_directory
 from tfadgm.runs.settings import Settings
-from tfadgm.training import callbacks, stopping
+from tfadgm.training import callbacks, stopping, workers
 
 LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)
 

@@ -9,13 +9,14 @@ import time
 
 import numpy as np
 
-from tfadgm import machine, workers
+from tfadgm import machine
 from tfadgm.data import notes, pipeline
 from tfadgm.reporting import figures, report
 from tfadgm.runs import build, cross_fit, group, lock, report_page, resuming, run_directory, select
 from tfadgm.runs.run_directory import Run
 from tfadgm.runs.settings import BUDGETS, Settings
 from tfadgm.telling import recorded, warn
+from tfadgm.training import workers
 from tfadgm.training.progress import progress_bar
 
 FEW_STEPS = 1000  # optimizer steps in which a model hardly learns

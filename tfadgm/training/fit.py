@@ -9,11 +9,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfadgm import workers
 from tfadgm.data import pipeline
 from tfadgm.networks import optimizers
 from tfadgm.telling import warn
-from tfadgm.training import callbacks, checkpoints, loop, progress
+from tfadgm.training import callbacks, checkpoints, loop, progress, workers
 
 FEW_STEPS = 12  # which take as long without a graph as the building of one (docs/notebook.md)
 

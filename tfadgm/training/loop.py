@@ -6,8 +6,7 @@ Keras' own `fit` cannot run under `MultiWorkerMirroredStrategy` (Keras 3.15), no
 import numpy as np
 import tensorflow as tf
 
-from tfadgm import workers
-from tfadgm.training import stopping
+from tfadgm.training import stopping, workers
 
 
 def run(model, streams, epochs, steps, callbacks, begun=(0, 0, {}), clock=None, save=None):

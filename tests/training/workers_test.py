@@ -11,13 +11,13 @@ import time
 import numpy as np
 import pytest
 
-from tfadgm import workers
 from tfadgm.data import pipeline
 from tfadgm.data.dataset import Dataset
 from tfadgm.runs import in_memory, recipes, run
 from tfadgm.runs.run_directory import Run
+from tfadgm.training import workers
 
-TESTS = pathlib.Path(__file__).resolve().parent
+TESTS = pathlib.Path(__file__).resolve().parent.parent
 SETTINGS = dict(hidden=(8,), dim_z=2, batch=300, epochs=6, average=0.9, max_norm=5.0, checkpoint_seconds=0.0)
 SETTINGS |= dict(density_samples=2, density_examples=5, test_samples=2, select=False)
 
@@ -30,9 +30,9 @@ if role == "one":  # two logical devices
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 import conftest
-from tfadgm import noise, workers
+from tfadgm import noise
 from tfadgm.runs import build, group, recipes, run
-from tfadgm.training import callbacks, loop, stopping
+from tfadgm.training import callbacks, loop, stopping, workers
 
 # Of categorical pixels no noise is drawn beside the latents; rounding where a gradient is nearly 0 is no step of Adam's.
 exact = dict(batch_norm=False, likelihood="categorical", adam_epsilon=1e-3)
