@@ -94,6 +94,10 @@ def write_table():
         "",
         *_speed("agreement", AGREEMENT),
         "",
+        *_speed("scaling", SCALING),
+        "",
+        *_speed("scaling", ON_PAPER),
+        "",
     ]
     (ROOT / "benchmarks" / "RESULTS.md").write_text("\n".join(parts))
 
@@ -171,6 +175,26 @@ SERVED = (
         "model ms": lambda r: f"{r['model']['p50_ms']:.2f} ({r['model']['p99_ms']:.2f})",
         "outside the model": lambda r: f"{r['share_outside_the_model']:.0%}",
         "images/s": lambda r: f"{r['images_per_second']:.0f}",
+    },
+)
+
+SCALING = (
+    "Replicas of one process and workers, an ADGM of the paper's MNIST size, 100 examples of each kind in each",
+    "rows",
+    {
+        "case, on the same cores": lambda r: r["case"],
+        "ms per step": lambda r: f"{r['milliseconds']:.0f}",
+        "examples/s": lambda r: f"{r['examples_per_second']:.0f}",
+        "MB of gradients per step": lambda r: f"{r['gradient_bytes'] / 1e6:.1f}",
+    },
+)
+ON_PAPER = (
+    "The same on paper: the step of one replica above, and a ring all-reduce (the program states what is assumed)",
+    "paper",
+    {
+        "replicas": lambda r: str(r["replicas"]),
+        "ms per step": lambda r: f"{r['milliseconds']:.1f}",
+        "efficiency": lambda r: f"{r['efficiency']:.2f}",
     },
 )
 

@@ -4,12 +4,17 @@ They are those of TF_CONFIG, or of a Slurm step; the first, the chief, alone rea
 the others what to train. What it says goes by TensorFlow's coordination service, which also finds who is gone.
 """
 
+import faulthandler
 import functools
 import json
 import os
 import re
+import signal
+import threading
 
 import tensorflow as tf
+
+from tfadgm.telling import tell
 
 HEARTBEAT = 30  # seconds without a sign of life after which a worker counts as gone
 JOIN = 600  # seconds in which all workers must have come
@@ -103,13 +108,23 @@ class Group:
         self.number = number + (len(cluster.get("chief", ())) if job == "worker" else 0)
         self._context, self._told = context.context(), 0
         os.environ["TF_CONFIG"] = json.dumps(dict(cluster=cluster, task=dict(type=job, index=number)))
+        terminated = signal.getsignal(signal.SIGTERM)
         seconds = int(os.environ.get("TFADGM_HEARTBEAT_SECONDS") or HEARTBEAT)
         self._configure(cluster, seconds)
+        # TensorFlow waits on whatever timeout it is told, and no thread of Python runs meanwhile.
+        tell(f"waits for {self.size} workers, and ends if not all come within {JOIN} seconds")
+        nowhere = open(os.devnull, "w")
+        faulthandler.dump_traceback_later(JOIN, exit=True, file=nowhere)
         try:
             self.strategy = tf.distribute.MultiWorkerMirroredStrategy()
         except RuntimeError as error:
             told = "allowed: multi_worker in a process that has computed nothing yet"
             raise ValueError(f"strategy: {_line(error)}; {told}") from error
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+            nowhere.close()
+            if threading.current_thread() is threading.main_thread():  # TensorFlow has taken SIGTERM to do nothing at it
+                signal.signal(signal.SIGTERM, signal.SIG_DFL if terminated is None else terminated)
         self.replicas = self.strategy.num_replicas_in_sync // self.size  # of this process
         self._sum = tf.function(lambda values: self.strategy.run(_sum, (values,)), autograph=False)
 
