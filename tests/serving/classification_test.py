@@ -201,7 +201,7 @@ def test_what_is_no_classifier(tmp_path):
 
 BAD = {
     "missing.npz": (None, "missing.npz: no such file; allowed: one of .npz"),
-    "x.txt": ("text", "x.txt: has the suffix '.txt'; allowed: .npz .*, .csv .*, pictures"),
+    "x.txt": ("text", "x.txt: has the suffix '.txt'; allowed: .npz .*, .csv.*, pictures"),
     "damaged.npz": ("text", "damaged.npz: not a readable npz file"),
     "damaged.png": ("text", "damaged.png: not a readable picture"),
     "other.npz": (dict(images=np.zeros((2, 5, 4, 1))), "other.npz: .*has arrays images; allowed: x are required"),
