@@ -59,10 +59,10 @@ def measure(replicas):
     from tfadgm.networks import optimizers
     from tfadgm.networks.mlp import Network
     from tfadgm.runs.settings import parse
-    from tfadgm.training import loop
+    from tfadgm.training import loop, strategies
 
     machine.set_threads(None)
-    strategy = machine.make_strategy("multi_worker" if not replicas else "mirrored" if replicas > 1 else "one")
+    strategy = strategies.make_strategy("multi_worker" if not replicas else "mirrored" if replicas > 1 else "one")
     sizes = {"dim_z": FLAGS.latents} | ({"dim_a": FLAGS.latents} if FLAGS.model in ("adgm", "sdgm") else {})
     with strategy.scope():
         preprocess = Preprocess([FLAGS.inputs], "uint8", scale=1 / 255, noise="binarise")

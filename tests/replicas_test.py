@@ -38,6 +38,7 @@ def train(strategy, name, xla, **clipping):
         cls = registry.model_class(name)
         model = cls(Preprocess([12]), 4, network=mlp.Network(hidden=(16,)), dim_z=3, xla=xla)
         model.compile(optimizer=optimizers.Adam(1e-2, epsilon=1e-3, **clipping), jit_compile=False)
+        model.optimizer.build(model.trainable_variables)
     def shares(context):
         replicas = context.num_replicas_in_sync
         parts = tf.nest.map_structure(lambda a: a.reshape(3 * replicas, 16 // replicas, *a.shape[2:]), batches)
