@@ -141,7 +141,7 @@ def test_warm_up_asks_every_signature_and_is_answered(parent):
 
 
 def test_warm_up_requests_are_of_the_given_examples(parent):
-    for version, examples in (("first", np.arange(48).reshape(3, 4, 4, 1)), ("second", np.zeros((1, 4, 4, 1)))):
+    for version, examples in (("first", np.arange(48).reshape(3, 4, 4, 1)), ("second", np.ones((1, 4, 4, 1)))):
         sent = [
             tf.make_ndarray(log.predict_log.request.inputs["x"])
             for log in requests(parent / version / "1")

@@ -18,6 +18,14 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 STEPS = 4  # of an epoch
 
 
+@pytest.fixture(autouse=True)
+def usual_handlers():
+    """What a shell starts in the background ignores SIGINT, and so would its tests."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """(function that trains in a directory, weights, rows of an uninterrupted training)."""
@@ -90,6 +98,7 @@ def test_a_programs_own_handler_stays_and_another_thread_watches_nothing():
 STUCK = """
 import os, signal, sys, threading, time
 from tfadgm.training import stopping
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
 with stopping.watched():
     threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
     threading.Timer(0.6, os.kill, (os.getpid(), getattr(signal, sys.argv[1]))).start()
