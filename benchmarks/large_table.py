@@ -6,8 +6,8 @@
 Peak resident memory of the whole process of `bin/train` at its defaults but for the number of steps.
 """
 
+import os
 import pathlib
-import resource
 import subprocess
 import sys
 import tempfile
@@ -61,23 +61,25 @@ def write(path, rows):
 
 
 def measure(kind, rows):
-    """Returns the row of a training, the largest of this process's children so far."""
+    """Returns the row of a training."""
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / f"large.{kind}"
         write(path, rows)
         command = [sys.executable, str(ROOT / "bin" / "train"), f"--dataset={kind}:{path}", f"--steps={FLAGS.steps}"]
         begun = time.perf_counter()
-        subprocess.run([*command, f"--out={folder}/run"], check=True)
-        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+        child = subprocess.Popen([*command, f"--out={folder}/run"])
+        _, status, used = os.wait4(child.pid, 0)
+        if status:
+            raise RuntimeError(f"{' '.join(command)}: ended with status {status}")
         return dict(
             kind=kind, rows=rows, columns=COLUMNS, steps=FLAGS.steps, file_mb=path.stat().st_size / 2**20,
-            peak_mb=peak, seconds=time.perf_counter() - begun,
+            peak_mb=used.ru_maxrss / 1024, seconds=time.perf_counter() - begun,
         )  # fmt: skip
 
 
 def main(_):
     rows, jobs = missing(PATH, ("rows", "kind"), [(int(n), kind) for n in FLAGS.rows for kind in FLAGS.kinds])
-    for number, kind in sorted(jobs):  # a child's peak is told as the largest so far: small ones first
+    for number, kind in jobs:
         rows.append(measure(kind, number))
         save(PATH, dict(command="benchmarks/large_table.py", hardware=hardware(), rows=rows))
     write_table()

@@ -126,8 +126,8 @@ def large_table(path):
     if content is None:
         return []
     lines = ["## Memory of a training on a large table", "", _made(content), ""]
-    lines += ["| file | rows x columns | MB of the file | peak memory, MB | seconds, all included |", "|---" * 5 + "|"]
+    lines += ["| file | rows x columns | MiB of the file | peak memory, MiB |", "|---" * 4 + "|"]
     for row in content["rows"]:
         shape = f"{row['rows']:,} x {row['columns']}"
-        lines.append(f"| {row['kind']} | {shape} | {row['file_mb']:.0f} | {row['peak_mb']:.0f} | {row['seconds']:.0f} |")
+        lines.append(f"| {row['kind']} | {shape} | {row['file_mb']:.0f} | {row['peak_mb']:.0f} |")
     return [*lines, ""]

@@ -9,7 +9,7 @@ then computed for each prior from the same cross-fitted scores, and judged on th
 
 import numpy as np
 from absl import app, flags
-from common import RESULTS, hardware
+from common import RESULTS, hardware, write_table
 from fits import each, missing, save
 from own_tables import CHOICE, load, split
 
@@ -57,6 +57,7 @@ def main(_):
     for found in each(measure, jobs):
         rows += found
         save(PATH, dict(command="benchmarks/pool_prior.py", hardware=hardware(), rows=rows))
+    write_table()
     for prior in PRIORS:
         of = [row for row in rows if row["prior"] == prior]
         means = [100 * np.mean([row["error"] for row in of]), np.mean([row["nll"] for row in of])]
