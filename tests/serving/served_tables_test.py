@@ -300,3 +300,10 @@ def test_a_model_that_has_not_learned_of_missing_cells_refuses_them(tmp_path):
     signature = tf.saved_model.load(str(local.path)).signatures["classify"]
     with pytest.raises(tf.errors.InvalidArgumentError, match="column .*visits.*, row 0 .*is missing.*hidden_cells"):
         signature(inputs=tf.constant([example.SerializeToString()]))
+    files = [tmp_path / "holed.csv", tmp_path / "whole.csv"]
+    cells = "41,nurse,10,Yes,1,3,2024-02-29\n"
+    for file, second in zip(files, (cells.replace("Yes", ""), cells), strict=True):
+        file.write_text(",".join(column.name for column in COLUMNS) + "\n" + cells + second)
+    failed = []
+    assert [row.file for row in classification.read_rows(files, local, failed.append)] == [str(files[1])] * 2
+    assert len(failed) == 1 and "holed.csv: has missing cells in 1 of 2 rows, the first is row 1 (from 0)" in str(failed[0])

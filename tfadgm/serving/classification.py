@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from tfadgm import telling
 from tfadgm.data import examples, picture_files, ranges
 from tfadgm.data.columns import Column
+from tfadgm.data.table_preprocess import UNLEARNED
 from tfadgm.serving import table_requests, warmup
 
 DESCRIPTION_FILE = "assets.extra/tfadgm.json"  # within a SavedModel: what `export` says of it
@@ -234,6 +235,8 @@ def _rows_of(file, classifier, remarks):
         x = as_raw(found.x, shape, dtype, bool(columns))
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from None
+    if columns:
+        _check_missing(file, x, classifier)
     told = list(found.notes)
     if classifier.ranges is not None and found.decoded:
         ranges.check_levels(file, found.x, classifier.ranges)
@@ -242,6 +245,20 @@ def _rows_of(file, classifier, remarks):
     for line in told:
         telling.warn(line)
     return [Row(str(file), i, *row) for i, row in enumerate(zip(x, found.identifiers or [None] * len(x), strict=True))]
+
+
+def _check_missing(file, x, classifier):
+    """Raises a ValueError if a cell is missing and the model refuses that: one such row is asked about."""
+    missing = np.isnan(x).any(1)
+    if not missing.any():
+        return
+    try:
+        classifier.probabilities(x[missing][:1])
+    except (tf.errors.InvalidArgumentError, OSError) as error:
+        if UNLEARNED not in str(error):
+            raise
+        told = f"{missing.sum()} of {len(x)} rows, the first is row {missing.argmax()} (from 0)"
+        raise ValueError(f"{file}: has missing cells in {told}; allowed: {UNLEARNED}") from None
 
 
 def records(
