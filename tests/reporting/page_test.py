@@ -15,7 +15,7 @@ from tfadgm.evaluation import predictions
 from tfadgm.reporting import figures, plotting, report, vector
 from tfadgm.reporting.page import examples, render, result, run_page, tables
 from tfadgm.reporting.page.content import Content
-from tfadgm.runs import build, recipes, repeating, run_directory
+from tfadgm.runs import build, recipes, reference, repeating, run_directory
 from tfadgm.runs.report_page import write
 
 HOSTILE = "<script>alert(1)</script>"
@@ -42,7 +42,10 @@ def made(directory, model, dataset, **changes):
     results |= COSTS | (dict(selection=POOL, select_seconds=1.0) if settings.select and y is not None else {})
     drawn = {}
     figures.all_figures(directory / "figures", built, data, split, ROWS, y, probabilities, names, 1.0, drawn)
-    found = dict(names=names, results=results, rows=ROWS, y=y, probabilities=probabilities, warmup=1.0, figures=drawn)
+    usual = reference.measure(built, data, split)
+    found = dict(
+        usual=usual, names=names, results=results, rows=ROWS, y=y, probabilities=probabilities, warmup=1.0, figures=drawn
+    )
     path = write(directory, settings, built, data, split, **found, warnings=[f"column {HOSTILE!r}: one value"])
     assert path == directory / "report.html"
     config = run_directory.read_json(directory / "config.json")
@@ -154,8 +157,8 @@ def parts(parsed):
 COMMON = ["samples", "latents", "bound", "curves", "data", "numbers", "made", "use"]
 CLASSIFIED = ["answer", "warnings", "confusion", "calibration", "wrong", "uncertain"]
 SHOWN = dict(
-    digits=[*CLASSIFIED, *COMMON],
-    table=[*CLASSIFIED, "samples", "columns", "imputation", *COMMON[1:]],
+    digits=[*CLASSIFIED, "density", *COMMON],
+    table=[*CLASSIFIED, "density", "samples", "columns", "imputation", *COMMON[1:]],
     density=["answer", "warnings", "density", *COMMON],
 )
 
@@ -171,6 +174,15 @@ def test_names_of_the_data_are_text(parsed, place):
     assert "a\\u202eb & $c$" in parsed.text  # what would turn the letters around is written out
     text = (place / "table" / "report.html").read_text()
     assert "<script" not in text and "<i>" not in text and "\u202e" not in text
+
+
+@pytest.mark.parametrize("parsed, name", [(name, name) for name in PAGES], indirect=["parsed"])
+def test_the_page_says_how_densities_are_spread(parsed, name, request):
+    content = request.getfixturevalue(name)
+    x, _ = content.held_out if name != "table" else (content.data.x_train[content.split.unlabelled], None)
+    assert content.usual.of == dict(digits="test", table="train", density="test")[name]
+    low = np.quantile(evaluation.log_density(content.model, x[:1000], content.usual.samples), 0.05)
+    assert f"{low:.1f} nats at 5%" in parsed.text.replace("\u2212", "-")
 
 
 @pytest.mark.parametrize("parsed", ["digits"], indirect=True)

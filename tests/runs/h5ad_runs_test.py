@@ -13,7 +13,7 @@ from tfadgm.evaluation import measured
 from tfadgm.reporting import figures
 from tfadgm.runs import build, recipes, run
 from tfadgm.runs.run_directory import Run
-from tfadgm.serving import classification
+from tfadgm.serving import classification, records
 from tfadgm.training import baseline
 
 SMALL = dict(hidden=(4,), dim_z=2, batch=20, epochs=2, density_samples=2, density_examples=5, test_samples=2)
@@ -73,11 +73,11 @@ def new_cells(tmp_path_factory):
 
 def test_an_export_answers_as_the_model_does_by_the_names_of_genes(trained, new_cells, capsys):
     opened, (path, x) = trained[0], new_cells
-    records = list(classification.records(classification.Classifier(opened.path / "export"), [path], 10, 20))
-    assert [record["id"] for record in records] == [f"cell{i}" for i in range(15)]
-    found = np.array([list(record["probabilities"].values()) for record in records])
+    told = list(records.of_files(classification.Classifier(opened.path / "export"), [path], 10, 20))
+    assert [record["id"] for record in told] == [f"cell{i}" for i in range(15)]
+    found = np.array([list(record["probabilities"].values()) for record in told])
     np.testing.assert_allclose(found, evaluation.class_probabilities(opened.model, x, 2), atol=1e-5)
-    density = [record["log_density"] for record in records]
+    density = [record["log_density"] for record in told]
     np.testing.assert_allclose(density, evaluation.log_density(opened.model, x, 20), rtol=1e-4)
     assert "3 genes that the model does not read are ignored" in capsys.readouterr().err
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tfadgm import Run, evaluation
 from tfadgm.cli import sample
 from tfadgm.runs import recipes, run
-from tfadgm.serving import classification
+from tfadgm.serving import classification, records
 from tfadgm.training import callbacks
 
 FIXTURE = pathlib.Path(__file__).parents[1] / "fixtures" / "run_c0ddc9a.tar.xz"
@@ -37,8 +37,8 @@ def test_an_export_of_an_older_version_answers_as_it_did(older, tmp_path):
     directory, answers = older
     export = classification.Classifier(directory / "finished" / "export")
     np.savez(tmp_path / "x.npz", x=answers["x"])
-    records = list(classification.records(export, [tmp_path / "x.npz"], 100, 0))
-    found = [list(record["probabilities"].values()) for record in records]
+    told = list(records.of_files(export, [tmp_path / "x.npz"], 100, 0))
+    found = [list(record["probabilities"].values()) for record in told]
     np.testing.assert_allclose(found, answers["exported"], atol=1e-5)
     log_density = tf.saved_model.load(str(directory / "finished" / "export" / "1")).signatures["log_density"]
     found = log_density(x=tf.constant(answers["x"]), samples=tf.constant(10))["log_density"]

@@ -22,9 +22,9 @@ from tfadgm import evaluation, machine
 from tfadgm.data.csv import load as load_csv
 from tfadgm.evaluation import answers
 from tfadgm.reporting import report
-from tfadgm.runs import build, lock, recipes, report_page, run, run_directory
+from tfadgm.runs import build, lock, recipes, reference, report_page, run, run_directory
 from tfadgm.runs.report_page import write as write_page
-from tfadgm.serving import classification
+from tfadgm.serving import classification, records
 from tfadgm.training import callbacks
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -81,6 +81,19 @@ def test_the_run_directory_is_complete(finished):
         assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2", "3"]
     assert list((directory / "tensorboard").iterdir()) and list((directory / "figures").glob("*.png"))
     assert (directory / "export" / "1" / "saved_model.pb").exists()
+
+
+def test_the_export_compares_new_examples_with_the_held_out_ones(finished, tmp_path):
+    directory, _ = finished
+    usual = reference.read(directory)
+    assert usual.of == "test" and len(usual.log_density) == 500
+    x = run_directory.Run.open(directory).held_out()[0]
+    found = classification.Classifier(directory / "export", novelty=True).novelty(x)
+    np.testing.assert_allclose(np.sort(found[:, 0]), usual.log_density, rtol=1e-4)
+    np.testing.assert_allclose(np.sort(found[:, 1]), (2 + np.arange(500)) / 501, atol=3 / 501)  # each is one of them
+    (tmp_path / reference.NAME).write_text('{"of": "test", "samples": 2, "log_density": ["no"]}')
+    with pytest.raises(ValueError, match=r"novelty.json: .*bin/evaluate --run="):
+        reference.read(tmp_path)
 
 
 def test_the_run_ends_with_a_page_of_its_results_its_warnings_and_its_command(finished):
@@ -274,12 +287,12 @@ def test_a_table_is_told_trained_and_classified_by_the_names_of_its_columns(tmp_
     frame[kept[::-1]].to_csv(tmp_path / "turned.csv")
     classifier = classification.Classifier(tmp_path / "run" / "export")
     assert classifier.feature_names == kept
-    found = list(classification.records(classifier, [tmp_path / "same.csv", tmp_path / "turned.csv"]))
+    found = list(records.of_files(classifier, [tmp_path / "same.csv", tmp_path / "turned.csv"]))
     same, turned = (np.array([list(r["probabilities"].values()) for r in part]) for part in (found[:178], found[178:]))
     np.testing.assert_allclose(same, turned, atol=1e-5)
     frame.rename(columns={"ash": "ashes"}).to_csv(tmp_path / "other.csv")
     with pytest.raises(ValueError, match="other.csv: has no column 'ash'; allowed: the columns that the model"):
-        next(classification.records(classifier, [tmp_path / "other.csv"]))
+        next(records.of_files(classifier, [tmp_path / "other.csv"]))
 
 
 def test_a_run_of_before_names_and_stratified_hold_out_still_opens(tmp_path):

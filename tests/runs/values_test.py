@@ -8,7 +8,7 @@ import pytest
 
 from tfadgm.reporting import report
 from tfadgm.runs import build, cross_fit, recipes, resuming, run, run_directory
-from tfadgm.serving import classification
+from tfadgm.serving import classification, records
 
 MEANS = np.array([[-4.0, 0.0], [4.0, 0.0], [0.0, 6.0]])
 
@@ -112,7 +112,7 @@ def test_the_blob_without_labels_becomes_a_value_of_its_own(blobs, tmp_path):
     directory, results, x, blob = blobs
     np.savez(tmp_path / "x.npz", x=x)
     export = classification.Classifier(directory / "export")
-    answers = [record["class"] for record in classification.records(export, [tmp_path / "x.npz"], 600, 0)]
+    answers = [record["class"] for record in records.of_files(export, [tmp_path / "x.npz"], 600, 0)]
     assert np.mean(np.array(["left", "right", "cluster 1"])[blob] == answers) > 0.95
     assert results["test_error"] < 0.05 and set(results["recall"]) == {"left", "right"}
     assert (directory / "figures" / "confusion_matrix.png").exists()

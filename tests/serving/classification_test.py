@@ -13,12 +13,14 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from tfadgm import evaluation
 from tfadgm.data import examples, picture_files
 from tfadgm.data.preprocess import Preprocess
+from tfadgm.models import novelty
 from tfadgm.models.m2 import M2
 from tfadgm.models.vae import VAE
 from tfadgm.networks import mlp
-from tfadgm.serving import classification, client, export
+from tfadgm.serving import classification, client, export, records
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 NAMES = ["cat", "dog", "owl"]
@@ -75,7 +77,7 @@ def write_picture(path, values):
 def test_records_of_npz_and_pictures_in_order(pictures, tmp_path):
     x = np.random.default_rng(0).integers(0, 256, (7, 5, 4, 1)).astype("uint8")
     files = [write_picture(tmp_path / "a.png", x[0, ..., 0]), write_npz(tmp_path / "b.npz", x=x[1:])]
-    found = list(classification.records(pictures, files, batch=3, log_density_samples=2))
+    found = list(records.of_files(pictures, files, batch=3, log_density_samples=2))
     assert [(r["file"], r["row"]) for r in found] == [(str(files[0]), 0), *[(str(files[1]), i) for i in range(6)]]
     probabilities, density = pictures.probabilities(x), pictures.log_density(x, 2)
     for record, row, value in zip(found, probabilities, density, strict=True):
@@ -98,7 +100,7 @@ def test_a_picture_is_read_as_in_training_whatever_its_file(pictures, tmp_path, 
     for name, (picture, options) in contents.items():
         Image.fromarray(picture).save(tmp_path / name, **options)
     files = [tmp_path / name for name in contents]
-    assert (np.stack([row.x for row in classification.read_rows(files, pictures)]) == x[..., np.newaxis]).all()
+    assert (np.stack([row.x for row in records.read_rows(files, pictures)]) == x[..., np.newaxis]).all()
     assert capsys.readouterr().err.splitlines() == [
         f"warning: pictures that are in colour and are read in grey: 2 (first: {files[2]})"  # WebP has no grey
     ]
@@ -111,7 +113,7 @@ def test_a_picture_of_another_size_is_answered_alike_by_file_by_bytes_by_tf_exam
     assert classifier.any_size
     pictures = [picture_examples.levels(*size) for size in ((5, 4), (9, 4, 1), (3, 17), (40, 31, 4), (1, 1))]
     files = [write_picture(tmp_path / f"{i}.png", picture) for i, picture in enumerate(pictures)]
-    own = [list(record["probabilities"].values()) for record in classification.records(classifier, files)]
+    own = [list(record["probabilities"].values()) for record in records.of_files(classifier, files)]
     signatures, encoded = tf.saved_model.load(str(path)).signatures, [file.read_bytes() for file in files]
     features = [tf.train.Features(feature={"image/encoded": bytes_feature(file)}) for file in encoded]
     given = tf.constant([tf.train.Example(features=one).SerializeToString() for one in features])
@@ -124,9 +126,41 @@ def test_a_picture_of_another_size_is_answered_alike_by_file_by_bytes_by_tf_exam
     with conformance_server.Server({"tfadgm": path.parent}, poll_seconds=60) as server:
         remote = client.RemoteClassifier(server.grpc_address)
         assert remote.any_size
-        served = [list(record["probabilities"].values()) for record in classification.records(remote, files)]
+        served = [list(record["probabilities"].values()) for record in records.of_files(remote, files)]
         remote.close()
     np.testing.assert_array_equal(served, own)
+
+
+@pytest.mark.parametrize("family", ["m2", "vae"])
+def test_novelty_by_file_and_by_a_server_is_that_of_the_reference(tmp_path, family):
+    options = dict(likelihood="gaussian", dim_z=2, network=NETWORK)
+    preprocess = Preprocess((2,), "float32", 1.0)
+    model = M2(preprocess, 3, **options) if family == "m2" else VAE(preprocess, 0, **options)
+    x = np.random.default_rng(0).normal(size=(40, 2)).astype("float32")
+    reference = novelty.Reference(evaluation.log_density(model, x[:30], 4), "test", 4)
+    path = export.save(model, NAMES if family == "m2" else None, tmp_path / "tfadgm", reference=reference)
+    write_npz(tmp_path / "x.npz", x=x[30:])
+    found = list(records.of_files(classification.Classifier(path, novelty=True), [tmp_path / "x.npz"], 4, novelty=True))
+    log_density = evaluation.log_density(model, x[30:], 4)
+    p = reference.p_values(log_density)
+    for name, values in zip(records.NOVELTY, (log_density, p["low"], p["typical"]), strict=True):
+        np.testing.assert_allclose([record[name] for record in found], values, rtol=1e-5)
+    if family == "m2":
+        q = evaluation.class_probabilities(model, x[30:])
+        np.testing.assert_allclose([record["entropy"] for record in found], -(q * np.log(q)).sum(1), rtol=1e-4)
+    else:
+        assert set(found[0]) == {"file", "row", *records.NOVELTY}
+        with pytest.raises(ValueError, match="allowed: those of a classifier"):
+            classification.Classifier(path)
+    with conformance_server.Server({"tfadgm": path.parent}, poll_seconds=60) as server:
+        remote = client.RemoteClassifier(server.grpc_address, novelty=True)
+        assert list(records.of_files(remote, [tmp_path / "x.npz"], 4, novelty=True)) == found
+        remote.close()
+
+
+def test_novelty_of_an_export_without_a_reference_is_refused(run):
+    with pytest.raises(ValueError, match="has nothing to compare with; allowed: an export of a run with novelty.json"):
+        classification.Classifier(run / "export", novelty=True)
 
 
 def bytes_feature(value):
@@ -146,7 +180,7 @@ def test_probabilities_are_the_models_own(table):
 
 def test_a_label_column_is_ignored_and_log_density_is_left_out(table, tmp_path):
     file = write_text(tmp_path / "t.csv", "a,label,b\n1,cat,2\n3,,4\n")
-    found = list(classification.records(table[1], [file]))
+    found = list(records.of_files(table[1], [file]))
     x = np.array([[1, 2], [3, 4]], "float32")
     np.testing.assert_allclose([list(r["probabilities"].values()) for r in found], table[1].probabilities(x), 1e-5)
     assert [r["row"] for r in found] == [0, 1] and "log_density" not in found[0] and "id" not in found[0]
@@ -229,36 +263,36 @@ def test_bad_files_are_named_before_any_answer(pictures, tmp_path, name):
         write_picture(tmp_path / name, content)
     good = write_npz(tmp_path / "good.npz", x=np.zeros((2, 5, 4, 1), "uint8"))
     with pytest.raises(ValueError, match=message) as caught:
-        next(classification.records(pictures, [good, tmp_path / name]))
+        next(records.of_files(pictures, [good, tmp_path / name]))
     assert name in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_a_pipe_is_not_waited_for(pictures, tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     with pytest.raises(ValueError, match="pipe.png: is a pipe or a device; allowed: one of .npz"):
-        next(classification.records(pictures, [tmp_path / "pipe.png"]))
+        next(records.of_files(pictures, [tmp_path / "pipe.png"]))
 
 
 def test_nan_in_a_table(table, tmp_path):
     file = write_text(tmp_path / "t.csv", "a,b\n1,2\n3,nan\n")
     with pytest.raises(ValueError, match="t.csv: row 3, column 'b': is missing; allowed: a number"):
-        next(classification.records(table[1], [file]))
+        next(records.of_files(table[1], [file]))
 
 
 def test_answers_that_are_not_finite(table, tmp_path, monkeypatch):
     file = write_npz(tmp_path / "x.npz", x=np.full((1, 2), 3e38))
     monkeypatch.setattr(table[1], "log_density", lambda x, *_: np.full(len(x), -np.inf))
-    assert next(classification.records(table[1], [file], log_density_samples=1))["log_density"] is None
+    assert next(records.of_files(table[1], [file], log_density_samples=1))["log_density"] is None
     monkeypatch.setattr(table[1], "probabilities", lambda x, *_: np.full((len(x), 3), np.nan))
     with pytest.raises(ValueError, match="x.npz: row 0: its probabilities are not finite"):
-        next(classification.records(table[1], [file]))
+        next(records.of_files(table[1], [file]))
 
 
 def test_no_files_and_bad_numbers(pictures):
     with pytest.raises(ValueError, match="got no files; allowed: one or more of .npz"):
-        next(classification.records(pictures, []))
+        next(records.of_files(pictures, []))
     with pytest.raises(ValueError, match="got batch=0, log_density_samples=-1; allowed"):
-        next(classification.records(pictures, [], 0, -1))
+        next(records.of_files(pictures, [], 0, -1))
 
 
 # ------------------------------------------------------------------------------------------------ names, ranges, failures
@@ -278,7 +312,7 @@ def named(tmp_path_factory):
 def test_columns_are_matched_by_name(named, tmp_path, capsys):
     one = write_text(tmp_path / "a.csv", "width,mass\n0.5,12\n0.1,19\n")
     other = write_text(tmp_path / "b.csv", "id,mass,town,label,width\nA,12,Rome,cat,0.5\nB,19,Oslo,,0.1\n")
-    found = list(classification.records(named, [one, other]))
+    found = list(records.of_files(named, [one, other]))
     assert [r["probabilities"] for r in found[:2]] == [r["probabilities"] for r in found[2:]]
     assert [r.get("id") for r in found] == [None, None, "A", "B"]
     assert capsys.readouterr().err == f"warning: {other}: the model has no column 'town': ignored\n"
@@ -287,16 +321,16 @@ def test_columns_are_matched_by_name(named, tmp_path, capsys):
 def test_other_names_are_refused(named, tmp_path):
     for text, message in (("width,weight\n0.5,12\n", "has no column 'mass'"), ("0.5,12\n0.6,13\n", "first row is numbers")):
         with pytest.raises(ValueError, match=f"t.csv: .*{message}"):
-            next(classification.records(named, [write_text(tmp_path / "t.csv", text)]))
+            next(records.of_files(named, [write_text(tmp_path / "t.csv", text)]))
 
 
 def test_columns_by_position_are_told_where_the_model_knows_no_names(table, tmp_path, capsys):
-    list(classification.records(table[1], [write_text(tmp_path / "t.csv", "a,b\n1,2\n")]))
+    list(records.of_files(table[1], [write_text(tmp_path / "t.csv", "a,b\n1,2\n")]))
     assert "t.csv: its columns are taken by position, as the model knows no names" in capsys.readouterr().err
 
 
 def test_other_units_are_told(named, tmp_path, capsys):
-    list(classification.records(named, [write_npz(tmp_path / "x.npz", x=np.array([[0.5, 12000.0], [0.6, 15000.0]]))]))
+    list(records.of_files(named, [write_npz(tmp_path / "x.npz", x=np.array([[0.5, 12000.0], [0.6, 15000.0]]))]))
     assert "x.npz: column 'mass' is 13500 on average, in training 10 to 20" in capsys.readouterr().err
 
 
@@ -306,7 +340,7 @@ def test_pictures_of_another_scale_are_refused(tmp_path):
     classifier = classification.Classifier(export.save(model, NAMES, tmp_path / "export", description=known))
     binary = write_npz(tmp_path / "x.npz", x=np.eye(5, 4)[None, ..., None])
     with pytest.raises(ValueError, match="x.npz: holds numbers from 0 to 1; allowed: 0 to 255, as in training"):
-        next(classification.records(classifier, [binary]))
+        next(records.of_files(classifier, [binary]))
 
 
 def test_a_picture_of_more_levels_than_training_had_is_refused_and_a_dark_one_is_not(tmp_path):
@@ -315,9 +349,9 @@ def test_a_picture_of_more_levels_than_training_had_is_refused_and_a_dark_one_is
     classifier = classification.Classifier(export.save(model, NAMES, tmp_path / "export", description=known))
     for level in (1, 16, 200):
         Image.fromarray(np.full((5, 4), level, "uint8")).save(tmp_path / f"{level}.png")
-    assert len(list(classification.records(classifier, [tmp_path / "1.png", tmp_path / "16.png"]))) == 2
+    assert len(list(records.of_files(classifier, [tmp_path / "1.png", tmp_path / "16.png"]))) == 2
     with pytest.raises(ValueError, match="200.png: holds levels to 200; allowed: 0 to 16, as in training"):
-        next(classification.records(classifier, [tmp_path / "200.png"]))
+        next(records.of_files(classifier, [tmp_path / "200.png"]))
 
 
 def test_one_bad_file_or_row_leaves_the_others_their_answers(table, tmp_path, monkeypatch):
@@ -326,7 +360,7 @@ def test_one_bad_file_or_row_leaves_the_others_their_answers(table, tmp_path, mo
     real = table[1].probabilities
     monkeypatch.setattr(table[1], "probabilities", lambda x, batch: np.where(np.arange(4)[:, None] == 2, np.nan, real(x)))
     errors = []
-    found = list(classification.records(table[1], [good[0], bad, good[1]], failed=errors.append))
+    found = list(records.of_files(table[1], [good[0], bad, good[1]], failed=errors.append))
     assert [(r["file"], r["row"]) for r in found] == [(str(good[0]), 0), (str(good[0]), 1), (str(good[1]), 1)]
     assert "row 2, column 'b': got 'two'" in str(errors[0]) and "2.npz: row 0: its probabilities are" in str(errors[1])
 

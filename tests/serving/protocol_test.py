@@ -25,7 +25,7 @@ from serving_client import Client, refused
 from tensorflow_serving.apis import classification_pb2, get_model_metadata_pb2, inference_pb2, input_pb2
 
 from tfadgm.runs import recipes, run, run_directory
-from tfadgm.serving import classification, client, export, warmup
+from tfadgm.serving import classification, client, export, records, warmup
 
 Code = grpc.StatusCode
 EXTERNAL = os.environ.get("TF_SERVING_GRPC")
@@ -351,7 +351,7 @@ def test_records_by_a_server_are_those_of_the_export(local, remote, x, tmp_path)
     done = []
     for samples in (0, 2):
         named = dict(batch=7, log_density_samples=samples, progress=lambda *counts: done.append(counts))
-        own, found = (list(classification.records(one, [tmp_path / "x.npz"], **named)) for one in (local, remote))
+        own, found = (list(records.of_files(one, [tmp_path / "x.npz"], **named)) for one in (local, remote))
         if not EXTERNAL:
             assert own == found
         assert [r["class"] for r in own] == [r["class"] for r in found] and len(found) == 70

@@ -18,7 +18,7 @@ from tfadgm import evaluation
 from tfadgm.data import table_preprocess
 from tfadgm.models.m2 import M2
 from tfadgm.networks.mlp import Network
-from tfadgm.serving import classification, client, export, formats, signatures, table_requests
+from tfadgm.serving import classification, client, export, formats, records, signatures, table_requests
 
 SAMPLES = 5
 KEYS = ["age", "job", "zip_code", "smoker", "member", "visits", "since"]
@@ -144,7 +144,7 @@ def test_a_csv_a_server_and_an_export_have_one_answer(local, server, own, tmp_pa
     remote = client.RemoteClassifier(server.grpc_address, "people")
     assert local.columns == remote.columns == COLUMNS and local.class_names == remote.class_names == NAMES
     for classifier in (local, remote):
-        found = list(classification.records(classifier, [file], log_density_samples=signatures.REGRESS_SAMPLES))
+        found = list(records.of_files(classifier, [file], log_density_samples=signatures.REGRESS_SAMPLES))
         probabilities = [[record["probabilities"][name] for name in NAMES] for record in found]
         np.testing.assert_array_equal(np.array(probabilities, "float32"), own[0])
         np.testing.assert_array_equal(np.array([record["log_density"] for record in found], "float32"), own[1])
@@ -305,5 +305,5 @@ def test_a_model_that_has_not_learned_of_missing_cells_refuses_them(tmp_path):
     for file, second in zip(files, (cells.replace("Yes", ""), cells), strict=True):
         file.write_text(",".join(column.name for column in COLUMNS) + "\n" + cells + second)
     failed = []
-    assert [row.file for row in classification.read_rows(files, local, failed.append)] == [str(files[1])] * 2
+    assert [row.file for row in records.read_rows(files, local, failed.append)] == [str(files[1])] * 2
     assert len(failed) == 1 and "holed.csv: has missing cells in 1 of 2 rows, the first is row 1 (from 0)" in str(failed[0])

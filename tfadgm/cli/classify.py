@@ -3,10 +3,16 @@
   bin/classify --run=DIR FILE...
   bin/classify --saved_model=DIR --log_density_samples=100 FILE...
   bin/classify --server=localhost:8500 FILE...
+  bin/classify --run=DIR --novelty FILE...
 
 FILE is an .npz with an array x, a .csv with a header, a picture, or a directory of these. The columns of a csv are found by
 the names that the model was trained with, in any order; others are ignored, but one that identifies the rows (id, or an
 empty name) comes back with the answers. A file that does not fit is told, the others are answered, and the exit code is 1.
+
+--novelty says whether an example is like those of training, of a model without classes too: low_density_p_value is the share
+of held-out examples whose log p(x) is no higher, typicality_p_value the share that is as far from their median on either
+side, entropy that of q(y|x) in nats. An example that is plainer than training may have a high density, and be missed by the
+first: see docs/novelty.md.
 """
 
 import functools
@@ -36,11 +42,12 @@ def define_flags():
         "Importance samples of log p(x), nats in the data's own units; 0 leaves it out, which is faster.",
         lower_bound=0,
     )
+    flags.DEFINE_bool("novelty", False, "Whether each example is compared with those of training.")
 
 
 def main(argv):
-    """Flags to one call of `classification.records`; returns 1 if a file or a row has no answer."""
-    from tfadgm.serving import classification
+    """Flags to one call of `records.of_files`; returns 1 if a file or a row has no answer."""
+    from tfadgm.serving import records
     from tfadgm.training.progress import progress_bar
 
     values, errors = flags.FLAGS, []
@@ -55,7 +62,7 @@ def main(argv):
         classifier = open_classifier()
         with progress_bar("example") as progress:
             samples = values.log_density_samples
-            for record in classification.records(classifier, files, values.batch, samples, progress, failed):
+            for record in records.of_files(classifier, files, values.batch, samples, progress, failed, values.novelty):
                 print(json.dumps(record, allow_nan=False), flush=True)
     return 1 if errors else 0
 
@@ -84,13 +91,20 @@ def _source(values):
     """Returns the function that opens the classifier that the flags name."""
     from tfadgm.serving import classification
 
+    if values.novelty and flags.FLAGS["log_density_samples"].present:
+        raise ValueError(
+            "log_density_samples: got it beside --novelty; allowed: one of them, as a run's samples are compared"
+        )
     if not values.server:
-        return functools.partial(classification.Classifier, classification.choose(values.run, values.saved_model))
+        path = classification.choose(values.run, values.saved_model)
+        return functools.partial(classification.Classifier, path, values.novelty)
     if values.run or values.saved_model:
         raise ValueError("got --server beside --run or --saved_model; allowed: exactly one of them")
     from tfadgm.serving import client
 
-    return functools.partial(client.RemoteClassifier, values.server, values.model_name, values.version, values.deadline)
+    return functools.partial(
+        client.RemoteClassifier, values.server, values.model_name, values.version, values.deadline, values.novelty
+    )
 
 
 main.takes_files = True

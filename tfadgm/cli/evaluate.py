@@ -5,6 +5,7 @@ bin/evaluate --run=DIR --density_samples=5000 --density_examples=10000
 bin/evaluate --run=DIR --bayes_samples=100 --diagnostics
 bin/evaluate --run=DIR --data=FILE     on other examples: an .npz (x, y), a .csv, or a folder of pictures per class
 
+A run without novelty.json gets one, which bin/export and then bin/classify --novelty need.
 The generative classifier p(y|x) of --bayes_samples is Bayes' rule on importance-weighted estimates of p(x, y). Diagnostics
 are the bound's terms by factor, the KL divergence of each unit and the number of active units of each latent.
 """
@@ -61,6 +62,7 @@ def main(argv):
         results["diagnostics"] = report.diagnose(opened.model, data, split, values.density_examples)
     results = report.finite(results | ({"data": str(values.data)} if values.data else {}))
     _write(opened.path / "evaluation.json", results)
+    _write_reference(opened, data, split)
     print(common.results_table(results))
     if values.diagnostics:
         print(common.diagnostics_table(results["diagnostics"]))
@@ -75,6 +77,19 @@ def _write(path, results):
         run_directory.write_json(path, results)
     except OSError as error:  # a run that somebody else keeps
         warn(f"{path} was not written: {error.strerror or error}")
+
+
+def _write_reference(opened, data, split):
+    """Of an older run, or a damaged one."""
+    from tfadgm.runs import reference
+
+    try:
+        found = reference.read(opened.path)
+    except ValueError:
+        found = None
+    found = found or reference.measure(opened.model, data, split)
+    if found is not None:
+        _write(opened.path / reference.NAME, found.to_dict())
 
 
 def entry():

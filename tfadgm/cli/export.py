@@ -38,11 +38,12 @@ def main(argv):
         return _other_format(values)
     if values.quantise != "none":
         raise ValueError(f"quantise: got {values.quantise}; allowed: none, unless --format=litert")
-    from tfadgm.runs import run_directory
+    from tfadgm.runs import reference, run_directory
     from tfadgm.serving import export, warmup
 
     opened = run_directory.Run.open(values.run)
     options = dict(samples=values.samples, keep=values.keep, model_name=values.model_name)
+    options["reference"] = reference.read(opened.path)
     path = opened.export(values.to, **_found(opened), **options)
     print(path)
     print(signature_table(export.signatures(path)))

@@ -122,6 +122,16 @@ def reliability_diagram(y, probabilities, path):
         below.set(xlabel="confidence: largest q(y|x) (%)", ylabel="examples", yscale="log", ylim=(0.7, None))
 
 
+def density_histogram(log_density, path):
+    """Draws how log p(x) of examples is spread, [N] in nats; the lowest and the highest hundredth stand at the ends."""
+    low, middle, high = np.quantile(log_density, (0.01, 0.5, 0.99))
+    bins = int(np.clip(np.sqrt(len(log_density)), 5, 40))
+    with plotting.canvas(path, 4.6, 2.4, xlabel="log p(x) (nats)", ylabel="examples") as ax:
+        ax.hist(np.clip(log_density, low, high), bins, color=plotting.COLOURS[0], alpha=0.6)
+        ax.axvline(middle, color=plotting.STRONG, lw=1, ls="--", label=f"median {middle:.5g}")
+        ax.legend()
+
+
 def generate_classes(model, seed, batch, latents=None, sampled=False):
     """Returns E[x | y, latents], or draws of a continuous x, [K, batch, D], for the first 20 classes; K is 1 without y.
 

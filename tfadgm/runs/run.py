@@ -12,7 +12,7 @@ import numpy as np
 from tfadgm import machine
 from tfadgm.data import notes, pipeline
 from tfadgm.reporting import figures, report
-from tfadgm.runs import build, cross_fit, group, lock, report_page, resuming, run_directory, select
+from tfadgm.runs import build, cross_fit, group, lock, reference, report_page, resuming, run_directory, select
 from tfadgm.runs.run_directory import Run
 from tfadgm.runs.settings import BUDGETS, Settings
 from tfadgm.telling import recorded, warn
@@ -109,14 +109,18 @@ def _train(settings, directory, quiet, warnings):
         results |= dict(selection=selection.told, select_seconds=round(select_seconds, 3))
     if settings.cross_fit and model.classifies and len(split.labelled):
         results = report.finite(results | cross_fit.measure(own, data, split, directory, quiet, start))
+    usual = reference.measure(model, data, split)
+    if usual is not None:
+        reference.write(directory, usual)
     if not _exported(directory / "export", results):
         exported = Run(directory, run_directory.read_json(directory / "config.json"), asked, model, names)
-        exported.export(samples=settings.test_samples, examples=report.held_out(data, split)[1][:32], results=results)
+        shown = report.held_out(data, split)[1][:32]
+        exported.export(samples=settings.test_samples, examples=shown, results=results, reference=usual)
     drawn: dict[str, str] = {}
     warmup = own.warmup_epochs
     figures.all_figures(directory / "figures", model, data, split, rows, y, probabilities, names, warmup, drawn)
     found = dict(names=names, results=results, rows=rows, y=y, probabilities=probabilities, warmup=warmup, figures=drawn)
-    report_page.write(directory, asked, model, data, split, **found, warnings=warnings)
+    report_page.write(directory, asked, model, data, split, **found, usual=usual, warnings=warnings)
     run_directory.write_json(directory / "results.json", results)
     return results
 

@@ -1,24 +1,22 @@
-"""Classifies the user's files with an exported model, through its signatures alone (see `export`)."""
+"""A classifier that is an exported model, asked through its signatures alone (see `export`); `records` reads files."""
 
-import dataclasses
 import functools
 import json
 import pathlib
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Collection, Container, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike
 
-from tfadgm import telling
-from tfadgm.data import examples, picture_files, ranges
+from tfadgm.data import ranges
 from tfadgm.data.columns import Column
-from tfadgm.data.table_preprocess import UNLEARNED
 from tfadgm.serving import table_requests, warmup
 
 DESCRIPTION_FILE = "assets.extra/tfadgm.json"  # within a SavedModel: what `export` says of it
 NEEDED = ("serving_default", "classify", "log_density")
+NOVELTY = ("log_density", "low", "typical")  # outputs of the signature `novelty`
 
 
 def find(path: pathlib.Path | str) -> pathlib.Path:
@@ -70,29 +68,32 @@ class AnyClassifier(Protocol):
 
     def log_density(self, x: np.ndarray, samples: int, batch: int) -> np.ndarray: ...
 
+    def novelty(self, x: np.ndarray, batch: int) -> np.ndarray: ...
+
 
 class Classifier:
     """An exported classifier.
 
     Args:
       path: a SavedModel, or a directory of versions (see `find`).
+      novelty: whether `novelty` will be asked for; a model without classes is then one too.
 
     Attributes:
-      at_once: how many batches `records` hands over together.
+      at_once: how many batches `records.of_files` hands over together.
       path: the SavedModel that was loaded.
-      class_names: K strings, in the order of the probabilities.
+      class_names: K strings, in the order of the probabilities; none of a model without classes.
       raw_shape, raw_dtype: of one raw example.
       feature_names: of the columns of a table, by which those of a file are found; None: it has no names.
       columns: of a model of tables, its `columns.Column`s; None: it reads arrays.
       ranges: of the training examples (`ranges.of`); None: not known.
 
     Raises:
-      ValueError: if there is no SavedModel, or it lacks a signature of `NEEDED`.
+      ValueError: if there is no SavedModel, or it lacks a signature that is needed (see `check_signatures`).
     """
 
     at_once = 1
 
-    def __init__(self, path: pathlib.Path | str) -> None:
+    def __init__(self, path: pathlib.Path | str, novelty: bool = False) -> None:
         self.path = find(path)
         try:
             # Kept: the signatures do not keep the variables alive.
@@ -101,14 +102,11 @@ class Classifier:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ValueError(f"{self.path}: not a readable SavedModel: {reason}") from error
         self._signatures = self._loaded.signatures
-        missing = [name for name in NEEDED if name not in self._signatures]
-        if missing:
-            had = ", ".join(sorted(self._signatures)) or "none"
-            raise ValueError(f"{self.path}: has signatures {had}; allowed: those of a classifier: {', '.join(NEEDED)}")
+        check_signatures(str(self.path), self._signatures, novelty)
         self._by_rows = by_rows(self._signatures)
-        spec = self._signatures[self._by_rows].structured_input_signature[1].get("x")
+        spec = self._signatures["log_density"].structured_input_signature[1].get("x")
         if spec is None:
-            raise ValueError(f"{self.path}: {self._by_rows} has no input x; allowed: a model that tfadgm exported")
+            raise ValueError(f"{self.path}: log_density has no input x; allowed: a model that tfadgm exported")
         self.raw_shape, self.raw_dtype = tuple(spec.shape[1:]), np.dtype(spec.dtype.as_numpy_dtype)
         self.columns = self._columns()
         self.class_names = self._class_names()
@@ -122,6 +120,8 @@ class Classifier:
         return table_requests.columns_of(self._signatures["columns"](number=number)["column"].numpy())
 
     def _class_names(self):
+        if "classify" not in self._signatures:
+            return []
         example = nothing(self.raw_shape, self.raw_dtype, self.columns)
         answer = self._signatures["classify"](inputs=tf.constant([example.SerializeToString()]))
         return [name.decode() for name in answer["classes"][0].numpy()]
@@ -141,15 +141,37 @@ class Classifier:
         """Returns q(y|x), float32 [N, K], for raw examples x [N, *raw_shape] (see `as_raw`)."""
         predict = self._signatures[self._by_rows]
         x = as_raw(x, self.raw_shape, self.raw_dtype, bool(self.columns))
-        parts = [predict(x=tf.constant(rows))["probabilities"].numpy() for rows in _batches(x, batch)]
+        parts = [predict(x=tf.constant(rows))["probabilities"].numpy() for rows in batches(x, batch)]
         return np.concatenate([np.zeros((0, len(self.class_names)), "float32"), *parts])
 
     def log_density(self, x: np.ndarray, samples: int, batch: int = 100) -> np.ndarray:
         """Returns the importance-weighted bound of log p(x) with `samples` samples, float32 [N], in nats."""
-        score, samples = self._signatures["log_density"], tf.constant(samples)
-        x = as_raw(x, self.raw_shape, self.raw_dtype, bool(self.columns))
-        parts = [score(x=tf.constant(rows), samples=samples)["log_density"].numpy() for rows in _batches(x, batch)]
-        return np.concatenate([np.zeros(0, "float32"), *parts])
+        return self._ask("log_density", ("log_density",), x, batch, samples=tf.constant(samples))[:, 0]
+
+    def novelty(self, x: np.ndarray, batch: int = 100) -> np.ndarray:
+        """Returns log p(x) in nats and the p-values low and typical (see `models.novelty`), float32 [N, 3]."""
+        return self._ask("novelty", NOVELTY, x, batch)
+
+    def _ask(self, signature, outputs, x, batch, **further):
+        """Returns the outputs of a signature for all of x, float32 [N, outputs]."""
+        ask, parts = self._signatures[signature], [np.zeros((0, len(outputs)), "float32")]
+        for rows in batches(as_raw(x, self.raw_shape, self.raw_dtype, bool(self.columns)), batch):
+            answer = ask(x=tf.constant(rows), **further)
+            parts.append(np.stack([answer[name].numpy() for name in outputs], -1))
+        return np.concatenate(parts)
+
+
+def check_signatures(place: str, found: Collection[str], novelty: bool = False) -> None:
+    """Raises a ValueError if a model has not what is asked for: a classifier's `NEEDED`, or `novelty`."""
+    if novelty and "novelty" not in found:
+        raise ValueError(
+            f"{place}: has nothing to compare with; allowed: an export of a run with novelty.json, which bin/evaluate "
+            "--run=DIR gives an older one, and then bin/export"
+        )
+    missing = [] if novelty else [name for name in NEEDED if name not in found]
+    if missing:
+        had = ", ".join(sorted(found)) or "none"
+        raise ValueError(f"{place}: has signatures {had}; allowed: those of a classifier: {', '.join(NEEDED)}")
 
 
 def other_size(shape: tuple[int, ...]) -> bytes:
@@ -176,7 +198,8 @@ def nothing(shape: tuple[int, ...], dtype: np.dtype, columns: list[Column] | Non
     return example
 
 
-def _batches(x, batch):
+def batches(x: Sequence, batch: int) -> Iterator:
+    """Yields x by `batch` rows."""
     return (x[i : i + batch] for i in range(0, len(x), batch))
 
 
@@ -190,142 +213,3 @@ def as_raw(x: ArrayLike, shape: Sequence[int], dtype: np.dtype | str, missing: b
     if x.ndim == 0 or x.shape[1:] != tuple(shape):
         raise ValueError(f"x has shape {x.shape}; allowed: (N, {', '.join(map(str, shape))}), as the model's examples")
     return ranges.as_dtype(x, dtype, missing=missing)
-
-
-@dataclasses.dataclass
-class Row:
-    """One example and where it came from; rows count from 0."""
-
-    file: str
-    row: int
-    x: np.ndarray
-    identifier: str | None = None
-
-
-def read_rows(
-    files: Sequence[pathlib.Path | str], classifier: AnyClassifier, failed: Callable[[ValueError], None] | None = None
-) -> list[Row]:
-    """Returns a `Row` for every example of `files`.
-
-    Args:
-      files: paths of files.
-      classifier: a `Classifier`, or what has its attributes.
-      failed: called with the ValueError of a file that cannot be read or does not fit, which is then left out; None:
-        raises it.
-    """
-    rows, remarks = [], picture_files.Remarks()
-    for file in files:
-        try:
-            rows += _rows_of(file, classifier, remarks)
-        except ValueError as error:
-            if failed is None:
-                raise
-            failed(error)
-    for line in remarks.lines():
-        telling.warn(line)
-    return rows
-
-
-def _rows_of(file, classifier, remarks):
-    examples.check([file])
-    shape, dtype, columns = classifier.raw_shape, classifier.raw_dtype, classifier.columns
-    any_size = examples.is_picture(file) and classifier.any_size
-    found = examples.read(file, shape, dtype, classifier.feature_names, remarks, any_size, columns)
-    try:
-        x = as_raw(found.x, shape, dtype, bool(columns))
-    except ValueError as error:
-        raise ValueError(f"{file}: {error}") from None
-    if columns:
-        _check_missing(file, x, classifier)
-    told = list(found.notes)
-    if classifier.ranges is not None and found.decoded:
-        ranges.check_levels(file, found.x, classifier.ranges)
-    elif classifier.ranges is not None:
-        told += ranges.compare(file, found.x, classifier.ranges, classifier.feature_names)
-    for line in told:
-        telling.warn(line)
-    return [Row(str(file), i, *row) for i, row in enumerate(zip(x, found.identifiers or [None] * len(x), strict=True))]
-
-
-def _check_missing(file, x, classifier):
-    """Raises a ValueError if a cell is missing and the model refuses that: one such row is asked about."""
-    missing = np.isnan(x).any(1)
-    if not missing.any():
-        return
-    try:
-        classifier.probabilities(x[missing][:1])
-    except (tf.errors.InvalidArgumentError, OSError) as error:
-        if UNLEARNED not in str(error):
-            raise
-        told = f"{missing.sum()} of {len(x)} rows, the first is row {missing.argmax()} (from 0)"
-        raise ValueError(f"{file}: has missing cells in {told}; allowed: {UNLEARNED}") from None
-
-
-def records(
-    classifier: AnyClassifier,
-    files: Sequence[pathlib.Path | str],
-    batch: int = 100,
-    log_density_samples: int = 0,
-    progress: telling.Progress | None = None,
-    failed: Callable[[ValueError], None] | None = None,
-) -> Iterator[dict]:
-    """Yields one dict of JSON types per example, in the order of `files`; all files are read and checked first.
-
-    Keys: file, row, id (where a csv has a column that identifies its rows), class, probability (of that class),
-    probabilities (of every class by name), and log_density (nats; None if it is not finite) if `log_density_samples` is not
-    0. `progress(done, total)` is called now and then.
-
-    Args:
-      classifier: a `Classifier` or `serving.client.RemoteClassifier`.
-      files: paths of files of `examples.KINDS`.
-      batch: examples that are computed at once.
-      log_density_samples: importance samples of log p(x).
-      progress: see above.
-      failed: called with the ValueError of each file or row that has no answer, or an answer that is not finite; the others
-        are answered. None: raises it.
-
-    Raises:
-      ValueError: for `batch` or samples out of range, or no files; without `failed` also for a file that is missing,
-        unreadable or does not fit the model.
-    """
-    if batch < 1 or log_density_samples < 0:
-        raise ValueError(f"got batch={batch}, log_density_samples={log_density_samples}; allowed: at least 1, at least 0")
-    if not files:
-        examples.check(files)
-    rows = read_rows(files, classifier, failed)
-    done = 0
-    for part in _batches(rows, batch * classifier.at_once):
-        x = np.stack([row.x for row in part])
-        densities = classifier.log_density(x, log_density_samples, batch) if log_density_samples else [None] * len(part)
-        for row, probabilities, density in zip(part, classifier.probabilities(x, batch), densities, strict=True):
-            if not np.isfinite(probabilities).all():
-                _tell(failed, f"{row.file}: row {row.row}: its probabilities are not finite; allowed: values as trained on")
-                continue
-            record = _record(row, classifier.class_names, probabilities)
-            if density is not None:
-                record["log_density"] = float(density) if np.isfinite(density) else None
-                if not np.isfinite(density) and failed:
-                    failed(ValueError(f"{row.file}: row {row.row}: its log_density is not finite"))
-            yield record
-        done += len(part)
-        if progress:
-            progress(done, len(rows))
-
-
-def _tell(failed, message):
-    if failed is None:
-        raise ValueError(message)
-    failed(ValueError(message))
-
-
-def _record(row, class_names, probabilities):
-    best = int(np.argmax(probabilities))
-    named = dict(zip(class_names, map(float, probabilities), strict=True))
-    return {
-        "file": row.file,
-        "row": row.row,
-        **({} if row.identifier is None else {"id": row.identifier}),
-        "class": class_names[best],
-        "probability": float(probabilities[best]),
-        "probabilities": named,
-    }

@@ -35,9 +35,10 @@ class RemoteClassifier:
       model_name: the name under which the server offers the model.
       version: the version to ask; None for the server's own choice.
       deadline: seconds that each call may take, retries included.
+      novelty: whether `novelty` will be asked for; a model without classes is then answered too.
 
     Attributes:
-      at_once: how many batches `classification.records` hands over together; `IN_FLIGHT` of them are under way.
+      at_once: how many batches `records.of_files` hands over together; `IN_FLIGHT` of them are under way.
       path: what errors call this classifier.
       class_names: K strings, in the order of the probabilities.
       raw_shape, raw_dtype: of one raw example.
@@ -53,7 +54,14 @@ class RemoteClassifier:
     feature_names: list[str] | None = None
     ranges: dict | None = None
 
-    def __init__(self, address: str, model_name: str = "tfadgm", version: int | None = None, deadline: float = 30.0) -> None:
+    def __init__(
+        self,
+        address: str,
+        model_name: str = "tfadgm",
+        version: int | None = None,
+        deadline: float = 30.0,
+        novelty: bool = False,
+    ) -> None:
         if not warmup.available():
             raise ValueError(f"server: needs {warmup.PACKAGE}; allowed: after pip install 'tfadgm[serving]'")
         host, _, port = address.rpartition(":")
@@ -67,10 +75,10 @@ class RemoteClassifier:
         options += [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
         self._channel = grpc.insecure_channel(address, options)
         self._service = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
-        self._read_metadata()
+        self._read_metadata(novelty)
         self.class_names = self._class_names()
 
-    def _read_metadata(self):
+    def _read_metadata(self, novelty):
         from tensorflow_serving.apis import get_model_metadata_pb2
 
         request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
@@ -78,14 +86,9 @@ class RemoteClassifier:
         found = get_model_metadata_pb2.SignatureDefMap()
         answer.metadata["signature_def"].Unpack(found)
         self._signatures = set(found.signature_def)
-        missing = [name for name in classification.NEEDED if name not in self._signatures]
-        if missing:
-            had = ", ".join(sorted(self._signatures)) or "none"
-            raise ValueError(
-                f"{self.path}: {self.model_name} has signatures {had}; allowed: {', '.join(classification.NEEDED)}"
-            )
+        classification.check_signatures(f"{self.path}: {self.model_name}", self._signatures, novelty)
         self._by_rows = classification.by_rows(found.signature_def)
-        x = found.signature_def[self._by_rows].inputs["x"]
+        x = found.signature_def["log_density"].inputs["x"]
         self.raw_shape = tuple(dim.size for dim in x.tensor_shape.dim[1:])
         self.raw_dtype = np.dtype(tf.as_dtype(x.dtype).as_numpy_dtype)
         self.columns = self._columns() if "columns" in found.signature_def else None
@@ -95,6 +98,8 @@ class RemoteClassifier:
         return table_requests.columns_of(tf.make_ndarray(answer.outputs["column"]))
 
     def _class_names(self):
+        if "classify" not in self._signatures:
+            return []
         answer = self._result(self._classify([classification.nothing(self.raw_shape, self.raw_dtype, self.columns)]))
         return [one.label for one in answer.result.classifications[0].classes]
 
@@ -124,6 +129,12 @@ class RemoteClassifier:
         """Returns the importance-weighted bound of log p(x) with `samples` samples, float32 [N], in nats."""
         x = classification.as_raw(x, self.raw_shape, self.raw_dtype, bool(self.columns))
         return self._ask("log_density", "log_density", x, batch, np.zeros(0, "float32"), samples=np.int32(samples))
+
+    def novelty(self, x: np.ndarray, batch: int = 100) -> np.ndarray:
+        """Returns log p(x) in nats and the p-values low and typical (see `models.novelty`), float32 [N, 3]."""
+        x = classification.as_raw(x, self.raw_shape, self.raw_dtype, bool(self.columns))
+        none = np.zeros((0, len(classification.NOVELTY)), "float32")
+        return self._gather(lambda rows: self._predict("novelty", x=rows), _side_by_side, x, batch, none)
 
     def _ask(self, signature, output, x, batch, nothing, **further):
         """Returns an output of a signature for all batches of x."""
@@ -185,3 +196,8 @@ class RemoteClassifier:
     def close(self) -> None:
         """Closes the connection."""
         self._channel.close()
+
+
+def _side_by_side(answer):
+    """The outputs `classification.NOVELTY` of an answer, [N, 3]."""
+    return np.stack([tf.make_ndarray(answer.outputs[name]) for name in classification.NOVELTY], -1)

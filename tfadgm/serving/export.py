@@ -22,6 +22,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from tfadgm.data.columns import Column
+from tfadgm.models import novelty
 from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.serving import operations, table_inputs, table_requests, warmup
 from tfadgm.serving.classification import DESCRIPTION_FILE
@@ -40,6 +41,7 @@ def save(
     keep: int | None = None,
     model_name: str | None = None,
     columns: Sequence[Column] | None = None,
+    reference: novelty.Reference | None = None,
 ) -> pathlib.Path:
     """Writes `model` as the next version, `<base>/<integer>`, and returns that path; a failure leaves nothing behind.
 
@@ -54,6 +56,7 @@ def save(
       keep: how many versions are kept, the newest; None keeps all.
       model_name: the name under which a server offers the model; None takes that of the directory `base`.
       columns: of a model of tables, which then reads cells by the names of its columns; None: it reads arrays.
+      reference: what the signature `novelty` compares with; None: there is no such signature.
 
     Raises:
       ValueError: for class names or columns that do not fit the model, samples or keep below 1, a model_name that another
@@ -68,7 +71,7 @@ def save(
     # TF Serving skips names that are no integers, so it never sees half a model.
     unfinished = base / f".exporting-{uuid.uuid4().hex}"
     try:
-        _write(model, class_names, unfinished, samples, columns)
+        _write(model, class_names, unfinished, samples, columns, reference)
         _describe(model, class_names, unfinished, samples, description, model_name)
         examples = _examples(model, examples)
         warmup.write(unfinished, signatures(unfinished), model_name, examples, columns)
@@ -109,13 +112,13 @@ def _examples(model, examples):
     return np.asarray(examples, preprocess.raw_dtype)
 
 
-def _write(model, class_names, path, samples, columns):
+def _write(model, class_names, path, samples, columns, reference):
     # A bare module: saving the Keras model would save every function that hangs on it, the compiled train step too.
     module = tf.Module()
     module.parameters = [variable.value for variable in model.weights]
     reader = table_inputs.Reader(columns, model.preprocess.reads_missing) if columns else None
     module.tables = reader.tables if reader else []
-    tf.saved_model.save(module, str(path), signatures=endpoints(model, class_names, samples, reader))
+    tf.saved_model.save(module, str(path), signatures=endpoints(model, class_names, samples, reader, reference))
     check_portable(path)
     found = signatures(path)
     updater = tf.compat.v1.saved_model.signature_def_utils.MethodNameUpdater(str(path))

@@ -14,6 +14,7 @@
     generate_mean    the same                                     the same, but E[x | latents] in place of draws of x
     log_density      x raw [N, ...], samples int32 []             log_density float32 [N]
     uncertainty      x raw [N, ...]                               entropy, expected_entropy, mutual_information float32 [N]
+    novelty          x raw [N, ...]                               log_density, low, typical float32 [N]: `models.novelty`
 
 Of tables (N rows, C columns; cells as `table_inputs` says, by the names of `table_requests.keys` in `predict`):
 
@@ -30,9 +31,9 @@ probabilities of the binary picture, of levels that were dequantised or counted,
 under negative binomials they are probabilities given the sum of the row, and draws have sums of training.
 
 A model without a class has `encode` as its `serving_default`, a `generate` without y, and no predict, classify or
-uncertainty. `classify` is for TF Serving's Classify call, `regress` for Regress, the others for Predict. `generate`,
-`generate_mean` and `log_density` have a scalar input: over REST they take the column format ("inputs": {...}), and a server
-that batches requests cannot serve these three.
+uncertainty; `novelty` is there if the export was given what to compare with. `classify` is for TF Serving's Classify call,
+`regress` for Regress, the others for Predict. `generate`, `generate_mean` and `log_density` have a scalar input: over REST
+they take the column format ("inputs": {...}), and a server that batches requests cannot serve these three.
 
 An answer is a function of its row alone, so that a server may batch and pad. The noise of the classifier is common to all
 rows and stored in the graph; that of `log_density` is made from the row, that of `generate` from a seed. (Float32 rounding
@@ -45,7 +46,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from tfadgm import class_weights
-from tfadgm.models import density, imputation
+from tfadgm.models import density, imputation, novelty
 from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.serving import inputs, table_inputs, table_requests
 
@@ -117,10 +118,12 @@ def endpoints(
     class_names: Sequence[str] | None,
     samples: int,
     reader: table_inputs.Reader | None = None,
+    reference: novelty.Reference | None = None,
 ) -> dict[str, tf.types.experimental.ConcreteFunction]:
     """Returns a dict of signature name to concrete function (see the module's docstring); none is compiled by XLA.
 
-    `reader` is that of the columns of a model of tables; None: examples are arrays.
+    `reader` is that of the columns of a model of tables; None: examples are arrays. `reference` is what `novelty` compares
+    with; None: there is no such signature.
     """
     of_arrays = functools.partial(inputs.parse_examples, preprocess=model.preprocess, levels=model.levels)
     parse = of_arrays if reader is None else reader.parse_examples
@@ -129,6 +132,8 @@ def endpoints(
         table |= _of_classifiers(model, class_names, samples, parse, reader)
     if reader is not None:
         table |= _of_tables(model, reader)
+    if reference is not None:
+        table["novelty"] = _of_novelty(model, reference)
     table.setdefault("serving_default", table["encode"])
     return {name: tf.function(f, autograph=False).get_concrete_function(*specs) for name, (f, *specs) in table.items()}
 
@@ -209,6 +214,14 @@ def _of_tables(model, reader):
             return {"column": tf.gather(texts, number)}
 
     return {"impute": (impute, _raw(model)), "columns": (columns, tf.TensorSpec([None], tf.int64, "number"))}
+
+
+def _of_novelty(model, reference):
+    def novelty_of(x):
+        found = log_density(model, inputs.read(x, model.preprocess, model.levels), tf.constant(reference.samples))
+        return {"log_density": found, **reference.p_values(found)}
+
+    return novelty_of, _raw(model)
 
 
 def _named(reader):

@@ -8,6 +8,7 @@ import numpy as np
 from tfadgm.data.dataset import Dataset
 from tfadgm.data.pipeline import Split
 from tfadgm.models.base import DeepGenerativeModel
+from tfadgm.models.novelty import Reference
 from tfadgm.reporting import report
 
 
@@ -23,6 +24,7 @@ class Content:
       y, probabilities: classes [N] and q(y|x) [N, K] of the measured examples (`report.evaluate`), or None.
       test_samples: draws of what comes before y that q(y|x) is averaged over.
       warmup: epochs of warm-up.
+      usual: log p(x) of examples of the law of training, or None.
       figures: SVG by name, of `figures.all_figures`.
       warnings: lines that were told.
       command: the one that makes the run again.
@@ -41,6 +43,7 @@ class Content:
     probabilities: np.ndarray | None = None
     test_samples: int = 100
     warmup: float = 0.0
+    usual: Reference | None = None
     figures: dict[str, str] = dataclasses.field(default_factory=dict)
     warnings: list[str] = dataclasses.field(default_factory=list)
     command: str = ""

@@ -1,4 +1,4 @@
-"""Single held-out examples: those that a classifier is least sure of, or surely wrong on; those that a density finds odd.
+"""Single held-out examples: those that a classifier is least sure of, or surely wrong on; those that log p(x) finds odd.
 
 A picture is shown as it is. Of a row of a table, or of an array of numbers, it is shown which columns speak for a class:
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from tfadgm import evaluation
 from tfadgm.data import spelling
-from tfadgm.reporting import plotting, vector
+from tfadgm.reporting import figures, plotting, vector
 from tfadgm.reporting.page import tables
 
 SHOWN = 12  # pictures
@@ -124,12 +124,10 @@ def _texts(content, flat):
 
 
 def density(content):
-    """Of a model without classes: the held-out examples of the lowest and of the highest bound of log p(x).
+    """The held-out examples of the lowest and of the highest bound of log p(x), and how log p(x) is spread.
 
     A missing cell is not scored: of a table those rows are compared that miss as many cells as most do.
     """
-    if content.probabilities is not None or content.model.classifies:
-        return None
     x, numbers = content.held_out
     x = np.asarray(x[:2000])
     bound = evaluation.elbo(content.model, x)
@@ -140,7 +138,18 @@ def density(content):
     count = _count(content)
     ends = [("least probable", order[:count]), ("most probable", order[::-1][:count])]
     groups = [(title, _odd(content, x, numbers, bound, chosen)) for title, chosen in ends]
-    return dict(groups=groups, examples=len(finite), missing=int(usual) if missing.any() else None)
+    spread = _spread(content.usual) if content.usual is not None and len(content.usual.log_density) > 1 else None
+    return dict(groups=groups, examples=len(finite), missing=int(usual) if missing.any() else None, spread=spread)
+
+
+def _spread(usual):
+    """The histogram of log p(x) of the law of training, and its quantiles."""
+    values, drawn = usual.log_density.astype("float64"), {}
+    figures.density_histogram(values, lambda figure: drawn.update(svg=vector.svg(figure, "density_histogram")))
+    levels = (0.01, 0.05, 0.5, 0.95, 0.99)
+    quantiles = [(level, float(value)) for level, value in zip(levels, np.quantile(values, levels), strict=True)]
+    of = {"validation": "validation", "test": "test", "train": "training"}.get(usual.of, usual.of)
+    return dict(figure=drawn["svg"], quantiles=quantiles, examples=len(values), of=of, samples=usual.samples)
 
 
 def _odd(content, x, numbers, bound, chosen):
