@@ -84,6 +84,7 @@ def write_table():
         *own_results.missing_cells(RESULTS / "own" / "missing_cells.json"),
         *own_results.pool_prior(RESULTS / "own" / "pool_prior.json"),
         *own_results.large_table(RESULTS / "own" / "large_table.json"),
+        *own_results.novelty(RESULTS / "own" / "novelty.json"),
         *_trials(),
         "",
         *_cells(),

@@ -57,6 +57,19 @@ def pool_prior(path):
     return [*lines, ""]
 
 
+def novelty(path):
+    """Lines of the record of `novelty.py`."""
+    content = _read(path)
+    if content is None:
+        return []
+    rows = content["rows"]
+    seeds = len({row["seed"] for row in rows})
+    lines = ["## Examples of other laws than training's: AUROC %", ""]
+    lines += [f"{_made(content)} {content['epochs']} epochs, {seeds} seeds; 50% is chance, less is the wrong way round.", ""]
+    rows = [dict(row, table=row["new"], method=f"{row['method']}: {row['statistic']}") for row in rows]
+    return lines + _table(rows, "model: statistic", "auroc", 100, 1)
+
+
 def _read(path):
     return json.loads(path.read_text()) if path.exists() else None
 
