@@ -26,10 +26,6 @@ RUNS = {
     "SDGM of MNIST, 100 labels": ("sdgm", "mnist"),
     "VAE of OMNIGLOT": ("vae", "omniglot"),
 }
-    "VAE of MNIST": ("vae", "mnist"),
-    "SDGM of MNIST, 100 labels": ("sdgm", "mnist"),
-    "VAE of OMNIGLOT": ("vae", "omniglot"),
-}
 
 
 def sets(opened, other):
