@@ -24,7 +24,7 @@ from tfadgm.evaluation import answers
 from tfadgm.reporting import report
 from tfadgm.runs import build, lock, recipes, reference, report_page, run, run_directory
 from tfadgm.runs.report_page import write as write_page
-from tfadgm.serving import classification, records
+from tfadgm.serving import classification, export, records
 from tfadgm.training import callbacks
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -91,6 +91,8 @@ def test_the_export_compares_new_examples_with_the_held_out_ones(finished, tmp_p
     found = classification.Classifier(directory / "export", novelty=True).novelty(x)
     np.testing.assert_allclose(np.sort(found[:, 0]), usual.log_density, rtol=1e-4)
     np.testing.assert_allclose(np.sort(found[:, 1]), (2 + np.arange(500)) / 501, atol=3 / 501)  # each is one of them
+    card = (directory / "export" / "1" / export.CARD_FILE).read_text()
+    assert f"{100 * finished[1]['test_error']:.2f}%" in card and "among that of 500 test examples" in card
     (tmp_path / reference.NAME).write_text('{"of": "test", "samples": 2, "log_density": ["no"]}')
     with pytest.raises(ValueError, match=r"novelty.json: .*bin/evaluate --run="):
         reference.read(tmp_path)

@@ -20,7 +20,7 @@ from tfadgm.data.columns import Column
 from tfadgm.data.dataset import Dataset
 from tfadgm.data.table_preprocess import preprocess_from_config
 from tfadgm.models.base import DeepGenerativeModel
-from tfadgm.reporting import report
+from tfadgm.reporting import model_card, report
 from tfadgm.runs import build, lock
 from tfadgm.runs.settings import Settings
 from tfadgm.serving import export
@@ -133,7 +133,8 @@ class Run:
         """
         about = dict(run=str(self.path and self.path.absolute()), git_revision=self.config["git_revision"], results=results)
         about |= {name: self.config.get(name) for name in ("feature_names", "columns", "ranges")}
-        options["columns"] = self.columns
+        card = model_card.text(self.model, self.class_names, self.config, results, options.get("reference"))
+        options |= dict(columns=self.columns, card=card)
         if to is None:
             to, options["model_name"] = self.directory / "export", options.get("model_name") or export.RUN_NAME
         return export.save(self.model, self.class_names, to, description=about, examples=examples, **options)

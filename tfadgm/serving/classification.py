@@ -4,7 +4,7 @@ import functools
 import json
 import pathlib
 from collections.abc import Collection, Container, Iterator, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -198,8 +198,8 @@ def nothing(shape: tuple[int, ...], dtype: np.dtype, columns: list[Column] | Non
     return example
 
 
-def batches(x: Sequence, batch: int) -> Iterator:
-    """Yields x by `batch` rows."""
+def batches(x: Any, batch: int) -> Iterator:
+    """Yields x, an array or a list, by `batch` rows."""
     return (x[i : i + batch] for i in range(0, len(x), batch))
 
 

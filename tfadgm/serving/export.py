@@ -29,6 +29,7 @@ from tfadgm.serving.classification import DESCRIPTION_FILE
 from tfadgm.serving.signatures import METHODS, endpoints
 
 RUN_NAME = "tfadgm"  # of the exports inside run directories
+CARD_FILE = "assets.extra/model_card.md"
 
 
 def save(
@@ -42,6 +43,7 @@ def save(
     model_name: str | None = None,
     columns: Sequence[Column] | None = None,
     reference: novelty.Reference | None = None,
+    card: str | None = None,
 ) -> pathlib.Path:
     """Writes `model` as the next version, `<base>/<integer>`, and returns that path; a failure leaves nothing behind.
 
@@ -57,6 +59,7 @@ def save(
       model_name: the name under which a server offers the model; None takes that of the directory `base`.
       columns: of a model of tables, which then reads cells by the names of its columns; None: it reads arrays.
       reference: what the signature `novelty` compares with; None: there is no such signature.
+      card: the text of `assets.extra/model_card.md`; None: there is none.
 
     Raises:
       ValueError: for class names or columns that do not fit the model, samples or keep below 1, a model_name that another
@@ -73,6 +76,8 @@ def save(
     try:
         _write(model, class_names, unfinished, samples, columns, reference)
         _describe(model, class_names, unfinished, samples, description, model_name)
+        if card is not None:
+            (unfinished / CARD_FILE).write_text(card)
         examples = _examples(model, examples)
         warmup.write(unfinished, signatures(unfinished), model_name, examples, columns)
         path = _publish(unfinished, base)

@@ -60,8 +60,11 @@ def _text(value):
 def use(content):
     """Commands by which the run is used, (what for, command), and the same in Python."""
     run, classifies = shlex.quote(content.directory), content.model.classifies
-    answers = "class, probabilities and a bound of log p(x)" if classifies else "a bound of log p(x)"
-    found = [(f"Ask about new examples: {answers}, a line of JSON each", f"bin/classify --run={run} FILE")]
+    answers = "class, probabilities and a bound of log p(x)" if classifies else "how log p(x) compares with training's"
+    further = "" if classifies else " --novelty"
+    found = [(f"Ask about new examples: {answers}, a line of JSON each", f"bin/classify --run={run}{further} FILE")]
+    if classifies:
+        found.append(("The same, and whether they are like those of training", f"bin/classify --run={run} --novelty FILE"))
     if content.data.columns is not None and content.model.preprocess.reads_missing:
         found.append(("Fill the missing cells of a table", f"bin/impute --run={run} FILE --out=full.csv --mark"))
     found.append(("Draw new examples", f"bin/sample --run={run} --n=16"))
