@@ -1,5 +1,7 @@
 """Installs tfadgm and its console commands."""
 
+import pathlib
+
 from setuptools import find_packages, setup
 
 VERBS = ("train", "evaluate", "export", "classify", "impute", "sample", "compare", "reproduce", "potential")
@@ -8,7 +10,18 @@ setup(
     name="tfadgm",
     version="0.1.0",
     description="Semi-supervised deep generative models on TensorFlow, Keras 3 and TensorFlow Probability",
+    long_description=(pathlib.Path(__file__).parent / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    keywords="semi-supervised learning, variational autoencoder, deep generative model, calibration, missing data",
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
     license="Apache-2.0",
+    license_files=["LICENSE"],
     python_requires=">=3.11",
     packages=find_packages(include=["tfadgm", "tfadgm.*"]),
     package_data={"tfadgm": ["py.typed"], "tfadgm.reporting.page": ["templates/*", "templates/parts/*"]},
