@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from sklearn.metrics import balanced_accuracy_score, recall_score
+from sklearn.metrics import balanced_accuracy_score, brier_score_loss, recall_score
 
 from tfadgm import evaluation
 from tfadgm.reporting import report
@@ -38,6 +38,26 @@ def test_probabilities_that_are_not_finite_are_errors():
     probabilities[3] = np.nan
     found = evaluation.classification(probabilities, y)
     assert found["error"] == 0.1 and np.isfinite(found["ece"]) and not np.isfinite(found["nll"])
+
+
+def test_calibration_in_bins_of_equal_mass_and_brier_score_by_hand():
+    probabilities = np.array([[0.9, 0.1], [0.95, 0.05], [0.6, 0.4], [0.2, 0.8]])
+    y = np.array([0, 1, 0, 1])
+    # two bins, of 0.6 and 0.8, right both, and of 0.9 and 0.95, of which one is right
+    expected = (abs(2 - 1.4) + abs(1 - 1.85)) / 4
+    assert evaluation.expected_calibration_error(probabilities, y, 2, equal_mass=True) == pytest.approx(expected)
+    brier = np.mean([2 * 0.1**2, 2 * 0.95**2, 2 * 0.4**2, 2 * 0.2**2])
+    assert evaluation.brier_score(probabilities, y) == pytest.approx(brier)
+    found = evaluation.classification(probabilities, y)
+    assert found["brier"] == pytest.approx(brier)
+    assert found["ece_equal_mass"] == pytest.approx(evaluation.expected_calibration_error(probabilities, y, 15, True))
+
+
+def test_brier_score_of_two_classes_is_twice_sklearns():
+    generator = np.random.default_rng(0)
+    p, y = generator.random(50), generator.integers(0, 2, 50)
+    found = evaluation.brier_score(np.stack([1 - p, p], 1), y)
+    assert found == pytest.approx(2 * brier_score_loss(y, p))
 
 
 def test_recall_and_balanced_accuracy_are_sklearns_and_skip_a_class_without_examples():

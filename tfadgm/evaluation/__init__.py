@@ -18,6 +18,7 @@ from tfadgm.evaluation.answers import (
     trained_elbo,
 )
 from tfadgm.evaluation.predictions import (
+    brier_score,
     classification,
     expected_calibration_error,
     match_clusters,
@@ -27,6 +28,7 @@ from tfadgm.evaluation.predictions import (
 
 __all__ = [
     "bayes_class_probabilities",
+    "brier_score",
     "class_probabilities",
     "classification",
     "densities",

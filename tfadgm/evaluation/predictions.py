@@ -8,18 +8,28 @@ import scipy.optimize
 import scipy.stats
 
 
-def expected_calibration_error(probabilities: np.ndarray, y: np.ndarray, bins: int = 15) -> float:
+def expected_calibration_error(probabilities: np.ndarray, y: np.ndarray, bins: int = 15, equal_mass: bool = False) -> float:
     """Expected calibration error: sum over bins of (n_b / N) |accuracy_b - confidence_b| (Guo et al. 2017, eq. 3).
 
     Args:
       probabilities: [N, K].
       y: class numbers [N].
-      bins: number of equal-width bins of the confidence max_k p_k.
+      bins: number of bins of the confidence max_k p_k.
+      equal_mass: bins of as many examples each, in the order of their confidence, in place of bins of equal width, of which
+        one holds nearly all examples of a good classifier (Nixon et al. 2019, "Measuring calibration in deep learning").
     """
     confidence, correct = probabilities.max(1), probabilities.argmax(1) == y
-    index = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = [abs(correct[index == b].sum() - confidence[index == b].sum()) for b in range(bins)]
-    return float(sum(gaps) / len(y))
+    if equal_mass:
+        parts = np.array_split(np.argsort(confidence, kind="stable"), bins)
+    else:
+        index = np.minimum((confidence * bins).astype(int), bins - 1)
+        parts = [np.flatnonzero(index == b) for b in range(bins)]
+    return float(sum(abs(correct[part].sum() - confidence[part].sum()) for part in parts) / len(y))
+
+
+def brier_score(probabilities: np.ndarray, y: np.ndarray) -> float:
+    """Returns mean_n sum_k (p_nk - [y_n = k])^2, between 0 and 2, a proper score (Brier 1950); p [N, K], y [N]."""
+    return float(np.mean((probabilities**2).sum(1) - 2 * probabilities[np.arange(len(y)), y] + 1))
 
 
 def recall(probabilities: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -41,7 +51,7 @@ def classification(probabilities: np.ndarray, y: np.ndarray) -> dict[str, float 
     error_interval: its 95% interval of Clopper and Pearson, which is right at 0 errors too.
     error_stderr: half of Wilson's interval of one deviation, sqrt(e (1 - e) / n + 1 / (4 n^2)) / (1 + 1 / n): never 0.
     balanced_accuracy: the mean of the `recall` of the classes that have examples: a rare class counts as a frequent one.
-    examples: n. ece: expected calibration error.
+    examples: n. ece, ece_equal_mass: expected calibration error in bins of equal width, and of equal mass. brier: its score.
     nll: mean negative log-likelihood in nats, infinite if a true class has probability 0.
     """
     finite = np.isfinite(probabilities).all(1)
@@ -57,6 +67,8 @@ def classification(probabilities: np.ndarray, y: np.ndarray) -> dict[str, float 
         balanced_accuracy=float(np.nanmean(recall(probabilities, y))),
         examples=n,
         ece=expected_calibration_error(probabilities[finite], y[finite]) if finite.any() else math.nan,
+        ece_equal_mass=expected_calibration_error(probabilities[finite], y[finite], 15, True) if finite.any() else math.nan,
+        brier=brier_score(probabilities[finite], y[finite]) if finite.any() else math.nan,
         nll=nll,
     )
 

@@ -45,7 +45,7 @@ def _errors(results):
         yield from _selection(results)
         yield from _by_class(results)
         yield from _of_labels_alone(results)
-        yield "calibration", f"ECE {_number(results, 'ece', '.2f', '%', 100)}, NLL {_number(results, 'nll', '.4f', ' nats')}"
+        yield "calibration", _calibration(results)
     if "crossfit_error" in results:
         low, high = (100 * value for value in results["crossfit_error_interval"])
         text = f"{100 * results['crossfit_error']:.2f}% ({low:.2f} to {high:.2f}%, 95% interval)"
@@ -93,15 +93,23 @@ def _of_labels_alone(results):
         yield "the labels alone", ", ".join(found) + better
 
 
+def _calibration(results):
+    parts = [f"ECE {_number(results, 'ece', '.2f', '%', 100)}", f"NLL {_number(results, 'nll', '.4f', ' nats')}"]
+    if "brier" in results:
+        parts[0] += f" ({_number(results, 'ece_equal_mass', '.2f', '%', 100)} in bins of equal mass)"
+        parts.append(f"Brier score {_number(results, 'brier', '.4f')}")
+    return ", ".join(parts)
+
+
 def _bayes(results):
     if "bayes_error" in results:
         error, stderr = 100 * results["bayes_error"], 100 * results["bayes_error_stderr"]
         text = f"{error:.2f}% +- {stderr:.2f} ({results['bayes_examples']} examples, {results['bayes_samples']} samples)"
-        yield "Bayes' rule", f"{text}, {_calibration(results, 'bayes')}"
-        yield "q(y|x), the same", f"{100 * results['q_error']:.2f}%, {_calibration(results, 'q')}"
+        yield "Bayes' rule", f"{text}, {_of_rule(results, 'bayes')}"
+        yield "q(y|x), the same", f"{100 * results['q_error']:.2f}%, {_of_rule(results, 'q')}"
 
 
-def _calibration(results, name):
+def _of_rule(results, name):
     ece, nll = _number(results, f"{name}_ece", ".2f", "%", 100), _number(results, f"{name}_nll", ".4f", " nats")
     return f"ECE {ece}, NLL {nll}, {results[f'{name}_seconds']:.1f} s"
 
