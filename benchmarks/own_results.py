@@ -49,11 +49,14 @@ def pool_prior(path):
     rows = content["rows"]
     fits = len({(row["table"], row["seed"]) for row in rows})
     lines = ["## The pool's prior, on tables that are reported nowhere", "", f"{_made(content)} {fits} fits.", ""]
-    lines += ["| prior, examples | error % | NLL, nats | ECE % |", "|---|---|---|---|"]
-    for prior in sorted({row["prior"] for row in rows}):
-        of = [row for row in rows if row["prior"] == prior]
+    lines += [
+        "| prior, examples | share of the logistic regression | error % | NLL, nats | ECE % |",
+        "|---|---|---|---|---|",
+    ]
+    for share, prior in sorted({(row["logistic"], row["prior"]) for row in rows}):
+        of = [row for row in rows if (row["logistic"], row["prior"]) == (share, prior)]
         error, nll, ece = (statistics.fmean(row[what] for row in of) for what in ("error", "nll", "ece"))
-        lines.append(f"| {prior:g} | {100 * error:.2f} | {nll:.4f} | {100 * ece:.2f} |")
+        lines.append(f"| {prior:g} | {share:.2f} | {100 * error:.2f} | {nll:.4f} | {100 * ece:.2f} |")
     return [*lines, ""]
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The pool's prior (`select.PRIOR`), by NLL and error on tables that are reported nowhere.
 
-    benchmarks/pool_prior.py --seeds=0,1,2
+    benchmarks/pool_prior.py --seeds=0,1,2,3
 
 One fit of the default estimator for each table of `own_tables.CHOICE`, 10 labels per class; the weights of its members are
 then computed for each prior from the same cross-fitted scores, and judged on the held-out rows.
@@ -14,11 +14,17 @@ from fits import each, missing, save
 from own_tables import CHOICE, load, split
 
 FLAGS = flags.FLAGS
-flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds of split, labels and training.")
+flags.DEFINE_list("seeds", ["0", "1", "2", "3"], "Seeds of split, labels and training.")
 flags.DEFINE_list("tables", list(CHOICE), "Names of tables.")
-PRIORS = (0.5, 1.0, 2.0, 3.0, 6.0, 12.0, 25.0, 50.0, 1e6)
+# Examples' worth in all, and the share of the logistic regression; model and network have equal parts of the rest.
+PRIORS = [(worth, share) for share in (1 / 3, 0.6, 0.8) for worth in (2.0, 6.0, 20.0, 1e6)]
 LABELS = 10
 PATH = RESULTS / "own" / "pool_prior.json"
+
+
+def prior_of(worth, share):
+    """Returns the prior of each of `answer.MEMBERS`: model, network, logistic regression."""
+    return worth * np.array([(1 - share) / 2, (1 - share) / 2, share])
 
 
 def measure(name, seed):
@@ -42,11 +48,17 @@ def measure(name, seed):
     finally:
         select.stacking = stacking
     weights, rows = estimator._run.model.answer.pool_, []
-    for prior in PRIORS:
-        found = stacking(scores[0], prior)
+    for worth_of_prior, share in PRIORS:
+        found = stacking(scores[0], prior_of(worth_of_prior, share))
         weights.assign(found)
         worth = evaluation.classification(estimator.predict_proba(x.iloc[test]), y[test])
-        about = dict(table=name, seed=seed, prior=prior, weights=dict(zip(MEMBERS, map(float, found), strict=True)))
+        about = dict(
+            table=name,
+            seed=seed,
+            prior=worth_of_prior,
+            logistic=share,
+            weights=dict(zip(MEMBERS, map(float, found), strict=True)),
+        )
         rows.append(about | {what: worth[what] for what in ("error", "nll", "ece")})
     return rows
 
@@ -58,10 +70,10 @@ def main(_):
         rows += found
         save(PATH, dict(command="benchmarks/pool_prior.py", hardware=hardware(), rows=rows))
     write_table()
-    for prior in PRIORS:
-        of = [row for row in rows if row["prior"] == prior]
+    for worth, share in PRIORS:
+        of = [row for row in rows if (row["prior"], row["logistic"]) == (worth, share)]
         means = [100 * np.mean([row["error"] for row in of]), np.mean([row["nll"] for row in of])]
-        print(f"prior {prior:g}: error {means[0]:.2f}%, NLL {means[1]:.4f}, {len(of)} fits")
+        print(f"prior {worth:g}, logistic {share:.2f}: error {means[0]:.2f}%, NLL {means[1]:.4f}, {len(of)} fits")
 
 
 if __name__ == "__main__":

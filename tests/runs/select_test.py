@@ -120,13 +120,13 @@ def test_a_class_with_one_label_leaves_the_model_alone(tmp_path, capsys):
 def test_stacking_maximises_its_objective():
     scores = np.log(np.random.default_rng(0).uniform(0.1, 1, (30, 3)))
 
-    def objective(free, prior=4.0):
+    def objective(free, prior=(1.0, 2.0, 4.0)):
         log_w = special.log_softmax(np.r_[free, 0])
-        return -special.logsumexp(scores + log_w, 1).sum() - prior / 3 * log_w.sum()
+        return -special.logsumexp(scores + log_w, 1).sum() - (prior * log_w).sum()
 
     best = special.softmax(np.r_[optimize.minimize(objective, np.zeros(2)).x, 0])
-    np.testing.assert_allclose(select.stacking(scores, prior=4.0), best, atol=1e-4)
-    np.testing.assert_allclose(select.stacking(scores[:0]), 1 / 3)
+    np.testing.assert_allclose(select.stacking(scores, prior=(1, 2, 4)), best, atol=1e-4)
+    np.testing.assert_allclose(select.stacking(scores[:0], (1, 1, 2)), [0.25, 0.25, 0.5])
     certain = np.log(np.tile([0.9, 0.1, 0.1], (2000, 1)))
     assert select.stacking(certain)[0] > 0.99
 

@@ -6,9 +6,10 @@ examples by trainings that have not seen them (`cross_fit.folds`), and from thes
 
 - the penalty of the logistic regression, that of the lowest cross-fitted NLL;
 - a temperature t_m per member (`svm.fit_temperature`);
-- the weights, w = argmax sum_n log sum_m w_m p_m(y_n|x_n) + PRIOR / M sum_m log w_m: those of stacking, which maximise the
+- the weights, w = argmax sum_n log sum_m w_m p_m(y_n|x_n) + sum_m PRIOR_m log w_m: those of stacking, which maximise the
   cross-fitted log score of the pool (Yao et al. 2018, "Using stacking to average Bayesian predictive distributions"), with
-  a Dirichlet prior. Twenty labels cannot say which of two members is better; the prior then shares the weight.
+  a Dirichlet prior. Twenty labels cannot say which of two members is better; the prior then shares the weight, and favours
+  the simplest.
 
 Then logistic regression and network are fitted to all labelled examples, and the pool answers where the model alone did.
 (Logistic regression on the latents is no member: z is what the class does not explain, and says nothing of it.)
@@ -16,6 +17,7 @@ Then logistic regression and network are fitted to all labelled examples, and th
 
 import dataclasses
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -38,7 +40,7 @@ FOLDS = 4
 STEPS = 4000  # of the fold models together, at most: of a long training fewer folds than FOLDS are trained, one at least
 PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0)  # C of the logistic regression
 NETWORK_STEPS, NETWORK_RATE = 400, 3e-3
-PRIOR = 2.0  # as many examples' worth, for equal weights (`benchmarks/pool_prior.py`)
+PRIOR = dict(model=1.2, network=1.2, logistic=3.6)  # in examples that each alone explains (`benchmarks/pool_prior.py`)
 MOST = 2000  # labelled examples that members are compared on, and that the logistic regression is fitted to
 
 
@@ -181,15 +183,15 @@ def temperature(f: np.ndarray, y: np.ndarray) -> float:
     return float(np.exp(optimize.minimize_scalar(cross_entropy, bounds=(-5, 3), method="bounded").x))
 
 
-def stacking(log_scores: np.ndarray, prior: float = PRIOR) -> np.ndarray:
-    """The weights [M] of highest log score of the pool plus prior / M sum_m log w_m, from log p_m(y_n|x_n), [n, M].
+def stacking(log_scores: np.ndarray, prior: Sequence[float] = tuple(PRIOR.values())) -> np.ndarray:
+    """The weights [M] of highest log score of the pool plus sum_m prior_m log w_m, from log p_m(y_n|x_n), [n, M].
 
     By the steps of expectation maximisation, which rise to the one maximum of a concave function.
     """
-    members = log_scores.shape[1]
-    weights = np.full(members, 1 / members)
+    prior = np.asarray(prior, "float64")
+    weights = prior / prior.sum()
     for _ in range(1000):
-        shares = special.softmax(log_scores + np.log(weights), 1).sum(0) + prior / members
+        shares = special.softmax(log_scores + np.log(weights), 1).sum(0) + prior
         weights = shares / shares.sum()
     return weights
 
@@ -199,7 +201,7 @@ def _weighed(answers, y, network, logistic, about):
     temperatures = {name: temperature(answers[name], y) for name in MEMBERS}
     calibrated = {name: special.softmax(temperatures[name] * answers[name], -1).mean(1) for name in MEMBERS}
     scores = np.log(np.maximum(np.stack([calibrated[name][np.arange(len(y)), y] for name in MEMBERS], 1), 1e-30))
-    found = stacking(scores)
+    found = stacking(scores, [PRIOR[name] for name in MEMBERS])
     weights = dict(zip(MEMBERS, map(float, found), strict=True))
     pooled = sum(weights[name] * calibrated[name] for name in MEMBERS)
     members = {
