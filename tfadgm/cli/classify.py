@@ -17,6 +17,7 @@ first: see docs/novelty.md.
 
 import functools
 import json
+import pathlib
 import sys
 
 from absl import flags
@@ -43,6 +44,23 @@ def define_flags():
         lower_bound=0,
     )
     flags.DEFINE_bool("novelty", False, "Whether each example is compared with those of training.")
+
+
+def before(argv):
+    """Refuses what needs no TensorFlow."""
+    values = flags.FLAGS
+    given = [name for name in ("server", "run", "saved_model") if values[name].value]
+    if values.server and len(given) > 1:
+        raise ValueError("got --server beside --run or --saved_model; allowed: exactly one of them")
+    if len(given) != 1:
+        raise ValueError(f"got {'both' if given else 'neither'} of --run and --saved_model; allowed: exactly one")
+    if values.novelty and values["log_density_samples"].present:
+        raise ValueError(
+            "log_density_samples: got it beside --novelty; allowed: one of them, as a run's samples are compared"
+        )
+    for name in ("run", "saved_model"):
+        if values[name].value and not pathlib.Path(values[name].value).is_dir():
+            raise ValueError(f"{values[name].value}: is no directory; allowed: one that bin/train or bin/export made")
 
 
 def main(argv):
@@ -91,15 +109,9 @@ def _source(values):
     """Returns the function that opens the classifier that the flags name."""
     from tfadgm.serving import classification
 
-    if values.novelty and flags.FLAGS["log_density_samples"].present:
-        raise ValueError(
-            "log_density_samples: got it beside --novelty; allowed: one of them, as a run's samples are compared"
-        )
     if not values.server:
         path = classification.choose(values.run, values.saved_model)
         return functools.partial(classification.Classifier, path, values.novelty)
-    if values.run or values.saved_model:
-        raise ValueError("got --server beside --run or --saved_model; allowed: exactly one of them")
     from tfadgm.serving import client
 
     return functools.partial(
@@ -107,7 +119,7 @@ def _source(values):
     )
 
 
-main.takes_files = True
+main.takes_files, main.before = True, before
 
 
 def entry():

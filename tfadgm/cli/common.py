@@ -11,6 +11,7 @@ from absl import app, flags, logging  # noqa: E402
 
 from tfadgm.reporting import summary  # noqa: E402
 from tfadgm.telling import printable  # noqa: E402
+from tfadgm.training import stopping  # noqa: E402
 
 flags.disclaim_key_flags()  # a flag that is defined by a function below belongs to its caller
 
@@ -20,7 +21,6 @@ HELP = ("h", "help", "helpfull", "helpshort", "?")
 def run(main, define_flags):
     """Runs `main(argv)` under absl; a mistake of the user ends with one line on stderr and exit code 1."""
     try:
-        import_tensorflow_quietly()
         define_flags()
         if any(argument.startswith("-") and argument.lstrip("-") in HELP for argument in sys.argv[1:]):
             print(help_text(sys.modules[main.__module__]))
@@ -36,23 +36,23 @@ def guard(main, argv):
     """Returns the exit code of `main(argv)`: errors that a user can make are told in one line.
 
     A `main` that reads arguments beside its flags has the attribute `takes_files`; one whose command goes on where it was
-    interrupted, `goes_on`.
+    interrupted, `goes_on`. Its attribute `before` is called with `argv` before TensorFlow is imported, which takes seconds:
+    it refuses what it can, and may answer alone, by an exit code.
 
     Set TFADGM_TRACEBACK=1 to see where an error was raised.
     """
-    import tensorflow as tf
-
-    from tfadgm.training import stopping
-    from tfadgm.training.workers import WorkerLost
-
     try:
         if len(argv) > 1 and not getattr(main, "takes_files", False):
             raise ValueError(f"got the argument {argv[1]!r}; allowed: flags, as --name=value (see --help)")
+        code = getattr(main, "before", lambda argv: None)(argv)
+        if code is not None:
+            return code
+        import_tensorflow_quietly()
         return main(argv)
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (ValueError, OSError, WorkerLost, tf.errors.OpError) as error:
+    except _told() as error:
         if os.environ.get("TFADGM_TRACEBACK"):
             raise
         lines = str(error).strip().splitlines() or [type(error).__name__]
@@ -62,6 +62,13 @@ def guard(main, argv):
         return interrupted(main, str(stop), stop.code)
     except KeyboardInterrupt:
         return interrupted(main)
+
+
+def _told():
+    """The errors that are told in one line; those of what was not imported cannot have been raised."""
+    places = dict(OpError="tensorflow.python.framework.errors_impl", WorkerLost="tfadgm.training.workers")
+    imported = {name: sys.modules.get(place) for name, place in places.items()}
+    return (ValueError, OSError, *(getattr(module, name) for name, module in imported.items() if module is not None))
 
 
 def interrupted(main, told="interrupted", code=130):

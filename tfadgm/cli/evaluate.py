@@ -15,6 +15,7 @@ import dataclasses
 from absl import flags
 
 from tfadgm.cli import common
+from tfadgm.runs import allowed
 
 
 def define_flags():
@@ -31,6 +32,14 @@ def define_flags():
     common.define_path("data", "Other examples to measure on: a file, or a folder of pictures.")
 
 
+def before(argv):
+    """Refuses what needs no TensorFlow."""
+    values = flags.FLAGS
+    allowed.check_run(values.run)
+    if values.data and (values.bayes_samples or values.diagnostics):
+        raise ValueError(f"data: got {values.data} with bayes_samples or diagnostics; allowed: without, for a run's own")
+
+
 def main(argv):
     """Flags to one call of `report.evaluate`."""
     from tfadgm.evaluation import measured
@@ -39,8 +48,6 @@ def main(argv):
     from tfadgm.training.progress import progress_bar
 
     values = flags.FLAGS
-    if not values.run:
-        raise ValueError("run: got none; allowed: --run=DIR, a directory that bin/train made")
     opened = run_directory.Run.open(values.run)
     samples = {name: values[name].value for name in ("test_samples", "density_samples", "density_examples")}
     settings = dataclasses.replace(opened.settings, **samples)
@@ -48,8 +55,6 @@ def main(argv):
     other = None
     if values.data:
         other = measured.read(values.data, opened, data)
-        if values.bayes_samples or values.diagnostics:
-            raise ValueError(f"data: got {values.data} with bayes_samples or diagnostics; allowed: without, for a run's own")
     if values.bayes_samples:
         report.check_bayes(opened.model, data, split, values.bayes_samples)
     with progress_bar("example") as progress:
@@ -90,6 +95,9 @@ def _write_reference(opened, data, split):
     found = found or reference.measure(opened.model, data, split)
     if found is not None:
         _write(opened.path / reference.NAME, found.to_dict())
+
+
+main.before = before
 
 
 def entry():

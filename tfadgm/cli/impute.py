@@ -14,6 +14,8 @@ import pathlib
 from absl import flags
 
 from tfadgm.cli import common
+from tfadgm.data import files
+from tfadgm.runs import allowed
 
 
 def define_flags():
@@ -26,6 +28,16 @@ def define_flags():
     flags.DEFINE_bool("overwrite", False, "Whether an existing file is replaced.")
 
 
+def before(argv):
+    """Refuses what needs no TensorFlow."""
+    values = flags.FLAGS
+    check_out(values.out, values.overwrite)
+    if not values.run or len(argv) != 2:
+        raise ValueError(f"got --run={values.run} and {len(argv) - 1} files; allowed: --run=DIR, and one .csv or .parquet")
+    files.check_regular(argv[1], "a .csv or .parquet")
+    allowed.check_run(values.run)
+
+
 def main(argv):
     """Flags to one call of `evaluation.impute`; prints the file that is written, and how many cells were missing."""
     import numpy as np
@@ -36,9 +48,6 @@ def main(argv):
     from tfadgm.training.progress import progress_bar
 
     values = flags.FLAGS
-    check_out(values.out, values.overwrite)
-    if not values.run or len(argv) != 2:
-        raise ValueError(f"got --run={values.run} and {len(argv) - 1} files; allowed: --run=DIR, and one .csv or .parquet")
     source = examples.open_table(argv[1])
     if source is None:
         raise ValueError(f"{argv[1]}: is no table; allowed: a .csv or .parquet")
@@ -86,7 +95,7 @@ def write(table, out):
         unfinished.unlink(missing_ok=True)
 
 
-main.takes_files = True
+main.takes_files, main.before = True, before
 
 
 def entry():

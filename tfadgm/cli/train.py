@@ -14,12 +14,12 @@ import pathlib
 from absl import flags
 
 from tfadgm.cli import common
+from tfadgm.runs import allowed, recipes
+from tfadgm.runs.settings import Settings, parse
 
 
 def define_flags():
     """Defines --out, --quiet and one flag per field of `Settings`."""
-    from tfadgm.runs.settings import Settings
-
     common.define_path("out", "[common] Run directory; default runs/MODEL-DATASET-LABELS-SEED.")
     flags.DEFINE_bool("quiet", False, "[common] Print the summary only.")
     for field in dataclasses.fields(Settings):
@@ -37,9 +37,6 @@ def _default(field):
 
 def settings_from_flags():
     """Returns the `Settings` of the flags that were given, on top of the data set's recipe."""
-    from tfadgm.runs import recipes
-    from tfadgm.runs.settings import Settings, parse
-
     names = [field.name for field in dataclasses.fields(Settings)]
     given = {name: parse(name, flags.FLAGS[name].value) for name in names if flags.FLAGS[name].value is not None}
     model, dataset = given.pop("model", "sdgm"), given.pop("dataset", None)
@@ -59,13 +56,27 @@ def default_directory(settings):
     return pathlib.Path("runs") / f"{settings.model}-{name}-{labels}-{settings.seed}"
 
 
+def _asked():
+    """Returns (settings, run directory) of the flags."""
+    settings = settings_from_flags()
+    return settings, pathlib.Path(flags.FLAGS.out) if flags.FLAGS.out else default_directory(settings)
+
+
+def before(argv):
+    """Refuses what needs no TensorFlow."""
+    settings, directory = _asked()
+    allowed.check_data(settings)
+    allowed.check_model(settings)
+    allowed.check_files(settings)
+    allowed.check_directory(directory)
+
+
 def main(argv):
     """Flags to one call of `run.train`."""
     from tfadgm.runs import report_page, run
     from tfadgm.training import workers
 
-    settings = settings_from_flags()
-    directory = pathlib.Path(flags.FLAGS.out) if flags.FLAGS.out else default_directory(settings)
+    settings, directory = _asked()
     before = _written(directory / "results.json")
     results = run.train(settings, directory, quiet=flags.FLAGS.quiet)
     if settings.strategy == "multi_worker" and not workers.join().is_chief:
@@ -83,7 +94,7 @@ def _written(path):
     return path.stat().st_mtime_ns if path.exists() else None
 
 
-main.goes_on = True
+main.goes_on, main.before = True, before
 
 
 def entry():
