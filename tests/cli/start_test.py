@@ -21,6 +21,8 @@ WRONG = {
     "train without a file": ["--dataset=npz:absent.npz"],
     "train with an option of other data": ["--dataset=digits", "--genes=3"],
     "train into a file": ["--dataset=digits", f"--out={__file__}"],
+    "train with no file of settings": ["--config=absent.yaml"],
+    "train with no preset": ["--preset=table9"],
     "evaluate": ["--run=absent"],
     "classify": [],
     "export": ["--format=onnx", "--keep=2"],

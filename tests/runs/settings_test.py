@@ -144,6 +144,7 @@ def test_classifier_samples_of_a_recipe_are_at_least_the_samples():
         ("warmup_epochs", "auto", "auto"),
         ("dim_z", "7", (7,)),
         ("class_prior", "labels", "labels"),
+        ("stop", "none", "none"),
         ("class_prior", "0.95, 0.05", (0.95, 0.05)),
     ],
 )

@@ -267,7 +267,7 @@ def parse(name: str, text: str) -> bool | int | float | str | tuple | None:
     """Returns the value of the setting `name` written as `text`, or raises a ValueError that tells what is allowed."""
     field = {field.name: field for field in dataclasses.fields(Settings)}[name]
     kind, text = field.metadata["kind"], text.strip()
-    if text.lower() == "none":
+    if text.lower() == "none" and text not in (field.metadata["choices"] or ()):
         if "None" in str(field.type):
             return None
         raise ValueError(f"{name}: got 'none'; allowed: {KINDS[kind][1]}")
