@@ -42,7 +42,6 @@ setup(
         "tensorflow>=2.18",
         "tensorflow-datasets>=4.9.6",
         "tensorflow-probability[tf]>=0.25",
-        "tqdm>=4.60",
     ],
     extras_require={
         "serving": ["grpcio>=1.60", "tensorflow-serving-api>=2.18"],

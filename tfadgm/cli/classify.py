@@ -15,6 +15,7 @@ side, entropy that of q(y|x) in nats. An example that is plainer than training m
 first: see docs/novelty.md.
 """
 
+import contextlib
 import functools
 import json
 import pathlib
@@ -22,6 +23,7 @@ import sys
 
 from absl import flags
 
+from tfadgm import telling
 from tfadgm.cli import common
 from tfadgm.telling import printable
 
@@ -44,6 +46,7 @@ def define_flags():
         lower_bound=0,
     )
     flags.DEFINE_bool("novelty", False, "Whether each example is compared with those of training.")
+    common.define_progress()
 
 
 def before(argv):
@@ -66,7 +69,6 @@ def before(argv):
 def main(argv):
     """Flags to one call of `records.of_files`; returns 1 if a file or a row has no answer."""
     from tfadgm.serving import records
-    from tfadgm.training.progress import progress_bar
 
     values, errors = flags.FLAGS, []
 
@@ -77,9 +79,12 @@ def main(argv):
     open_classifier = _source(values)
     files = _files(argv[1:], failed)
     if files:
-        classifier = open_classifier()
-        with progress_bar("example") as progress:
-            samples = values.log_density_samples
+        with contextlib.ExitStack() as stack:
+            if sys.stdout.isatty():  # answers would be mixed up with a line that is drawn there
+                stack.enter_context(telling.showing("off"))
+            with telling.task("loading the model"):
+                classifier = open_classifier()
+            progress, samples = stack.enter_context(telling.task("classification", "examples")), values.log_density_samples
             for record in records.of_files(classifier, files, values.batch, samples, progress, failed, values.novelty):
                 print(json.dumps(record, allow_nan=False), flush=True)
     return 1 if errors else 0
@@ -87,7 +92,6 @@ def main(argv):
 
 def _files(arguments, failed):
     """Returns the files that can be read, before the model is loaded; the others are `failed`."""
-    from tfadgm import telling
     from tfadgm.data import examples
 
     if not arguments:

@@ -9,6 +9,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what goes wrong in native 
 
 from absl import app, flags, logging  # noqa: E402
 
+from tfadgm import telling  # noqa: E402
 from tfadgm.reporting import summary  # noqa: E402
 from tfadgm.telling import printable  # noqa: E402
 from tfadgm.training import stopping  # noqa: E402
@@ -47,8 +48,9 @@ def guard(main, argv):
         code = getattr(main, "before", lambda argv: None)(argv)
         if code is not None:
             return code
-        import_tensorflow_quietly()
-        return main(argv)
+        with telling.showing(_progress()):
+            import_tensorflow_quietly()
+            return main(argv)
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -62,6 +64,12 @@ def guard(main, argv):
         return interrupted(main, str(stop), stop.code)
     except KeyboardInterrupt:
         return interrupted(main)
+
+
+def _progress():
+    """What the flags say of progress; a command that is to be quiet tells none."""
+    mode = flags.FLAGS.progress if "progress" in flags.FLAGS else "auto"
+    return "off" if mode == "auto" and "quiet" in flags.FLAGS and flags.FLAGS.quiet else mode
 
 
 def _told():
@@ -101,6 +109,12 @@ def define_path(name, text):
     flags.DEFINE(_PathParser(), name, None, text)
 
 
+def define_progress():
+    """Defines --progress."""
+    text = "Whether to tell how far it is: auto: of what takes more than two seconds; on: of all; off: of nothing."
+    flags.DEFINE_enum("progress", "auto", telling.MODES, text)
+
+
 def define_text(name, text, boolean=False):
     """Defines a flag that is kept as text, without a default; --NAME alone is "true" and --noNAME "false" if `boolean`."""
     flags.DEFINE_flag(flags.Flag(flags.ArgumentParser(), None, name, None, text, boolean=boolean))
@@ -110,15 +124,15 @@ def import_tensorflow_quietly():
     """Imports TensorFlow and finds its devices without the start-up messages of its native libraries."""
     sys.stderr.flush()
     stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        import tensorflow as tf
+    with open(stderr, "w") as told, telling.task("starting TensorFlow", stream=told):
+        os.dup2(nowhere, 2)
+        try:
+            import tensorflow as tf
 
-        tf.config.list_physical_devices()
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
-        os.close(nowhere)
+            tf.config.list_physical_devices()
+        finally:
+            os.dup2(stderr, 2)
+            os.close(nowhere)
 
 
 def help_text(module):

@@ -18,6 +18,7 @@ def define_flags():
     """Defines the flags."""
     common.define_path("out", "The page that is written, an .html; default: comparison.html.")
     flags.DEFINE_bool("overwrite", False, "Whether an existing file is replaced.")
+    common.define_progress()
 
 
 def before(argv):

@@ -14,6 +14,7 @@ import dataclasses
 
 from absl import flags
 
+from tfadgm import telling
 from tfadgm.cli import common
 from tfadgm.runs import allowed
 
@@ -30,6 +31,7 @@ def define_flags():
     flags.DEFINE_integer("bayes_examples", 1000, "Examples that it classifies.", lower_bound=1)
     flags.DEFINE_bool("diagnostics", False, "Whether the bound is taken apart.")
     common.define_path("data", "Other examples to measure on: a file, or a folder of pictures.")
+    common.define_progress()
 
 
 def before(argv):
@@ -45,7 +47,6 @@ def main(argv):
     from tfadgm.evaluation import measured
     from tfadgm.reporting import report
     from tfadgm.runs import run_directory
-    from tfadgm.training.progress import progress_bar
 
     values = flags.FLAGS
     opened = run_directory.Run.open(values.run)
@@ -54,11 +55,11 @@ def main(argv):
     data, split = opened.data()
     other = None
     if values.data:
-        other = measured.read(values.data, opened, data)
+        with telling.task(f"reading {values.data}"):
+            other = measured.read(values.data, opened, data)
     if values.bayes_samples:
         report.check_bayes(opened.model, data, split, values.bayes_samples)
-    with progress_bar("example") as progress:
-        results, _, _ = report.evaluate(opened.model, settings, data, split, progress, other)
+    results, _, _ = report.evaluate(opened.model, settings, data, split, measured=other)
     if values.bayes_samples:
         results.update(
             report.bayes(opened.model, data, split, values.bayes_samples, values.bayes_examples, values.test_samples)

@@ -28,6 +28,7 @@ def define_flags():
     flags.DEFINE_string(
         "model_name", None, "Name that a server offers it under; default: tfadgm, or that of the directory --to."
     )
+    common.define_progress()
 
 
 def before(argv):

@@ -26,6 +26,7 @@ def define_flags():
     flags.DEFINE_integer("samples", 100, "Draws of the latents for each row.", lower_bound=1)
     flags.DEFINE_bool("mark", False, "Whether a column `filled` names the columns that were filled in each row.")
     flags.DEFINE_bool("overwrite", False, "Whether an existing file is replaced.")
+    common.define_progress()
 
 
 def before(argv):
@@ -45,7 +46,6 @@ def main(argv):
     from tfadgm import evaluation, telling
     from tfadgm.data import encoding, examples, spelling
     from tfadgm.runs import run_directory
-    from tfadgm.training.progress import progress_bar
 
     values = flags.FLAGS
     source = examples.open_table(argv[1])
@@ -54,14 +54,14 @@ def main(argv):
     opened = run_directory.Run.open(values.run)
     if opened.columns is None:
         raise ValueError(f"run: {values.run} has no model of tables; allowed: a run of a csv or parquet")
-    x = encoding.encode(source, opened.columns)
+    with telling.task(f"reading {argv[1]}"):
+        x = encoding.encode(source, opened.columns)
     opened.model.preprocess.check_missing(x, argv[1])
     for remark in source.remarks:
         telling.warn(remark)
     if not len(x):
         raise ValueError(f"{argv[1]}: has no row; allowed: at least one")
-    with progress_bar("row") as progress:
-        filled = evaluation.impute(opened.model, x, values.samples, values.draws, progress)
+    filled = evaluation.impute(opened.model, x, values.samples, values.draws)
     if not np.isfinite(filled).all():
         raise ValueError("run: the model fills in numbers that are not finite; allowed: one whose training went well")
     write(spelling.completed(source, opened.columns, x, filled, values.mark), values.out)

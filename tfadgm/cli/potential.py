@@ -27,6 +27,7 @@ def define_flags():
     for field in dataclasses.fields(Settings):
         define = flags.DEFINE_integer if field.type is int else flags.DEFINE_float
         define(field.name, field.default, field.metadata["text"])
+    common.define_progress()
 
 
 def before(argv):

@@ -34,6 +34,7 @@ def define_flags():
     flags.DEFINE_string("tfds_name", None, "Read SVHN from a TFDS copy of this name.")
     common.define_path("out", f"Where the runs are kept; default: {OUT}.")
     common.define_path("records", "Where the records are kept; default: benchmarks/results/cells, or OUT/records.")
+    common.define_progress()
 
 
 def before(argv):

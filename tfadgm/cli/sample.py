@@ -32,6 +32,7 @@ def define_flags():
     common.define_path("out", "PREFIX, the path of the files without .png, .npz and .csv; default: RUN/samples.")
     flags.DEFINE_bool("means", False, "Whether x is its mean given the latents, in place of a draw.")
     flags.DEFINE_bool("overwrite", False, "Whether existing files are replaced.")
+    common.define_progress()
 
 
 def before(argv):

@@ -24,6 +24,7 @@ def define_flags():
     common.define_path("out", "[common] Run directory; default runs/MODEL-DATASET-LABELS-SEED.")
     flags.DEFINE_bool("quiet", False, "[common] Print the summary only.")
     asked.define_flags()
+    common.define_progress()
 
 
 def default_directory(settings):

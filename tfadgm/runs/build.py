@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfadgm import machine, registry
+from tfadgm import machine, registry, telling
 from tfadgm.data import holdout, labels, pipeline
 from tfadgm.data.dataset import Dataset
 from tfadgm.models.base import DeepGenerativeModel
@@ -51,7 +51,8 @@ def load_data(settings: Settings, stratified: bool = True, kinds: bool = True) -
     load = registry.lookup(registry.DATASETS, "dataset", name)
     of_table = dict(label=settings.label, columns=settings.columns, ignore=settings.ignore)
     given = dict(of_table, tfds_name=settings.tfds_name, image_size=settings.image_size, genes=settings.genes)
-    data = load(argument or None, seed=settings.seed, data_dir=settings.data_dir, kinds=kinds, **given)
+    with telling.task(f"reading {settings.dataset}"):
+        data = load(argument or None, seed=settings.seed, data_dir=settings.data_dir, kinds=kinds, **given)
     return data, draw_split(settings, data, stratified)
 
 

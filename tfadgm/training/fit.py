@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfadgm import telling
 from tfadgm.data import pipeline
 from tfadgm.networks import optimizers
 from tfadgm.telling import warn
@@ -185,8 +186,9 @@ def _fit(model, streams, plan, data, split, watched, parts, quiet):
     if watched.size:
         chooses = not (plan.choose and split.validation.size and model.learns_from_labels)
         around.append(callbacks.Watch(data.x_train[watched], state, best if chooses else None, plan.bound_patience))
-    around += [log, checkpoint] + ([] if quiet else [progress.Progress(clock, steps)])
-    _loop(model, streams, plan, split, clock, around, checkpoint.save_within)
+    with telling.showing("off" if quiet else "auto"), telling.task("training") as task:
+        around += [log, checkpoint, progress.Progress(clock, steps, task)]
+        _loop(model, streams, plan, split, clock, around, checkpoint.save_within)
 
 
 def _loop(model, streams, plan, split, clock, around, save=None):
