@@ -24,11 +24,13 @@ def run(main, define_flags):
     try:
         define_flags()
         if any(argument.startswith("-") and argument.lstrip("-") in HELP for argument in sys.argv[1:]):
-            print(help_text(sys.modules[main.__module__]))
+            print(help_text(sys.modules[main.__module__]), flush=True)
             sys.exit(0)
         logging.set_verbosity(logging.ERROR)
         python_logging.getLogger("matplotlib").setLevel(python_logging.ERROR)  # of fonts and their cache
         app.run(lambda argv: guard(main, argv), flags_parser=parse)
+    except BrokenPipeError:  # of the help
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:  # before or after `guard`
         sys.exit(interrupted(main))
 

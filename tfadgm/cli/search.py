@@ -19,6 +19,7 @@ from tfadgm.cli import asked, common
 from tfadgm.cli.train import default_directory
 from tfadgm.runs import allowed, repeating
 
+OBJECTIVE = "What is searched for, on validation examples; auto: the error, or without labels the bound."
 OWN = ("minutes", "select", "cross_fit")  # settings that are no flags here
 
 
@@ -32,11 +33,6 @@ def define_flags():
     flags.DEFINE_bool("quiet", False, "[common] Print the summary only.")
     asked.define_flags(OWN)
     common.define_progress()
-
-
-OBJECTIVE = (
-    "What is searched for, on validation examples; auto: the error where the model learns from labels, else the bound."
-)
 
 
 def _asked():

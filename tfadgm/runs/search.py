@@ -42,8 +42,8 @@ def search(
     Args:
       settings: where it begins; its budget is that of each trial.
       directory: of the search: search.sqlite, trials/, best.yaml, history.png, importances.png, slices.png.
-      objective: of `allowed.OBJECTIVES`, on the validation examples: "error", "nll" of q(y|x) in nats, "bound" of log p(x) in
-        nats per example, which is maximised.
+      objective: of `allowed.OBJECTIVES`, on the validation examples: "error", "nll" of q(y|x) in nats, or "bound" of log p(x)
+        in nats per example, which is maximised.
       trials: those before included.
       minutes: of training and measuring, those before included.
       quiet: whether to print no progress.
@@ -114,10 +114,9 @@ class _Search:
     def _next(self, number):
         """Returns the trial that was interrupted, or the next one; its values follow from the seed and those before."""
         self.study.sampler = optuna.samplers.TPESampler(seed=self.settings.seed + number)
-        running = [
-            trial for trial in self.study.get_trials(deepcopy=False) if trial.state == optuna.trial.TrialState.RUNNING
-        ]
-        return optuna.trial.Trial(self.study, running[0]._trial_id) if running else self.study.ask()
+        trials, state = self.study.get_trials(deepcopy=False), optuna.trial.TrialState.RUNNING
+        begun = next((trial for trial in trials if trial.state == state), None)
+        return self.study.ask() if begun is None else optuna.trial.Trial(self.study, begun._trial_id)
 
     def _trial(self, trial):
         values = {name: parameter.suggest(trial, name) for name, parameter in self.space.items()}
