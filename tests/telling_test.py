@@ -86,10 +86,11 @@ def test_a_scope_within_another_one_heeds_it_and_a_task_within_another_has_the_l
         with telling.task("inner", stream=(inner := io.StringIO())):
             before = outer.getvalue()
             task(1, 2)
-            telling.advance(1, 2)
+            telling.advance("inner", 1, 2)
             assert outer.getvalue() == before
-        telling.advance(2, 2)
-    assert "inner  50%" in inner.getvalue() and "outer 100%" in outer.getvalue()
+        telling.advance("a file", 2, 2)
+    telling.advance("nothing", 1, 2)
+    assert "inner  50%\n" in inner.getvalue() and "outer 100%  a file" in outer.getvalue()
 
 
 def test_a_second_pass_is_measured_anew():

@@ -87,11 +87,11 @@ def task(what: str, unit: str = "", stream: IO[str] | None = None) -> Iterator["
             parent.covered -= 1
 
 
-def advance(done: int, total: int) -> None:
-    """Tells the innermost task how far it is; for readers that do not know what they are part of."""
+def advance(what: str, done: int, total: int) -> None:
+    """Tells the innermost task that `what` is so far; for readers, and others that do not know what they are part of."""
     found = _current.get()
     if found is not None:
-        found(done, total)
+        found(done, total, "" if printable(what) in found.what else printable(what))
 
 
 class Task:

@@ -11,7 +11,7 @@ from calling import call, with_flags
 from h5ad_files import save
 from PIL import Image
 
-from tfadgm.cli import asked, classify, compare, evaluate, export, impute, potential, reproduce, sample, train
+from tfadgm.cli import asked, classify, compare, evaluate, export, impute, potential, reproduce, sample, search, train
 from tfadgm.experiments import CELLS
 from tfadgm.runs import build, recipes, run, run_directory
 
@@ -25,6 +25,7 @@ VERBS = dict(
     potential=potential,
     reproduce=reproduce,
     sample=sample,
+    search=search,
     train=train,
 )
 PRINTED = re.findall(r"^    (bin/.*)", README, re.MULTILINE)

@@ -60,7 +60,7 @@ def measure(
     last = dataclasses.replace(settings, keep="last", patience=None)
     answers = np.zeros((len(fold), len(build.value_names(settings, data))))
     for k in range(fold.max(initial=-1) + 1):
-        telling.advance(k, settings.cross_fit)
+        telling.advance("folds", k, settings.cross_fit)
         left_out = split.labelled[fold == k]
         part = dataclasses.replace(
             split,

@@ -42,8 +42,8 @@ def search(
     Args:
       settings: where it begins; its budget is that of each trial.
       directory: of the search: search.sqlite, trials/, best.yaml, history.png, importances.png, slices.png.
-      objective: of `allowed.OBJECTIVES`, on the validation examples: "error", "nll" of q(y|x) in nats, or "bound" of log p(x)
-        in nats per example, which is maximised.
+      objective: of `allowed.OBJECTIVES`, on the validation examples: "error", "nll" of q(y|x) in nats, or "bound" of
+        log p(x) in nats per example, which is maximised.
       trials: those before included.
       minutes: of training and measuring, those before included.
       quiet: whether to print no progress.

@@ -114,7 +114,7 @@ def _of_model(settings, data, split, model, epochs, fold, asked, start):
     parts = []
     try:
         for k in range(fold.max() + 1):
-            telling.advance(k, fold.max() + 1)
+            telling.advance("folds", k, fold.max() + 1)
             left_out = split.labelled[fold == k]
             pool = np.setdiff1d(split.unlabelled, left_out)
             part = dataclasses.replace(split, labelled=split.labelled[fold != k], unlabelled=pool)
