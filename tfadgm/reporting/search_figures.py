@@ -4,6 +4,7 @@ import math
 import warnings
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from tfadgm.reporting import plotting
 
@@ -38,11 +39,17 @@ def _slices(path, trials, names, values, objective):
         for ax in np.ravel(axes)[len(names) :]:
             ax.set_axis_off()
         for ax, name in zip(np.ravel(axes), names, strict=False):
-            given = [trial.params[name] for trial in trials]
-            numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in given)
-            ax.plot(given if numbers else [str(value) for value in given], values, "o", markersize=3)
-            if numbers and getattr(trials[0].distributions[name], "log", False):
-                ax.set_xscale("log")
+            given, of = [trial.params[name] for trial in trials], trials[0].distributions[name]
+            choices = getattr(of, "choices", ())
+            ax.plot([choices.index(value) for value in given] if choices else given, values, "o", markersize=3)
+            if choices:
+                ax.set_xticks(range(len(choices)), [str(choice) for choice in choices])
+            elif of.log:
+                ax.set_xscale("log", base=2 if of.high < 100 * of.low else 10)
+                ax.xaxis.set_major_formatter("{x:g}")
+                ax.xaxis.set_minor_formatter(NullFormatter())
+            elif isinstance(of.high, int):
+                ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
             ax.set_title(plotting.plain(name))
         np.ravel(axes)[0].set_ylabel(f"validation {UNITS[objective]}")
 
