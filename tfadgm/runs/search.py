@@ -149,7 +149,7 @@ class _Search:
         return dataclasses.replace(found, select=self.asked.select, cross_fit=self.asked.cross_fit)
 
     def told(self):
-        finished, sign = self._finished(), -1 if self.objective == "bound" else 1
+        finished = self._finished()
         count = {state: sum(trial.state == state for trial in finished) for state in optuna.trial.TrialState}
         best, default = self.study.best_trial, finished[0]
         usual, now = dataclasses.asdict(self.settings), dataclasses.asdict(search_space.applied(self.settings, best.params))
@@ -157,12 +157,17 @@ class _Search:
             trials=len(finished),
             pruned=count[optuna.trial.TrialState.PRUNED],
             failed=count[optuna.trial.TrialState.FAIL],
-            best=sign * best.value,
-            default=sign * default.value,
+            best=self._told(best),
+            default=self._told(default),
             best_trial=best.number,
             examples=len(self.split.validation),
             changed={name: (usual[name], now[name]) for name in now if now[name] != usual[name]},
         )
+
+    def _told(self, trial: optuna.trial.FrozenTrial) -> float:
+        """The value of a trial that was completed, of a bound itself."""
+        value = math.nan if trial.value is None else trial.value
+        return -value if self.objective == "bound" else value
 
 
 def measure(model: DeepGenerativeModel, objective: str, data: Dataset, split: pipeline.Split) -> float:

@@ -55,10 +55,10 @@ def space(settings: Settings, learns_from_labels: bool) -> dict[str, Parameter]:
         classifier_samples=Parameter(settings.classifier_samples, 1, 20),
         virtual_adversarial=Parameter(settings.virtual_adversarial, choices=(0.0, 0.3, 1.0)),
     )
-    without = () if learns_from_labels else OF_LABELS
-    without += () if settings.beta > 0 else ("beta",)
-    without += () if settings.classifier_samples else ("classifier_samples",)
-    without += () if settings.dim_z or settings.dim_a else ("latents",)
+    without = set() if learns_from_labels else set(OF_LABELS)
+    without |= set() if settings.beta > 0 else {"beta"}
+    without |= set() if settings.classifier_samples else {"classifier_samples"}
+    without |= set() if settings.dim_z or settings.dim_a else {"latents"}
     return {name: parameter for name, parameter in found.items() if name not in without}
 
 
