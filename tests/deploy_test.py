@@ -8,7 +8,7 @@ import pytest
 import yaml
 from calling import with_flags
 
-from tfadgm.cli import train
+from tfadgm.cli import asked, train
 from tfadgm.training import workers
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -37,7 +37,7 @@ def pods(kind, **options):
 
 
 def settings_of(command):
-    return with_flags(train, command, lambda argv: train.settings_from_flags())
+    return with_flags(train, command, lambda argv: asked.settings())
 
 
 @pytest.mark.parametrize(

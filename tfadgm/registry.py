@@ -1,4 +1,7 @@
-"""Names of models and data sets, each imported only when it is asked for."""
+"""Names of models, data sets and what models are made of, each imported only when it is asked for.
+
+To know a name needs no TensorFlow: so a command tells a wrong one at once.
+"""
 
 import importlib
 
@@ -31,8 +34,33 @@ DATASETS = {
     "images": "tfadgm.data.images:load",
 }
 
+LIKELIHOODS = {
+    "bernoulli": "tfadgm.distributions.likelihoods:BernoulliLikelihood",
+    "gaussian": "tfadgm.distributions.likelihoods:GaussianLikelihood",
+    "categorical": "tfadgm.distributions.likelihoods:CategoricalLikelihood",
+    "logistic_mixture": "tfadgm.distributions.likelihoods:LogisticMixtureLikelihood",
+    "table": "tfadgm.distributions.table:TableLikelihood",
+    "negative_binomial": "tfadgm.distributions.counts:CountLikelihood",
+}
+
+# Of networks.
+ACTIVATIONS = ("relu", "softplus", "tanh", "leaky_relu")
+TRUNKS = ("mlp", "conv")
+
+# Of options of models; each model says in its own file what they mean.
+AUXILIARIES = dict(adgm=("informed", "uninformed", "deterministic"), avae=("informed", "linear"))
+AUX_GRADIENTS = ("joint", "bound", "frozen")
+CASCADE_CLASSIFIERS = ("cascade", "q")
+FEATURE_CLASSIFIERS = ("logistic", "svm", "tsvm")
+CLASS_DRAWS = ("gumbel", "concrete", "enumerate")
+REVERSE_GRADIENTS = ("both", "q")
+
+WITHOUT_CLASS = ("vae", "avae", "lvae", "m1")  # models without y
+STAGED = ("m1m2",)  # models that start from another one
+
 OWN = ("npz", "csv", "parquet", "h5ad", "images")  # the user's own data
 IN_MEMORY = "arrays"  # the data set of a run of arrays in memory, which no name can load again
+OF_TFDS = ("mnist", "fashion_mnist", "svhn", "norb", "omniglot")  # those that TensorFlow Datasets prepares
 OF_FILES = ("freyface", *OWN)  # those that are in files, as NAME:PATH
 
 

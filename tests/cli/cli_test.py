@@ -17,7 +17,7 @@ from tfadgm.runs import recipes, run_directory
 from tfadgm.training import stopping
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-VERBS = ("train", "evaluate", "export", "classify", "impute", "sample", "compare", "reproduce", "potential")
+VERBS = ("train", "evaluate", "export", "classify", "impute", "sample", "compare", "reproduce", "potential", "search")
 
 
 BAD = {
@@ -149,9 +149,9 @@ def test_what_goes_on_where_it_was_interrupted_says_so(verb, capsys):
     def interrupted(argv):
         raise KeyboardInterrupt
 
-    vars(interrupted).update(vars(importlib.import_module(f"tfadgm.cli.{verb}").main))
+    vars(interrupted).update(vars(importlib.import_module(f"tfadgm.cli.{verb}").main) | {"before": interrupted})
     assert common.guard(interrupted, [verb]) == 130
-    further = "; the same command goes on from the last checkpoint" if verb in ("train", "reproduce") else ""
+    further = "; the same command goes on from the last checkpoint" if verb in ("train", "reproduce", "search") else ""
     assert capsys.readouterr().err == f"interrupted{further}\n"
 
 
@@ -166,13 +166,12 @@ def test_a_training_that_was_stopped_is_told_with_its_place(number, code, word, 
     assert capsys.readouterr().err == told
 
 
-def test_an_interrupt_before_the_command_begins_is_told_too(monkeypatch, capsys):
+def test_an_interrupt_before_the_command_begins_is_told_too(capsys):
     def interrupted():
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(common, "import_tensorflow_quietly", interrupted)
     with pytest.raises(SystemExit) as stop:
-        common.run(train.main, train.define_flags)
+        common.run(train.main, interrupted)
     assert stop.value.code == 130
     assert capsys.readouterr().err == "interrupted; the same command goes on from the last checkpoint\n"
 

@@ -11,7 +11,7 @@ from calling import call, with_flags
 from h5ad_files import save
 from PIL import Image
 
-from tfadgm.cli import classify, compare, evaluate, export, impute, potential, reproduce, sample, train
+from tfadgm.cli import asked, classify, compare, evaluate, export, impute, potential, reproduce, sample, search, train
 from tfadgm.experiments import CELLS
 from tfadgm.runs import build, recipes, run, run_directory
 
@@ -25,6 +25,7 @@ VERBS = dict(
     potential=potential,
     reproduce=reproduce,
     sample=sample,
+    search=search,
     train=train,
 )
 PRINTED = re.findall(r"^    (bin/.*)", README, re.MULTILINE)
@@ -87,7 +88,7 @@ def test_every_printed_command_has_known_flags_that_fit(command, place, monkeypa
     monkeypatch.chdir(place)
     verb, arguments = filled(command)
     if verb == "train":
-        settings = with_flags(train, arguments, lambda argv: train.settings_from_flags())
+        settings = with_flags(train, arguments, lambda argv: asked.settings())
         if settings.dataset.partition(":")[0] in HERE:
             build.make_model(settings, *build.load_data(settings))
     elif verb == "reproduce":

@@ -5,7 +5,7 @@ import os
 import pytest
 from calling import call, with_flags
 
-from tfadgm.cli import common, train
+from tfadgm.cli import asked, common, train
 from tfadgm.runs import recipes, run
 
 DIGITS = "--dataset=digits"
@@ -13,7 +13,7 @@ DIGITS = "--dataset=digits"
 
 def settings_of(*arguments):
     """Returns the settings that bin/train makes of `arguments`."""
-    return with_flags(train, arguments, lambda argv: train.settings_from_flags())
+    return with_flags(train, arguments, lambda argv: asked.settings())
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_help_tells_defaults_and_both_forms_of_a_truth():
     assert "stops within a step" in text and "  --out " in text
 
 
-def test_the_page_of_the_run_is_named_last(monkeypatch, tmp_path, capsys):
+def test_the_page_of_the_run_is_named_and_last_how_to_repeat_it(monkeypatch, tmp_path, capsys):
     results = dict(model="vae", dataset="digits", labels=0, seed=0, evaluated_on="test", elbo=-5.0, log_density=-4.0)
     results |= dict(effective_samples=3.0, log_density_samples=10, log_density_examples=50)
 
@@ -85,4 +85,6 @@ def test_the_page_of_the_run_is_named_last(monkeypatch, tmp_path, capsys):
 
     monkeypatch.setattr(run, "train", trained)
     assert not call("train", DIGITS, f"--out={tmp_path}")
-    assert capsys.readouterr().out.splitlines()[-1] == f"  report: {tmp_path / 'report.html'}"
+    *_, report, last = capsys.readouterr().out.splitlines()
+    assert report == f"  report: {tmp_path / 'report.html'}"
+    assert last == f"to repeat it: bin/train --config={tmp_path / 'config.json'} --out={tmp_path}-again"

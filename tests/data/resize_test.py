@@ -5,7 +5,7 @@ import picture_examples as examples
 import pytest
 from PIL import Image
 
-from tfadgm.data import resize
+from tfadgm.data import image_sizes, resize
 
 
 def window(picture, height, width):
@@ -76,5 +76,5 @@ def test_what_is_no_size_is_refused(text):
     with pytest.raises(
         ValueError, match="image_size: got .*; allowed: HEIGHTxWIDTH in pixels, each from 1 to 9999, such as"
     ):
-        resize.parse(text)
-    assert resize.parse("28x20") == (28, 20)
+        image_sizes.parse(text)
+    assert image_sizes.parse("28x20") == (28, 20)

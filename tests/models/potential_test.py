@@ -11,11 +11,11 @@ from absl import flags
 
 from tfadgm.cli import common
 from tfadgm.cli import potential as cli
-from tfadgm.experiments import energies, energy_training
+from tfadgm.experiments import energies, energy_settings, energy_training
 from tfadgm.models import potential
 from tfadgm.networks.mlp import Network
 
-SHORT = energy_training.Settings(steps=30, batch=32, evaluation_samples=2000, importance_samples=10)
+SHORT = energy_settings.Settings(steps=30, batch=32, evaluation_samples=2000, importance_samples=10)
 
 
 def _u(name, *z, **options):
@@ -113,7 +113,7 @@ def test_a_wrong_p_a_costs_its_divergence():
     model, shift = _gaussian_world(), 0.6
     bias = model.p["a"].head.bias
     bias.assign(bias + np.eye(8)[3].astype("float32") * shift)
-    results = energy_training.evaluate(model, energy_training.Settings(), seed=0)
+    results = energy_training.evaluate(model, energy_settings.Settings(), seed=0)
     assert abs(results["bound"] - (LOG_Z - shift**2 / 2)) < 4 * results["bound_stderr"] < 0.01
     assert results["bound"] + 0.1 < results["importance_bound"] < LOG_Z
     assert abs(results["log_z_estimate"] - LOG_Z) < 4 * results["log_z_estimate_stderr"] < 0.01
@@ -131,7 +131,7 @@ def test_the_density_is_the_marginal_of_q():
 
 def test_mean_field_finds_a_gaussian():
     model = potential.Potential(_gaussian_energy, auxiliary=False, seed=1)
-    energy_training.fit(model, energy_training.Settings(steps=800, batch=64, learning_rate=0.03, average=0.9), seed=1)
+    energy_training.fit(model, energy_settings.Settings(steps=800, batch=64, learning_rate=0.03, average=0.9), seed=1)
     results = energy_training.evaluate(model, SHORT, seed=1)
     assert results["bound"] == pytest.approx(LOG_Z, abs=0.005)
     density = model.density(LOC[:1], LOC[1:], tf.constant([0, 1]))
@@ -154,7 +154,7 @@ def test_training_starts_at_the_temperature():
     weights = []
     for temperature in (1.0, 3.0):
         model = potential.Potential(potential.energy("U1"), seed=0)
-        energy_training.fit(model, energy_training.Settings(steps=2, batch=8, temperature=temperature), seed=0)
+        energy_training.fit(model, energy_settings.Settings(steps=2, batch=8, temperature=temperature), seed=0)
         weights.append(model.q["z"].head.bias.numpy())
     assert np.abs(weights[0] - weights[1]).max() > 1e-5
 
@@ -172,7 +172,7 @@ def test_training_starts_at_the_temperature():
 )
 def test_settings_that_are_not_allowed(wrong, message):
     with pytest.raises(ValueError, match=message):
-        energy_training.Settings(**wrong)
+        energy_settings.Settings(**wrong)
 
 
 def test_an_unknown_energy_lists_the_known_ones():

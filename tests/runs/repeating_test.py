@@ -5,7 +5,7 @@ import shlex
 import pytest
 from calling import with_flags
 
-from tfadgm.cli import train
+from tfadgm.cli import asked, train
 from tfadgm.runs import recipes, repeating
 
 GIVEN = [
@@ -23,7 +23,7 @@ def test_the_command_gives_the_settings_again(model, dataset, given):
     line = repeating.command(settings, "runs/my run")
     program, *words = shlex.split(line)
     assert program == "bin/train" and words[-1] == "--out=runs/my run"
-    assert with_flags(train, words, lambda argv: train.settings_from_flags()) == settings
+    assert with_flags(train, words, lambda argv: asked.settings()) == settings
 
 
 def test_the_command_of_a_recipe_is_short():

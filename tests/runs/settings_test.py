@@ -18,7 +18,14 @@ from tfadgm.runs.settings import Settings, parse
 FLOATS = [field.name for field in dataclasses.fields(Settings) if field.metadata["kind"] is float]
 SOURCE = pathlib.Path(tfadgm.__file__).parent
 # Where settings are defined and given; the fit of an energy has settings of its own.
-NO_USE = ("settings.py", "recipes.py", "experiments/energy_training.py", "experiments/energies.py", "cli/potential.py")
+NO_USE = (
+    "settings.py",
+    "recipes.py",
+    "experiments/energy_settings.py",
+    "experiments/energy_training.py",
+    "experiments/energies.py",
+    "cli/potential.py",
+)
 
 
 @pytest.mark.parametrize("model", registry.MODELS)
@@ -137,6 +144,7 @@ def test_classifier_samples_of_a_recipe_are_at_least_the_samples():
         ("warmup_epochs", "auto", "auto"),
         ("dim_z", "7", (7,)),
         ("class_prior", "labels", "labels"),
+        ("stop", "none", "none"),
         ("class_prior", "0.95, 0.05", (0.95, 0.05)),
     ],
 )

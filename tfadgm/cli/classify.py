@@ -15,12 +15,15 @@ side, entropy that of q(y|x) in nats. An example that is plainer than training m
 first: see docs/novelty.md.
 """
 
+import contextlib
 import functools
 import json
+import pathlib
 import sys
 
 from absl import flags
 
+from tfadgm import telling
 from tfadgm.cli import common
 from tfadgm.telling import printable
 
@@ -43,12 +46,29 @@ def define_flags():
         lower_bound=0,
     )
     flags.DEFINE_bool("novelty", False, "Whether each example is compared with those of training.")
+    common.define_progress()
+
+
+def before(argv):
+    """Refuses what needs no TensorFlow."""
+    values = flags.FLAGS
+    given = [name for name in ("server", "run", "saved_model") if values[name].value]
+    if values.server and len(given) > 1:
+        raise ValueError("got --server beside --run or --saved_model; allowed: exactly one of them")
+    if len(given) != 1:
+        raise ValueError(f"got {'both' if given else 'neither'} of --run and --saved_model; allowed: exactly one")
+    if values.novelty and values["log_density_samples"].present:
+        raise ValueError(
+            "log_density_samples: got it beside --novelty; allowed: one of them, as a run's samples are compared"
+        )
+    for name in ("run", "saved_model"):
+        if values[name].value and not pathlib.Path(values[name].value).is_dir():
+            raise ValueError(f"{values[name].value}: is no directory; allowed: one that bin/train or bin/export made")
 
 
 def main(argv):
     """Flags to one call of `records.of_files`; returns 1 if a file or a row has no answer."""
     from tfadgm.serving import records
-    from tfadgm.training.progress import progress_bar
 
     values, errors = flags.FLAGS, []
 
@@ -59,9 +79,12 @@ def main(argv):
     open_classifier = _source(values)
     files = _files(argv[1:], failed)
     if files:
-        classifier = open_classifier()
-        with progress_bar("example") as progress:
-            samples = values.log_density_samples
+        with contextlib.ExitStack() as stack:
+            if sys.stdout.isatty():  # answers would be mixed up with a line that is drawn there
+                stack.enter_context(telling.showing("off"))
+            with telling.task("loading the model"):
+                classifier = open_classifier()
+            progress, samples = stack.enter_context(telling.task("classification", "examples")), values.log_density_samples
             for record in records.of_files(classifier, files, values.batch, samples, progress, failed, values.novelty):
                 print(json.dumps(record, allow_nan=False), flush=True)
     return 1 if errors else 0
@@ -69,7 +92,6 @@ def main(argv):
 
 def _files(arguments, failed):
     """Returns the files that can be read, before the model is loaded; the others are `failed`."""
-    from tfadgm import telling
     from tfadgm.data import examples
 
     if not arguments:
@@ -91,15 +113,9 @@ def _source(values):
     """Returns the function that opens the classifier that the flags name."""
     from tfadgm.serving import classification
 
-    if values.novelty and flags.FLAGS["log_density_samples"].present:
-        raise ValueError(
-            "log_density_samples: got it beside --novelty; allowed: one of them, as a run's samples are compared"
-        )
     if not values.server:
         path = classification.choose(values.run, values.saved_model)
         return functools.partial(classification.Classifier, path, values.novelty)
-    if values.run or values.saved_model:
-        raise ValueError("got --server beside --run or --saved_model; allowed: exactly one of them")
     from tfadgm.serving import client
 
     return functools.partial(
@@ -107,7 +123,7 @@ def _source(values):
     )
 
 
-main.takes_files = True
+main.takes_files, main.before = True, before
 
 
 def entry():

@@ -9,8 +9,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what goes wrong in native 
 
 from absl import app, flags, logging  # noqa: E402
 
+from tfadgm import telling  # noqa: E402
 from tfadgm.reporting import summary  # noqa: E402
 from tfadgm.telling import printable  # noqa: E402
+from tfadgm.training import stopping  # noqa: E402
 
 flags.disclaim_key_flags()  # a flag that is defined by a function below belongs to its caller
 
@@ -20,14 +22,15 @@ HELP = ("h", "help", "helpfull", "helpshort", "?")
 def run(main, define_flags):
     """Runs `main(argv)` under absl; a mistake of the user ends with one line on stderr and exit code 1."""
     try:
-        import_tensorflow_quietly()
         define_flags()
         if any(argument.startswith("-") and argument.lstrip("-") in HELP for argument in sys.argv[1:]):
-            print(help_text(sys.modules[main.__module__]))
+            print(help_text(sys.modules[main.__module__]), flush=True)
             sys.exit(0)
         logging.set_verbosity(logging.ERROR)
         python_logging.getLogger("matplotlib").setLevel(python_logging.ERROR)  # of fonts and their cache
         app.run(lambda argv: guard(main, argv), flags_parser=parse)
+    except BrokenPipeError:  # of the help
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:  # before or after `guard`
         sys.exit(interrupted(main))
 
@@ -36,23 +39,24 @@ def guard(main, argv):
     """Returns the exit code of `main(argv)`: errors that a user can make are told in one line.
 
     A `main` that reads arguments beside its flags has the attribute `takes_files`; one whose command goes on where it was
-    interrupted, `goes_on`.
+    interrupted, `goes_on`. Its attribute `before` is called with `argv` before TensorFlow is imported, which takes seconds:
+    it refuses what it can, and may answer alone, by an exit code.
 
     Set TFADGM_TRACEBACK=1 to see where an error was raised.
     """
-    import tensorflow as tf
-
-    from tfadgm.training import stopping
-    from tfadgm.training.workers import WorkerLost
-
     try:
         if len(argv) > 1 and not getattr(main, "takes_files", False):
             raise ValueError(f"got the argument {argv[1]!r}; allowed: flags, as --name=value (see --help)")
-        return main(argv)
+        code = getattr(main, "before", lambda argv: None)(argv)
+        if code is not None:
+            return code
+        with telling.showing(_progress()):
+            import_tensorflow_quietly()
+            return main(argv)
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (ValueError, OSError, WorkerLost, tf.errors.OpError) as error:
+    except _told() as error:
         if os.environ.get("TFADGM_TRACEBACK"):
             raise
         lines = str(error).strip().splitlines() or [type(error).__name__]
@@ -62,6 +66,19 @@ def guard(main, argv):
         return interrupted(main, str(stop), stop.code)
     except KeyboardInterrupt:
         return interrupted(main)
+
+
+def _progress():
+    """What the flags say of progress; a command that is to be quiet tells none."""
+    mode = flags.FLAGS.progress if "progress" in flags.FLAGS else "auto"
+    return "off" if mode == "auto" and "quiet" in flags.FLAGS and flags.FLAGS.quiet else mode
+
+
+def _told():
+    """The errors that are told in one line; those of what was not imported cannot have been raised."""
+    places = dict(OpError="tensorflow.python.framework.errors_impl", WorkerLost="tfadgm.training.workers")
+    imported = {name: sys.modules.get(place) for name, place in places.items()}
+    return (ValueError, OSError, *(getattr(module, name) for name, module in imported.items() if module is not None))
 
 
 def interrupted(main, told="interrupted", code=130):
@@ -94,6 +111,12 @@ def define_path(name, text):
     flags.DEFINE(_PathParser(), name, None, text)
 
 
+def define_progress():
+    """Defines --progress."""
+    text = "Whether to tell how far it is: auto: of what takes more than two seconds; on: of all; off: of nothing."
+    flags.DEFINE_enum("progress", "auto", telling.MODES, text)
+
+
 def define_text(name, text, boolean=False):
     """Defines a flag that is kept as text, without a default; --NAME alone is "true" and --noNAME "false" if `boolean`."""
     flags.DEFINE_flag(flags.Flag(flags.ArgumentParser(), None, name, None, text, boolean=boolean))
@@ -103,15 +126,15 @@ def import_tensorflow_quietly():
     """Imports TensorFlow and finds its devices without the start-up messages of its native libraries."""
     sys.stderr.flush()
     stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        import tensorflow as tf
+    with open(stderr, "w") as told, telling.task("starting TensorFlow", stream=told):
+        os.dup2(nowhere, 2)
+        try:
+            import tensorflow as tf
 
-        tf.config.list_physical_devices()
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
-        os.close(nowhere)
+            tf.config.list_physical_devices()
+        finally:
+            os.dup2(stderr, 2)
+            os.close(nowhere)
 
 
 def help_text(module):

@@ -18,6 +18,22 @@ def define_flags():
     """Defines the flags."""
     common.define_path("out", "The page that is written, an .html; default: comparison.html.")
     flags.DEFINE_bool("overwrite", False, "Whether an existing file is replaced.")
+    common.define_progress()
+
+
+def before(argv):
+    """Refuses what needs no TensorFlow."""
+    out = _out()
+    if out.suffix not in (".html", ".htm"):
+        raise ValueError(f"out: got {out}; allowed: --out=FILE, an .html")
+    if out.exists() and not flags.FLAGS.overwrite:
+        raise ValueError(f"out: {out} exists; allowed: another file, or --overwrite")
+    if not argv[1:]:
+        raise ValueError("got no run; allowed: at least one directory that bin/train made")
+
+
+def _out():
+    return pathlib.Path(flags.FLAGS.out or "comparison.html")
 
 
 def main(argv):
@@ -25,13 +41,7 @@ def main(argv):
     from tfadgm.reporting.page import compare_page, render
     from tfadgm.runs import comparison
 
-    out = pathlib.Path(flags.FLAGS.out or "comparison.html")
-    if out.suffix not in (".html", ".htm"):
-        raise ValueError(f"out: got {out}; allowed: --out=FILE, an .html")
-    if out.exists() and not flags.FLAGS.overwrite:
-        raise ValueError(f"out: {out} exists; allowed: another file, or --overwrite")
-    if not argv[1:]:
-        raise ValueError("got no run; allowed: at least one directory that bin/train made")
+    out = _out()
     groups = compare_page.named(comparison.groups([comparison.finished(path) for path in argv[1:]]))
     out.parent.mkdir(parents=True, exist_ok=True)
     render.write(compare_page.page(groups), out)
@@ -39,7 +49,7 @@ def main(argv):
     print(f"  page: {out}")
 
 
-main.takes_files = True
+main.takes_files, main.before = True, before
 
 
 def entry():

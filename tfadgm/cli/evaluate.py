@@ -14,7 +14,9 @@ import dataclasses
 
 from absl import flags
 
+from tfadgm import telling
 from tfadgm.cli import common
+from tfadgm.runs import allowed
 
 
 def define_flags():
@@ -29,6 +31,15 @@ def define_flags():
     flags.DEFINE_integer("bayes_examples", 1000, "Examples that it classifies.", lower_bound=1)
     flags.DEFINE_bool("diagnostics", False, "Whether the bound is taken apart.")
     common.define_path("data", "Other examples to measure on: a file, or a folder of pictures.")
+    common.define_progress()
+
+
+def before(argv):
+    """Refuses what needs no TensorFlow."""
+    values = flags.FLAGS
+    allowed.check_run(values.run)
+    if values.data and (values.bayes_samples or values.diagnostics):
+        raise ValueError(f"data: got {values.data} with bayes_samples or diagnostics; allowed: without, for a run's own")
 
 
 def main(argv):
@@ -36,24 +47,19 @@ def main(argv):
     from tfadgm.evaluation import measured
     from tfadgm.reporting import report
     from tfadgm.runs import run_directory
-    from tfadgm.training.progress import progress_bar
 
     values = flags.FLAGS
-    if not values.run:
-        raise ValueError("run: got none; allowed: --run=DIR, a directory that bin/train made")
     opened = run_directory.Run.open(values.run)
     samples = {name: values[name].value for name in ("test_samples", "density_samples", "density_examples")}
     settings = dataclasses.replace(opened.settings, **samples)
     data, split = opened.data()
     other = None
     if values.data:
-        other = measured.read(values.data, opened, data)
-        if values.bayes_samples or values.diagnostics:
-            raise ValueError(f"data: got {values.data} with bayes_samples or diagnostics; allowed: without, for a run's own")
+        with telling.task(f"reading {values.data}"):
+            other = measured.read(values.data, opened, data)
     if values.bayes_samples:
         report.check_bayes(opened.model, data, split, values.bayes_samples)
-    with progress_bar("example") as progress:
-        results, _, _ = report.evaluate(opened.model, settings, data, split, progress, other)
+    results, _, _ = report.evaluate(opened.model, settings, data, split, measured=other)
     if values.bayes_samples:
         results.update(
             report.bayes(opened.model, data, split, values.bayes_samples, values.bayes_examples, values.test_samples)
@@ -90,6 +96,9 @@ def _write_reference(opened, data, split):
     found = found or reference.measure(opened.model, data, split)
     if found is not None:
         _write(opened.path / reference.NAME, found.to_dict())
+
+
+main.before = before
 
 
 def entry():

@@ -12,6 +12,7 @@ signatures read and answer.
 from absl import flags
 
 from tfadgm.cli import common
+from tfadgm.runs import allowed
 
 FORMATS = ("tf_saved_model", "litert", "onnx")
 
@@ -27,17 +28,27 @@ def define_flags():
     flags.DEFINE_string(
         "model_name", None, "Name that a server offers it under; default: tfadgm, or that of the directory --to."
     )
+    common.define_progress()
+
+
+def before(argv):
+    """Refuses what needs no TensorFlow."""
+    values = flags.FLAGS
+    if values.quantise != "none" and values.format != "litert":
+        raise ValueError(f"quantise: got {values.quantise}; allowed: none, unless --format=litert")
+    for name in ("keep", "model_name") if values.format != FORMATS[0] else ():
+        if values[name].value is not None:
+            raise ValueError(
+                f"{name}: got {values[name].value}; allowed: not given for --format={values.format}, which has no versions"
+            )
+    allowed.check_run(values.run)
 
 
 def main(argv):
     """Flags to one call of `export.save` or `formats.save`."""
     values = flags.FLAGS
-    if not values.run:
-        raise ValueError("run: got none; allowed: --run=DIR, a directory that bin/train made")
     if values.format != FORMATS[0]:
         return _other_format(values)
-    if values.quantise != "none":
-        raise ValueError(f"quantise: got {values.quantise}; allowed: none, unless --format=litert")
     from tfadgm.runs import reference, run_directory
     from tfadgm.serving import export, warmup
 
@@ -68,11 +79,6 @@ def _other_format(values):
     from tfadgm.runs import run_directory
     from tfadgm.serving import formats
 
-    for name in ("keep", "model_name"):
-        if values[name].value is not None:
-            raise ValueError(
-                f"{name}: got {values[name].value}; allowed: not given for --format={values.format}, which has no versions"
-            )
     opened = run_directory.Run.open(values.run)
     directory = values.to or opened.path / values.format
     examples, _ = opened.held_out()
@@ -96,6 +102,9 @@ def signature_table(signatures):
 
 def _shape(shape):
     return "[...]" if shape is None else f"[{', '.join('N' if size is None else str(size) for size in shape)}]"
+
+
+main.before = before
 
 
 def entry():

@@ -14,6 +14,8 @@ import pathlib
 from absl import flags
 
 from tfadgm.cli import common
+from tfadgm.data import files
+from tfadgm.runs import allowed
 
 
 def define_flags():
@@ -24,6 +26,17 @@ def define_flags():
     flags.DEFINE_integer("samples", 100, "Draws of the latents for each row.", lower_bound=1)
     flags.DEFINE_bool("mark", False, "Whether a column `filled` names the columns that were filled in each row.")
     flags.DEFINE_bool("overwrite", False, "Whether an existing file is replaced.")
+    common.define_progress()
+
+
+def before(argv):
+    """Refuses what needs no TensorFlow."""
+    values = flags.FLAGS
+    check_out(values.out, values.overwrite)
+    if not values.run or len(argv) != 2:
+        raise ValueError(f"got --run={values.run} and {len(argv) - 1} files; allowed: --run=DIR, and one .csv or .parquet")
+    files.check_regular(argv[1], "a .csv or .parquet")
+    allowed.check_run(values.run)
 
 
 def main(argv):
@@ -33,26 +46,22 @@ def main(argv):
     from tfadgm import evaluation, telling
     from tfadgm.data import encoding, examples, spelling
     from tfadgm.runs import run_directory
-    from tfadgm.training.progress import progress_bar
 
     values = flags.FLAGS
-    check_out(values.out, values.overwrite)
-    if not values.run or len(argv) != 2:
-        raise ValueError(f"got --run={values.run} and {len(argv) - 1} files; allowed: --run=DIR, and one .csv or .parquet")
     source = examples.open_table(argv[1])
     if source is None:
         raise ValueError(f"{argv[1]}: is no table; allowed: a .csv or .parquet")
     opened = run_directory.Run.open(values.run)
     if opened.columns is None:
         raise ValueError(f"run: {values.run} has no model of tables; allowed: a run of a csv or parquet")
-    x = encoding.encode(source, opened.columns)
+    with telling.task(f"reading {argv[1]}"):
+        x = encoding.encode(source, opened.columns)
     opened.model.preprocess.check_missing(x, argv[1])
     for remark in source.remarks:
         telling.warn(remark)
     if not len(x):
         raise ValueError(f"{argv[1]}: has no row; allowed: at least one")
-    with progress_bar("row") as progress:
-        filled = evaluation.impute(opened.model, x, values.samples, values.draws, progress)
+    filled = evaluation.impute(opened.model, x, values.samples, values.draws)
     if not np.isfinite(filled).all():
         raise ValueError("run: the model fills in numbers that are not finite; allowed: one whose training went well")
     write(spelling.completed(source, opened.columns, x, filled, values.mark), values.out)
@@ -86,7 +95,7 @@ def write(table, out):
         unfinished.unlink(missing_ok=True)
 
 
-main.takes_files = True
+main.takes_files, main.before = True, before
 
 
 def entry():

@@ -13,12 +13,11 @@ import pathlib
 from absl import flags
 
 from tfadgm.cli import common
+from tfadgm.experiments.energy_settings import ENERGIES, Settings
 
 
 def define_flags():
     """Defines the flags; not at import, so that the verbs can be imported together."""
-    from tfadgm.experiments.energy_training import Settings
-
     flags.DEFINE_string("energy", "U1", "Energy of Rezende and Mohamed 2015, table 1: U1, U2, U3 or U4.")
     flags.DEFINE_integer("seed", 0, "Seed of weights and noise.", lower_bound=0, upper_bound=2**31 - 1)
     flags.DEFINE_list("seeds", None, "Several seeds, separated by commas, instead of --seed.")
@@ -28,22 +27,36 @@ def define_flags():
     for field in dataclasses.fields(Settings):
         define = flags.DEFINE_integer if field.type is int else flags.DEFINE_float
         define(field.name, field.default, field.metadata["text"])
+    common.define_progress()
+
+
+def before(argv):
+    """Refuses what needs no TensorFlow."""
+    energy = flags.FLAGS.energy
+    if energy not in ENERGIES:
+        raise ValueError(f"energy: got {energy!r}; allowed: {', '.join(ENERGIES)}")
+    _settings()
+    _directories()
+
+
+def _settings():
+    return Settings(**{field.name: flags.FLAGS[field.name].value for field in dataclasses.fields(Settings)})
+
+
+def _directories():
+    """Returns {seed: directory} of the flags."""
+    values = flags.FLAGS
+    base = values.out or pathlib.Path("runs", f"potential-{values.energy}")
+    return choose_directories(base, values.seed if values["seed"].present else None, values.seeds, values.overwrite)
 
 
 def main(argv):
     """Flags to one call of `experiment` per seed, and files."""
     from tfadgm.experiments import energies
-    from tfadgm.experiments.energy_training import Settings
-    from tfadgm.models import potential
     from tfadgm.runs import run_directory
 
-    values = flags.FLAGS
-    potential.energy(values.energy)  # refuse before any work
-    settings = Settings(**{f.name: values[f.name].value for f in dataclasses.fields(Settings)})
-    base = values.out or pathlib.Path("runs", f"potential-{values.energy}")
-    one = values.seed if values["seed"].present else None
-    code = 0
-    for seed, directory in choose_directories(base, one, values.seeds, values.overwrite).items():
+    values, settings, code = flags.FLAGS, _settings(), 0
+    for seed, directory in _directories().items():
         directory.mkdir(parents=True, exist_ok=True)  # refuse a bad --out before the work
         results, models = energies.experiment(values.energy, settings, seed, values.xla)
         energies.draw(values.energy, *models, results, directory / "density.png")
@@ -69,6 +82,9 @@ def choose_directories(base, seed=None, seeds=None, overwrite=False):
     if existing and not overwrite:
         raise ValueError(f"out: {existing[0]} exists; allowed: another directory, or --overwrite")
     return directories
+
+
+main.before = before
 
 
 def entry():

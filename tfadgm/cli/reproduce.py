@@ -15,6 +15,7 @@ import pathlib
 from absl import flags
 
 from tfadgm.cli import common
+from tfadgm.experiments import CELLS
 
 OUT = "runs/reproduce"
 
@@ -33,15 +34,27 @@ def define_flags():
     flags.DEFINE_string("tfds_name", None, "Read SVHN from a TFDS copy of this name.")
     common.define_path("out", f"Where the runs are kept; default: {OUT}.")
     common.define_path("records", "Where the records are kept; default: benchmarks/results/cells, or OUT/records.")
+    common.define_progress()
+
+
+def before(argv):
+    """Refuses what needs no TensorFlow."""
+    values = flags.FLAGS
+    if not (values.all or values.status):
+        _names(argv[1:], CELLS, values.list)
+        return [_seed(text) for text in values.seeds] and None
+    if len(argv) > 1:
+        raise ValueError(f"got the cell {argv[1]!r} beside --all; allowed: --only=BEGINNING")
+    _chosen(values)
 
 
 def main(argv):
     """Flags to one call of `runner` for each seed."""
-    from tfadgm.experiments import CELLS, listing, pictures, runner
+    from tfadgm.experiments import listing, pictures, runner
 
     values = flags.FLAGS
     if values.all or values.status:
-        return _queue(argv, values)
+        return _queue(values)
     out = pathlib.Path(values.out or OUT)
     records = values.records or _default_records(out)
     chosen = {name: CELLS[name] for name in _names(argv[1:], CELLS, values.list)}
@@ -65,17 +78,22 @@ def main(argv):
 
 
 main.takes_files = main.goes_on = True
+main.before = before
 
 
-def _queue(argv, values):
-    """Runs the queue, or prints its state; the exit code tells of failures."""
-    from tfadgm.experiments import CELLS, queue
-
-    if len(argv) > 1:
-        raise ValueError(f"got the cell {argv[1]!r} beside --all; allowed: --only=BEGINNING")
+def _chosen(values):
+    """Returns the cells of the queue, by name."""
     chosen = {name: cell for name, cell in CELLS.items() if name.startswith(values.only or "")}
     if not chosen:
         raise ValueError(f"only: got {values.only!r}; allowed: the beginning of names that --list prints")
+    return chosen
+
+
+def _queue(values):
+    """Runs the queue, or prints its state; the exit code tells of failures."""
+    from tfadgm.experiments import queue
+
+    chosen = _chosen(values)
     out = pathlib.Path(values.out or OUT)
     records = values.records or _default_records(out)
     if values.status:

@@ -18,6 +18,7 @@ import pathlib
 from absl import flags
 
 from tfadgm.cli import common
+from tfadgm.runs import allowed
 
 
 def define_flags():
@@ -31,21 +32,30 @@ def define_flags():
     common.define_path("out", "PREFIX, the path of the files without .png, .npz and .csv; default: RUN/samples.")
     flags.DEFINE_bool("means", False, "Whether x is its mean given the latents, in place of a draw.")
     flags.DEFINE_bool("overwrite", False, "Whether existing files are replaced.")
+    common.define_progress()
+
+
+def before(argv):
+    """Refuses what needs no TensorFlow."""
+    values = flags.FLAGS
+    if values.out is not None:
+        check_out(values.out, values.overwrite)
+    split_names(values.classes)
+    allowed.check_run(values.run)
+    check_out(_out(values), values.overwrite)
+
+
+def _out(values):
+    return values.out or str(pathlib.Path(values.run).expanduser() / "samples")
 
 
 def main(argv):
     """Flags to one call each of `draw` and `write`."""
-    values = flags.FLAGS
-    if not values.run:
-        raise ValueError("run: got none; allowed: --run=DIR, a directory that bin/train made")
     from tfadgm.data import frames
     from tfadgm.runs import run_directory
 
-    if values.out is not None:
-        check_out(values.out, values.overwrite)
-    opened = run_directory.Run.open(values.run)
-    out = values.out or str(opened.path / "samples")
-    check_out(out, values.overwrite)
+    values = flags.FLAGS
+    opened, out = run_directory.Run.open(values.run), _out(values)
     classes = class_numbers(split_names(values.classes), opened.class_names, opened.model.has_class)
     x, y = draw(opened.model, classes, values.n, values.seed, values.means)
     paths = write(opened.model, x, y, out)
@@ -150,6 +160,9 @@ def write_table(columns, x, labels, out, label):
         found[label] = labels
     found.to_csv(path, index=False)
     return path
+
+
+main.before = before
 
 
 def entry():

@@ -3,52 +3,28 @@
   bin/train --model=adgm --dataset=digits --labels=100
   bin/train --model=sdgm --dataset=mnist --labels=100 --minutes=30 --data_dir=DIR
   bin/train --model=sdgm --dataset=npz:FILE --out=DIR
+  bin/train --preset=maaloe2016-table2-mnist-sdgm --data_dir=DIR       a cell of a paper's table; --preset=list shows all
+  bin/train --config=DIR --seed=1 --out=OTHER                          the settings of a run, or of a YAML or JSON file
 
 The common flags: --model --dataset --labels --out --epochs or --minutes --seed --validation --data_dir. All others have
-measured defaults per data set; 'none' unsets one. The same command again goes on where it was interrupted.
+measured defaults per data set; 'none' unsets one. A flag wins over --config, that over --preset, that over the defaults.
+The same command again goes on where it was interrupted.
 """
 
-import dataclasses
 import pathlib
 
 from absl import flags
 
-from tfadgm.cli import common
+from tfadgm.cli import asked, common
+from tfadgm.runs import allowed, repeating
 
 
 def define_flags():
-    """Defines --out, --quiet and one flag per field of `Settings`."""
-    from tfadgm.runs.settings import Settings
-
+    """Defines --out, --quiet and those of settings."""
     common.define_path("out", "[common] Run directory; default runs/MODEL-DATASET-LABELS-SEED.")
     flags.DEFINE_bool("quiet", False, "[common] Print the summary only.")
-    for field in dataclasses.fields(Settings):
-        data = field.metadata
-        allowed = f" One of: {', '.join(data['choices'])}." if data["choices"] else ""
-        common.define_text(field.name, f"[{data['group']}] {data['text']}{allowed}{_default(field)}", data["kind"] is bool)
-
-
-def _default(field):
-    if field.default is None or field.name == "dataset":
-        return ""
-    value = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default
-    return f" Default: {value}{'' if field.name in ('model', 'seed') else ', or that of the data set'}."
-
-
-def settings_from_flags():
-    """Returns the `Settings` of the flags that were given, on top of the data set's recipe."""
-    from tfadgm.runs import recipes
-    from tfadgm.runs.settings import Settings, parse
-
-    names = [field.name for field in dataclasses.fields(Settings)]
-    given = {name: parse(name, flags.FLAGS[name].value) for name in names if flags.FLAGS[name].value is not None}
-    model, dataset = given.pop("model", "sdgm"), given.pop("dataset", None)
-    settings = recipes.resolve(model, dataset or "mnist", **given)
-    if not dataset:
-        raise ValueError(
-            "dataset: got none; allowed: --dataset=digits (downloads nothing), npz:FILE, csv:FILE, images:DIR, ..."
-        )
-    return settings
+    asked.define_flags()
+    common.define_progress()
 
 
 def default_directory(settings):
@@ -59,13 +35,27 @@ def default_directory(settings):
     return pathlib.Path("runs") / f"{settings.model}-{name}-{labels}-{settings.seed}"
 
 
+def _asked():
+    """Returns (settings, run directory) of the flags."""
+    settings = asked.settings()
+    return settings, pathlib.Path(flags.FLAGS.out) if flags.FLAGS.out else default_directory(settings)
+
+
+def before(argv):
+    """Refuses what needs no TensorFlow; lists the presets."""
+    if asked.lists_presets():
+        return 0
+    settings, directory = _asked()
+    asked.check(settings)
+    allowed.check_directory(directory)
+
+
 def main(argv):
     """Flags to one call of `run.train`."""
     from tfadgm.runs import report_page, run
     from tfadgm.training import workers
 
-    settings = settings_from_flags()
-    directory = pathlib.Path(flags.FLAGS.out) if flags.FLAGS.out else default_directory(settings)
+    settings, directory = _asked()
     before = _written(directory / "results.json")
     results = run.train(settings, directory, quiet=flags.FLAGS.quiet)
     if settings.strategy == "multi_worker" and not workers.join().is_chief:
@@ -76,6 +66,7 @@ def main(argv):
     print(f"  figures in {directory / 'figures'}, exported model in {directory / 'export'}")
     if (directory / report_page.NAME).exists():
         print(f"  report: {directory / report_page.NAME}")
+    print(f"to repeat it: {repeating.again(directory)}", flush=True)
     return common.check_finite(results)
 
 
@@ -83,7 +74,7 @@ def _written(path):
     return path.stat().st_mtime_ns if path.exists() else None
 
 
-main.goes_on = True
+main.goes_on, main.before = True, before
 
 
 def entry():

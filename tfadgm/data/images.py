@@ -11,7 +11,7 @@ import pathlib
 
 import numpy as np
 
-from tfadgm.data import files, labels, picture_files, resize
+from tfadgm.data import files, image_sizes, labels, picture_files
 from tfadgm.data.dataset import UNLABELLED, Dataset, allocate
 from tfadgm.data.labels import is_unlabelled
 from tfadgm.data.picture_files import SUFFIXES, read_image, read_shape
@@ -33,7 +33,7 @@ def _chosen(shapes, image_size):
     """Returns ((height, width, channels), any_size) for pictures of `shapes`; see `load`."""
     sizes = {shape[:2] for shape in shapes}
     any_size = image_size is not None or len(sizes) > 1
-    size = resize.parse(image_size) if image_size is not None else _median(shapes) if any_size else sizes.pop()
+    size = image_sizes.parse(image_size) if image_size is not None else _median(shapes) if any_size else sizes.pop()
     return (*size, max(shape[2] for shape in shapes)), any_size
 
 

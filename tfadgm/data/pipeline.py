@@ -12,8 +12,6 @@ import tensorflow as tf
 
 from tfadgm.data.dataset import UNLABELLED
 
-EPOCH_STEPS = 100  # of an epoch, at least, where the budget is a number of steps: a small pool is passed over several times
-
 
 @dataclasses.dataclass(frozen=True)
 class Split:

@@ -11,10 +11,9 @@ import tensorflow_probability as tfp
 from tensorflow_probability import bijectors as tfb
 from tensorflow_probability import distributions as tfd
 
+from tfadgm import registry
 from tfadgm.distributions.conditionals import Conditional, Gaussian, Values
-from tfadgm.distributions.counts import CountLikelihood
 from tfadgm.distributions.logit_bernoulli import LogitBernoulli
-from tfadgm.distributions.table import TableLikelihood
 from tfadgm.networks import convolutions, mlp
 
 # Floor of the log-variance of a Gaussian p(x|.). The papers' code has none, and the likelihood of a pixel that never
@@ -172,18 +171,6 @@ def _split_last(parameters, per_unit):
     return tf.linalg.matrix_transpose(tf.reshape(parameters, shape))
 
 
-LIKELIHOODS = {
-    "bernoulli": BernoulliLikelihood,
-    "gaussian": GaussianLikelihood,
-    "categorical": CategoricalLikelihood,
-    "logistic_mixture": LogisticMixtureLikelihood,
-    "table": TableLikelihood,
-    "negative_binomial": CountLikelihood,
-}
-
-
 def likelihood(name: str, given: str, units: int, network: mlp.Network, **options: Any) -> Likelihood:
-    """Returns the conditional p(x | given) called `name`, one of `LIKELIHOODS`."""
-    if name not in LIKELIHOODS:
-        raise ValueError(f"likelihood: got {name!r}; allowed: {', '.join(LIKELIHOODS)}")
-    return LIKELIHOODS[name](given, units, network, **options)
+    """Returns the conditional p(x | given) called `name`, one of `registry.LIKELIHOODS`."""
+    return registry.lookup(registry.LIKELIHOODS, "likelihood", name)(given, units, network, **options)

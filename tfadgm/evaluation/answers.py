@@ -11,7 +11,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from tfadgm import machine, noise
+from tfadgm import machine, noise, telling
 from tfadgm.distributions.transformed import SquashedGaussian
 from tfadgm.models import density, imputation
 from tfadgm.models.base import DeepGenerativeModel
@@ -20,6 +20,9 @@ from tfadgm.telling import Progress
 
 MEMORY_VALUES = 40_000_000  # values of the widest layer in one chunk, 160 MB in float32
 ELBO_EXAMPLES = 500  # at a time
+# What is asked about many examples, by the keys of `_in_chunks`, as its progress is told.
+TASKS = {"class": "classification", "own": "classification", "density": "log p(x)", "elbo": "bounds", "bayes": "Bayes' rule"}
+TASKS |= {"trained_elbo": "bounds", "mean": "imputation", "draw": "imputation"}
 LANES = 16  # float32 numbers that a processor computes at once, at most
 # With t the Gaussian before the sigmoid, of variance v, p / q is exp(t^2 / 2v - |t|) for large |t|: its square has no mean.
 INFINITE_VARIANCE = "no measure here: the weights of a Gaussian on a bounded z have an infinite variance, whatever q is"
@@ -180,10 +183,12 @@ def _in_chunks(function, key, model, x, chunk, progress=None):
             yield (start, start + len(raw)), (tf.constant(np.concatenate([raw, raw[:1].repeat(filling, 0)])),)
 
     results = []
-    for (start, done), result in _side_by_side(compiled[key], calls()):
-        results.append(result[: done - start])
-        if progress:
-            progress(done, len(x))
+    with telling.task(TASKS.get(key[0], "evaluation"), "examples") as task:
+        for (start, done), result in _side_by_side(compiled[key], calls()):
+            results.append(result[: done - start])
+            task(done, len(x))
+            if progress:
+                progress(done, len(x))
     return np.concatenate(results)
 
 

@@ -59,7 +59,7 @@ def _scikit_learn(method, settings):
 def potential(cell, seed, directory, settings, data):
     """The auxiliary model of the energy U1; its budget is a number of steps."""
     from tfadgm.experiments import energies
-    from tfadgm.experiments.energy_training import Settings
+    from tfadgm.experiments.energy_settings import Settings
 
     results, models = energies.experiment("U1", Settings(), seed)
     (directory / "figures").mkdir(parents=True, exist_ok=True)

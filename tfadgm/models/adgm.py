@@ -17,12 +17,12 @@ Departures from the paper:
 - Eq. 12 prints the logarithm twice; here, as in the authors' code, it is outside the average over a.
 """
 
+from tfadgm import registry
 from tfadgm.distributions.conditionals import Categorical, Deterministic, Gaussian, StandardNormal
 from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.models.latents import sizes
 
-AUXILIARIES = ("informed", "uninformed", "deterministic")
-AUX_GRADIENTS = ("joint", "bound", "frozen")
+AUXILIARIES = registry.AUXILIARIES["adgm"]
 
 
 class ADGM(DeepGenerativeModel):
@@ -47,7 +47,7 @@ class ADGM(DeepGenerativeModel):
     def __init__(self, *args, dim_z=100, dim_a=100, a_sees_x=False, auxiliary="informed", aux_gradient="joint", **kwargs):
         for name, value, allowed in (
             ("auxiliary", auxiliary, AUXILIARIES),
-            ("aux_gradient", aux_gradient, AUX_GRADIENTS),
+            ("aux_gradient", aux_gradient, registry.AUX_GRADIENTS),
         ):
             if value not in allowed:
                 raise ValueError(f"{name}: got {value!r}; allowed: {', '.join(allowed)}")

@@ -21,12 +21,13 @@ with q(a_i) = N(0, I) and a q(z_i|a_i,.) that is linear in a_i, so that its post
 p(a|.) is the optimum (appendix A), the mixture a Gaussian with correlations, and the bound that of q(z|x) alone.
 """
 
+from tfadgm import registry
 from tfadgm.distributions.conditionals import Gaussian, StandardNormal
 from tfadgm.distributions.linear_gaussian import LinearGaussian, LinearGaussianPosterior
 from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.models.latents import layers, sizes
 
-AUXILIARIES = ("informed", "linear")
+AUXILIARIES = registry.AUXILIARIES["avae"]
 LINEAR_DIM_A = 8
 
 

@@ -23,14 +23,13 @@ Departures from the paper:
 
 import tensorflow as tf
 
-from tfadgm import bounds, class_weights, noise
+from tfadgm import bounds, class_weights, noise, registry
 from tfadgm.distributions.conditionals import Categorical, Gaussian, StandardNormal
 from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.models.latents import sizes
 from tfadgm.models.objective import Objective
 from tfadgm.models.terms import accuracy
 
-CLASSIFIERS = ("cascade", "q")
 CLASSIFIER_CLASSES = 2  # y' of the cascade that are visited for each draw of z1, and one more that is drawn
 CANDIDATES = 100  # draws of z2 among which the one for a given class is chosen
 
@@ -52,8 +51,8 @@ class CaGeM(DeepGenerativeModel):
     has_class_prior = False  # p(y|z2) is learned, and with it how often each class is
 
     def __init__(self, *args, dim_z=(64, 32), skip=True, classifier="cascade", objective=None, **kwargs):
-        if classifier not in CLASSIFIERS:
-            raise ValueError(f"classifier: got {classifier!r}; allowed: {', '.join(CLASSIFIERS)}")
+        if classifier not in registry.CASCADE_CLASSIFIERS:
+            raise ValueError(f"classifier: got {classifier!r}; allowed: {', '.join(registry.CASCADE_CLASSIFIERS)}")
         self.dim_z, self.skip, self.classifier = sizes("dim_z", dim_z, 2), skip, classifier
         super().__init__(*args, objective=objective or Objective(labelled_weight=0.0), **kwargs)
 

@@ -24,7 +24,9 @@ from scipy import optimize, special
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
-KINDS = ("logistic", "svm", "tsvm")
+from tfadgm import registry
+
+KINDS = registry.FEATURE_CLASSIFIERS
 OPTIONS = {  # name: default, test, what is allowed; `fit` says what they mean
     "C": (10.0, lambda value: 0 < value < np.inf, "greater than 0"),
     "kernel": (None, lambda value: value in (None, "linear", "rbf"), "linear, rbf"),

@@ -52,9 +52,7 @@ from tfadgm.distributions.transformed import SquashedGaussian, Uniform
 from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.models.latents import sizes
 from tfadgm.networks import batch_norm
-
-CLASS_DRAWS = ("gumbel", "concrete", "enumerate")
-REVERSE_GRADIENTS = ("both", "q")
+from tfadgm.registry import CLASS_DRAWS, REVERSE_GRADIENTS
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,8 +7,7 @@ import keras
 from tfadgm.networks.batch_norm import BatchNorm
 from tfadgm.networks.convolutions import ConvEncoder
 from tfadgm.networks.layers import ACTIVATIONS, ParentSum, hidden_dense
-
-TRUNKS = ("mlp", "conv")
+from tfadgm.registry import TRUNKS
 
 
 @dataclasses.dataclass(frozen=True)

@@ -307,7 +307,12 @@ def all_figures(directory, model, data, split, rows, y=None, probabilities=None,
         jobs["analogies"] = partial(analogies, model, raw[:10], classes=y_names)
     if model.classifies and plotting.is_plane(model.preprocess):
         jobs["prediction_map"] = partial(prediction_map, model, raw, known, labelled, y_names)
-    return [f"{name}.png" for name, draw in jobs.items() if _drawn(draw, pathlib.Path(directory, f"{name}.png"), vectors)]
+    written = []
+    for done, (name, draw) in enumerate(jobs.items()):
+        telling.advance("figures", done, len(jobs))
+        if _drawn(draw, pathlib.Path(directory, f"{name}.png"), vectors):
+            written.append(f"{name}.png")
+    return written
 
 
 def _drawn(draw, path, vectors):

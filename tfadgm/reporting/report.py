@@ -68,7 +68,8 @@ def evaluate(model, settings, data, split, progress=None, measured=None):
         results["recall"] = {data.class_names[k]: float(recall[k]) for k in np.unique(y)}
         results.update({(f"{part}_{k}" if k.startswith("error") or k == "examples" else k): v for k, v in named.items()})
         if split.labelled.size:
-            results.update(_of_labels_alone(model, settings, data, split, x_known, y, probabilities.argmax(1)))
+            with telling.task("what the labels alone give"):
+                results.update(_of_labels_alone(model, settings, data, split, x_known, y, probabilities.argmax(1)))
     if settings.chooses and split.validation.size and model.learns_from_labels:
         results["weights_chosen_by_validation"] = True
     results.update(evaluation.densities(model, x, settings.density_samples, settings.density_examples, progress))

@@ -1,31 +1,26 @@
 """From settings to data, split, model and training: what a `Settings` says, as arguments of those who know none."""
 
 import dataclasses
-import inspect
 import itertools
 import math
-import os
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
-from tfadgm import machine, registry
+from tfadgm import machine, registry, telling
 from tfadgm.data import holdout, labels, pipeline
 from tfadgm.data.dataset import Dataset
 from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.models.objective import Objective
 from tfadgm.networks.mlp import Network
-from tfadgm.runs import recipes
-from tfadgm.runs.settings import Settings
+from tfadgm.runs import allowed, recipes
+from tfadgm.runs.settings import EPOCH_STEPS, Settings
 from tfadgm.training import callbacks, fit, strategies
 
-WHY = dict(  # no option of others
-    tfds_name="it is not of TensorFlow Datasets",
-    image_size="it is for images:DIR alone",
-    genes="it is for h5ad:FILE alone",
-)
 MANY_CLASSES = 20  # above which exact_classes "auto" visits a few
 
 
@@ -53,17 +48,13 @@ def load_data(settings: Settings, stratified: bool = True, kinds: bool = True) -
       stratified: see `pipeline.split`.
       kinds: whether the columns of a table have kinds; all are numbers, none missing, in runs from before they had.
     """
+    allowed.check_data(settings)
     name, _, argument = settings.dataset.partition(":")
-    _check_name(settings.dataset, name)
     load = registry.lookup(registry.DATASETS, "dataset", name)
     of_table = dict(label=settings.label, columns=settings.columns, ignore=settings.ignore)
     given = dict(of_table, tfds_name=settings.tfds_name, image_size=settings.image_size, genes=settings.genes)
-    for option, value in given.items():
-        usual = getattr(Settings, option)
-        if value != usual and option not in inspect.signature(load).parameters:
-            why = WHY.get(option, "it has no names of columns")
-            raise ValueError(f"{option}: got {value!r} for {name}; allowed: {usual or 'none'}, as {why}")
-    data = load(argument or None, seed=settings.seed, data_dir=settings.data_dir, kinds=kinds, **given)
+    with telling.task(f"reading {settings.dataset}"):
+        data = load(argument or None, seed=settings.seed, data_dir=settings.data_dir, kinds=kinds, **given)
     return data, draw_split(settings, data, stratified)
 
 
@@ -81,15 +72,6 @@ def draw_split(settings: Settings, data: Dataset, stratified: bool = True) -> pi
         names=data.class_names,
         stratified=stratified,
     )
-
-
-def _check_name(dataset, name):
-    """Raises a ValueError for a file or a directory that is given without the kind of data that it holds."""
-    suffix = pathlib.Path(dataset.lower().removesuffix(".gz")).suffix
-    kind = suffix[1:] if suffix in (".csv", ".npz", ".parquet", ".h5ad") else None
-    kind = "images" if kind is None and os.path.isdir(os.path.expanduser(dataset)) else kind
-    if name not in registry.DATASETS and kind is not None:
-        raise ValueError(f"unknown dataset: got {dataset!r}; allowed: {kind}:{dataset}")
 
 
 def _held_out(settings, data):
@@ -135,6 +117,7 @@ def sizes(settings: Settings, of: Settings | None = None) -> dict[str, Any]:
 
 def make_model(settings: Settings, data: Dataset, split: pipeline.Split) -> DeepGenerativeModel:
     """Returns the model that the settings describe, with fresh weights."""
+    allowed.check_model(settings)
     settings = sized(settings, data, split)
     _check_normalised(settings, split)
     likelihood = settings.likelihood or data.likelihood
@@ -172,8 +155,6 @@ def make_model(settings: Settings, data: Dataset, split: pipeline.Split) -> Deep
         raise ValueError(
             f"model: got m1 for {settings.dataset}, which has labels of some classes alone; allowed: any but m1 and m1m2"
         )
-    if settings.clusters is not None and not model_class.has_class:
-        raise ValueError(f"clusters: got {settings.clusters} for {settings.model}, which has no class y; allowed: none")
     if model_class.classifies and classes < 2:
         why = f", as {data.without_classes}" if data.without_classes else ""
         told = "--clusters=K, or a model without classes"
@@ -197,14 +178,8 @@ def make_model(settings: Settings, data: Dataset, split: pipeline.Split) -> Deep
         raise ValueError(
             f"first_run: got {settings.first_run}; allowed: none, as {settings.model} starts from no other model"
         )
-    if (settings.virtual_adversarial or settings.unlabelled_weight != 1) and not model.learns_from_labels:
-        told = f"{settings.unlabelled_weight} and {settings.virtual_adversarial} for {settings.model}"
-        why = "which learns from no labels; allowed: 1 and 0"
-        raise ValueError(f"unlabelled_weight, virtual_adversarial: got {told}, {why}")
-    if settings.patience is not None and not model.learns_from_labels:
-        raise ValueError(
-            f"patience: got {settings.patience} for {settings.model}, which learns from no labels; allowed: none"
-        )
+    if not model.learns_from_labels:
+        allowed.check_unlabelled(settings)
     return model
 
 
@@ -252,18 +227,10 @@ def _densities():
 
 
 def _model_options(settings, model_class):
-    allowed = set()
-    for base in model_class.__mro__:
-        if "__init__" in vars(base) and base.__module__.startswith("tfadgm.models"):
-            allowed |= set(inspect.signature(base.__init__).parameters)
     own = [field.name for field in dataclasses.fields(settings) if field.metadata["group"] == "model"]
     own = [name for name in own if name not in ("class_prior", "clusters")]  # of every model with a y
     given = {name: getattr(settings, name) for name in own if getattr(settings, name) is not None}
     further = [field.name for field in dataclasses.fields(model_class.options_class)] if model_class.options_class else []
-    for name in given:
-        if name not in allowed and name not in further:
-            known = ", ".join(option for option in own if option in allowed or option in further)
-            raise ValueError(f"{name}: model {settings.model} has no such option; allowed: {known}")
     options = {name: given.pop(name) for name in further if name in given}
     return given | ({"options": model_class.options_class(**options)} if further else {})
 
@@ -275,6 +242,7 @@ def train(
     directory: pathlib.Path,
     quiet: bool = False,
     start: DeepGenerativeModel | None = None,
+    further: Sequence[keras.callbacks.Callback] = (),
 ) -> tuple[DeepGenerativeModel, callbacks.State, list[dict[str, str | float]]]:
     """Trains, or goes on training, the model that the settings describe: see `training.fit.train`.
 
@@ -284,6 +252,7 @@ def train(
       directory: a `pathlib.Path`, of the run.
       quiet: whether to print no progress.
       start: the trained model of the first stage, for a model that has one.
+      further: callbacks that look at each epoch before it is logged.
 
     Returns:
       (model with its best weights, its `callbacks.State`, rows of metrics.csv).
@@ -293,7 +262,8 @@ def train(
         return _started(settings, data, split, start)
 
     strategy = strategies.make_strategy(settings.strategy)
-    return fit.train(make, data, split, plan(sized(settings, data, split), split), directory, strategy, quiet)
+    planned = plan(sized(settings, data, split), split)
+    return fit.train(make, data, split, planned, directory, strategy, quiet, further)
 
 
 def _started(settings, data, split, start):
@@ -312,7 +282,7 @@ def initial_weights(
 
 def epoch_steps(settings: Settings, split: pipeline.Split) -> int:
     """The number of steps of an epoch: a pass over the pool, or passes of `EPOCH_STEPS` at least for a budget in steps."""
-    return pipeline.steps_per_epoch(split, settings.batch, pipeline.EPOCH_STEPS if settings.steps is not None else 1)
+    return pipeline.steps_per_epoch(split, settings.batch, EPOCH_STEPS if settings.steps is not None else 1)
 
 
 def plan(settings: Settings, split: pipeline.Split) -> fit.Plan:

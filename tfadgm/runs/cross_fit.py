@@ -5,7 +5,7 @@ import pathlib
 
 import numpy as np
 
-from tfadgm import evaluation
+from tfadgm import evaluation, telling
 from tfadgm.data import pipeline
 from tfadgm.data.dataset import Dataset
 from tfadgm.models.base import DeepGenerativeModel
@@ -60,6 +60,7 @@ def measure(
     last = dataclasses.replace(settings, keep="last", patience=None)
     answers = np.zeros((len(fold), len(build.value_names(settings, data))))
     for k in range(fold.max(initial=-1) + 1):
+        telling.advance("folds", k, settings.cross_fit)
         left_out = split.labelled[fold == k]
         part = dataclasses.replace(
             split,

@@ -3,7 +3,7 @@
 import pathlib
 import tempfile
 
-from tfadgm import machine, registry
+from tfadgm import machine, registry, telling
 from tfadgm.data import notes
 from tfadgm.data.dataset import Dataset
 from tfadgm.reporting import report
@@ -30,7 +30,8 @@ def train(settings: Settings, data: Dataset, quiet: bool = True) -> Run:
         raise ValueError("strategy: got multi_worker for arrays in memory; allowed: auto, one, mirrored")
     machine.set_threads(settings.threads, settings.xla)
     split = build.draw_split(settings, data)
-    with tempfile.TemporaryDirectory(prefix="tfadgm-") as directory:
+    shown = telling.showing("off" if quiet else "auto")
+    with shown, tempfile.TemporaryDirectory(prefix="tfadgm-") as directory:
         return _train(settings, data, split, pathlib.Path(directory), quiet)
 
 
@@ -50,7 +51,8 @@ def _train(settings, data, split, directory, quiet):
     model, state, _ = build.train(own, data, split, directory, quiet, start)
     selection = None
     if settings.select and model.classifies and len(split.labelled):
-        selection = select.select(own, data, split, model, state, start)
+        with telling.task("selection"):
+            selection = select.select(own, data, split, model, state, start)
     model = model.with_precision("float32")
     if selection is not None:
         selection.give(model)

@@ -6,6 +6,7 @@ from typing import Any
 
 Auto = Any  # "auto", or what takes its place
 AUTO = "auto"
+BUDGETS = ("epochs", "minutes", "steps")  # of which a run has one
 CLASS_PRIORS = ("uniform", "labels", "auto")
 
 

@@ -20,6 +20,11 @@ def command(settings: Settings, directory: pathlib.Path | str) -> str:
     return shlex.join(["bin/train", *words, f"--out={directory}"])
 
 
+def again(directory: pathlib.Path | str) -> str:
+    """Returns the line of bin/train that repeats the run in `directory` in another one, by its config.json."""
+    return shlex.join(["bin/train", f"--config={pathlib.Path(directory) / 'config.json'}", f"--out={directory}-again"])
+
+
 def _unlike(settings, usual):
     names = [field.name for field in dataclasses.fields(Settings)]
     return {name: getattr(settings, name) for name in names if getattr(settings, name) != getattr(usual, name)}

@@ -5,7 +5,7 @@ import json
 import os
 import pathlib
 
-from tfadgm.runs import build, run_directory
+from tfadgm.runs import allowed, build, run_directory
 from tfadgm.runs.kinds import AUTO
 from tfadgm.runs.settings import BUDGETS, Settings, located
 from tfadgm.telling import warn
@@ -24,14 +24,9 @@ def existing_results(settings: Settings, directory: pathlib.Path) -> dict | None
     Raises:
       ValueError: if `directory` is no run's and not empty, if its run has other settings, or its data have changed.
     """
-    if directory.exists() and not directory.is_dir():
-        raise ValueError(f"out: {directory} is a file; allowed: a directory")
+    allowed.check_directory(directory)
     path = directory / "config.json"
     if not path.exists():
-        if directory.exists() and any(entry.name not in run_directory.BEGUN for entry in directory.iterdir()):
-            raise ValueError(
-                f"out: {directory} is not empty and holds no run; allowed: a new or empty directory, or a run's"
-            )
         return None
     config = run_directory.read_json(path)
     changed = _changed(settings, path, config)

@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 
-from tfadgm import machine
+from tfadgm import machine, telling
 from tfadgm.data import notes, pipeline
 from tfadgm.reporting import figures, report
 from tfadgm.runs import build, cross_fit, group, lock, reference, report_page, resuming, run_directory, select
@@ -17,7 +17,6 @@ from tfadgm.runs.run_directory import Run
 from tfadgm.runs.settings import BUDGETS, Settings
 from tfadgm.telling import recorded, warn
 from tfadgm.training import workers
-from tfadgm.training.progress import progress_bar
 
 FEW_STEPS = 1000  # optimizer steps in which a model hardly learns
 
@@ -44,7 +43,7 @@ def train(settings: Settings, directory: pathlib.Path | str, quiet: bool = False
     """
     directory = pathlib.Path(directory).expanduser()
     workers.check(settings.strategy)
-    with recorded() as warnings:
+    with recorded() as warnings, telling.showing("off" if quiet else "auto"):
         whole_way = functools.partial(_train, warnings=warnings)
         if settings.strategy == "multi_worker":
             return group.train(settings, directory, quiet, whole_way)
@@ -61,8 +60,9 @@ def _train(settings, directory, quiet, warnings):
     machine.set_threads(settings.threads, settings.xla)
     identity = run_directory.identity_of_data(settings)
     data, split = build.load_data(settings, **run_directory.manner_of_data(directory))
-    asked, settings = settings, build.sized(settings, data, split, run_directory.sizes(directory))
-    model_probe = build.make_model(settings, data, split)  # raises before anything is written
+    with telling.task("scaling the data"):
+        asked, settings = settings, build.sized(settings, data, split, run_directory.sizes(directory))
+        model_probe = build.make_model(settings, data, split)  # raises before anything is written
     run_directory.check_disk(directory, model_probe)
     names = build.value_names(settings, data)
     given = Run.open(settings.first_run).model if settings.first_run is not None else None
@@ -93,7 +93,8 @@ def _train(settings, directory, quiet, warnings):
     selection = None
     if settings.select and model.classifies and len(split.labelled):
         begun = time.perf_counter()
-        selection = select.select(own, data, split, model, state, start)
+        with telling.task("selection"):
+            selection = select.select(own, data, split, model, state, start)
         select_seconds = time.perf_counter() - begun
     model = model.with_precision("float32")
     epoch = state.best_epoch if settings.chooses and state.best_epoch else state.bound_epoch or state.epoch  # of the weights
@@ -101,26 +102,29 @@ def _train(settings, directory, quiet, warnings):
     if selection is not None:
         selection.give(model)
     run_directory.save_answer(directory, model)
-    with progress_bar("example", quiet) as progress:
-        results, y, probabilities = report.evaluate(model, settings, data, split, progress)
+    results, y, probabilities = report.evaluate(model, settings, data, split)
     results.update(agreement)
     results.update(_costs(state, settings, before))
     if selection is not None:
         results |= dict(selection=selection.told, select_seconds=round(select_seconds, 3))
     if settings.cross_fit and model.classifies and len(split.labelled):
-        results = report.finite(results | cross_fit.measure(own, data, split, directory, quiet, start))
+        with telling.task("cross-fitting"):
+            results = report.finite(results | cross_fit.measure(own, data, split, directory, quiet, start))
     usual = reference.measure(model, data, split)
     if usual is not None:
         reference.write(directory, usual)
     if not _exported(directory / "export", results):
         exported = Run(directory, run_directory.read_json(directory / "config.json"), asked, model, names)
         shown = report.held_out(data, split)[1][:32]
-        exported.export(samples=settings.test_samples, examples=shown, results=results, reference=usual)
+        with telling.task("export"):
+            exported.export(samples=settings.test_samples, examples=shown, results=results, reference=usual)
     drawn: dict[str, str] = {}
     warmup = own.warmup_epochs
-    figures.all_figures(directory / "figures", model, data, split, rows, y, probabilities, names, warmup, drawn)
+    with telling.task("figures"):
+        figures.all_figures(directory / "figures", model, data, split, rows, y, probabilities, names, warmup, drawn)
     found = dict(names=names, results=results, rows=rows, y=y, probabilities=probabilities, warmup=warmup, figures=drawn)
-    report_page.write(directory, asked, model, data, split, **found, usual=usual, warnings=warnings)
+    with telling.task("report.html"):
+        report_page.write(directory, asked, model, data, split, **found, usual=usual, warnings=warnings)
     run_directory.write_json(directory / "results.json", results)
     return results
 

@@ -21,13 +21,13 @@ from tfadgm.data.dataset import Dataset
 from tfadgm.data.table_preprocess import preprocess_from_config
 from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.reporting import model_card, report
-from tfadgm.runs import build, lock
+from tfadgm.runs import allowed, build
+from tfadgm.runs.json_files import read_json, write_json
 from tfadgm.runs.settings import Settings
 from tfadgm.serving import export
 from tfadgm.training import checkpoints
 
 DEFAULTS = json.loads(json.dumps({field.name: field.default for field in dataclasses.fields(Settings)}))
-BEGUN = ("split.npz", "config.writing", lock.NAME)  # what `begin` leaves if it is interrupted
 PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "numpy", "tensorflow-datasets", "scikit-learn")
 
 
@@ -52,9 +52,8 @@ class Run:
     @classmethod
     def open(cls, path: pathlib.Path | str) -> Self:
         """Opens a run directory; raises a ValueError if it is none, or has not finished training."""
+        allowed.check_run(path)
         path = pathlib.Path(path).expanduser()
-        if not path.is_dir():
-            raise ValueError(f"run: {path} is no directory; allowed: a directory that bin/train made")
         config = read_json(path / "config.json")
         given = of_config(path / "config.json", config, "settings", "model_config", "class_names", "git_revision")
         given = {name: value for name, value in given.items() if value is not None or name in DEFAULTS}
@@ -63,12 +62,8 @@ class Run:
             told = "allowed: those that bin/train --help lists"
             raise ValueError(f"{path / 'config.json'}: got the settings {', '.join(unknown)}; {told}")
         settings = _checked(path / "config.json", lambda: Settings(**given))
-        weights = path / "model.weights.h5"
-        if not weights.exists():
-            lack = f"has not finished training, or has lost {weights.name}"
-            raise ValueError(f"run: {path} {lack}; run the same bin/train again to go on, or to make it again")
         model = _model(path / "config.json", settings.model, config)
-        checkpoints.load_weights(model, weights)
+        checkpoints.load_weights(model, path / "model.weights.h5")
         return cls(path, config, settings, model, config["class_names"])
 
     @property
@@ -331,20 +326,3 @@ def git_revision() -> str | None:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=5).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
-
-
-def read_json(path: pathlib.Path | str) -> Any:
-    """Returns the content of a JSON file, or raises a ValueError that names it."""
-    try:
-        return json.loads(pathlib.Path(path).read_text())
-    except FileNotFoundError:
-        raise ValueError(f"{path}: no such file; allowed: a run directory that bin/train made") from None
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not a readable JSON file: {error}") from None
-
-
-def write_json(path: pathlib.Path, content: object) -> None:
-    """Writes JSON under a temporary name and renames it."""
-    temporary = path.with_suffix(".writing")
-    temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
-    os.replace(temporary, path)

@@ -25,7 +25,7 @@ from scipy import optimize, special
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from tfadgm import evaluation
+from tfadgm import evaluation, telling
 from tfadgm.data import pipeline
 from tfadgm.data.dataset import Dataset
 from tfadgm.models import svm
@@ -116,6 +116,7 @@ def _of_model(settings, data, split, model, epochs, fold, asked, start):
     parts = []
     try:
         for k in range(fold.max() + 1):
+            telling.advance("folds", k, fold.max() + 1)
             left_out = split.labelled[fold == k]
             pool = np.setdiff1d(split.unlabelled, left_out)
             part = dataclasses.replace(split, labelled=split.labelled[fold != k], unlabelled=pool)

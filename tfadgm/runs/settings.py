@@ -6,37 +6,29 @@ which the binaries start from. `bin/train` makes one flag of each field.
 
 import dataclasses
 import functools
-import math
 import os
 
 from tfadgm import registry
-from tfadgm.data import resize
 from tfadgm.data.columns import KINDS as COLUMN_KINDS
 from tfadgm.data.columns import ORDERS
-from tfadgm.data.pipeline import EPOCH_STEPS
-from tfadgm.distributions.likelihoods import LIKELIHOODS
-from tfadgm.models import adgm, avae
-from tfadgm.models.adgm import AUX_GRADIENTS
-from tfadgm.models.cagem import CLASSIFIERS as CASCADE_CLASSIFIERS
-from tfadgm.models.svm import KINDS as FEATURE_CLASSIFIERS
-from tfadgm.models.untapped import CLASS_DRAWS, REVERSE_GRADIENTS
-from tfadgm.networks.layers import ACTIVATIONS
-from tfadgm.networks.mlp import TRUNKS
-from tfadgm.runs.kinds import AUTO, KINDS, Auto, is_of
+from tfadgm.runs import allowed
+from tfadgm.runs.kinds import BUDGETS, KINDS, Auto, is_of
 
 SIZED = "'auto': by the numbers of rows, columns and classes."
-BUDGETS = ("epochs", "minutes", "steps")
-WEIGHTS = ("labelled_weight", "unlabelled_weight", "virtual_adversarial")  # of terms of the objective
-AUXILIARIES = tuple(dict.fromkeys(adgm.AUXILIARIES + avae.AUXILIARIES))
+EPOCH_STEPS = 100  # of an epoch, at least, where the budget is a number of steps: a small pool is passed over several times
+WITH_A = ("adgm", "sdgm", "avae")
+AUXILIARIES = tuple(dict.fromkeys(name for names in registry.AUXILIARIES.values() for name in names))
 
 
-def _setting(default, text, choices=None, kind=None, group="common"):
-    kind = kind or type(default)
-    return dataclasses.field(default=default, metadata=dict(text=text, choices=choices, kind=kind, group=group))
+def _setting(default, text, choices=None, kind=None, group="common", of=None):
+    """A field; `of` names the models that have the option, all where it is None."""
+    kind, text = kind or type(default), text if of is None else f"{text[:-1]} ({', '.join(of)})."
+    return dataclasses.field(default=default, metadata=dict(text=text, choices=choices, kind=kind, group=group, of=of))
 
 
 _network = functools.partial(_setting, group="network")
 _model = functools.partial(_setting, group="model")
+_untapped = functools.partial(_model, of=("untapped",))
 _objective = functools.partial(_setting, group="objective")
 _training = functools.partial(_setting, group="training")
 _evaluation = functools.partial(_setting, group="evaluation")
@@ -92,7 +84,7 @@ class Settings:
         kind=int,
     )
 
-    trunk: str = _network("mlp", "Networks that read and write x: fully connected or convolutional.", TRUNKS)
+    trunk: str = _network("mlp", "Networks that read and write x: fully connected or convolutional.", registry.TRUNKS)
     hidden: tuple[int, ...] | Auto = _network(
         (500, 500), f"Widths of the hidden layers, such as 500,500. {SIZED}", kind="sizes"
     )
@@ -100,45 +92,49 @@ class Settings:
         None, "The same for networks between latents; 'none': as hidden.", kind=tuple
     )
     filters: tuple[int, ...] = _network((32, 64), "Channels of the stride-2 convolutions, with trunk=conv.")
-    activation: str = _network("relu", "Activation of hidden layers.", tuple(ACTIVATIONS))
+    activation: str = _network("relu", "Activation of hidden layers.", registry.ACTIVATIONS)
     head_deviation: float | None = _network(None, "Initial spread of the heads of Gaussians; 'none': Glorot.", kind=float)
     log_variance_ceiling: float | None = _network(
         None, "Smooth upper bound of the log-variance of Gaussian latents; 'none': no bound.", kind=float
     )
     batch_norm: bool = _network(False, "Batch normalisation of hidden layers.")
-    likelihood: str | None = _network(None, "p(x|.); 'none' takes the data set's.", tuple(LIKELIHOODS), kind=str)
+    likelihood: str | None = _network(None, "p(x|.); 'none' takes the data set's.", tuple(registry.LIKELIHOODS), kind=str)
     min_column_std: float | None = _network(None, "Drop components of x below this spread; 'none': data set's.", kind=float)
     dim_z: tuple[int, ...] | Auto | None = _model(
         None, f"Size of z, or of z1,z2,...; 'none' takes the model's default. {SIZED}", kind="sizes"
     )
     dim_a: tuple[int, ...] | Auto | None = _model(
-        None, f"Size of a, or of a1,a2,...; 'none' takes the model's default. {SIZED}", kind="sizes"
+        None, f"Size of a, or of a1,a2,...; 'none' takes the model's default. {SIZED}", kind="sizes", of=WITH_A
     )
-    a_sees_x: bool | None = _model(None, "Whether p(a|.) has x among its parents (adgm, avae).", kind=bool)
+    a_sees_x: bool | None = _model(None, "Whether p(a|.) has x among its parents.", kind=bool, of=WITH_A)
     auxiliary: str | None = _model(
         None,
-        "p(a|.) learned, p(a) = N(0, I), or a = f(x) (adgm); or exact, for q(z|a,x) linear in a (avae).",
+        "informed: p(a|.) learned, uninformed: p(a) = N(0, I), deterministic: a = f(x); of avae informed, or linear: exact, "
+        "for q(z|a,x) linear in a.",
         AUXILIARIES,
         kind=str,
+        of=WITH_A,
     )
-    aux_gradient: str | None = _model(None, "What trains q(a|x) (adgm, sdgm).", AUX_GRADIENTS, kind=str)
-    flows: int | None = _model(None, "Planar flows behind q(z|x) (vae).", kind=int)
-    skip: bool | None = _model(None, "Whether q(z2|.) has x among its parents (cagem).", kind=bool)
-    classifier: str | None = _model(None, "What answers p(y|x) (cagem).", CASCADE_CLASSIFIERS, kind=str)
-    end_to_end: bool | None = _model(None, "Train M1 and M2 at once (m1m2).", kind=bool)
-    feature_classifier: str | None = _model(None, "The classifier of the features (m1).", FEATURE_CLASSIFIERS, kind=str)
-    anchors: int | None = _model(None, "Most anchors of the classifier's kernel (m1).", kind=int)
-    z_range: tuple[float, ...] | None = _model(None, "Interval of each z, two numbers (untapped).", kind="numbers")
-    hidden_y: tuple[int, ...] | None = _model(None, "Widths of the networks of q(y|x) (untapped).", kind=tuple)
-    hidden_z: tuple[int, ...] | None = _model(None, "Widths of the networks of q(z|x,y) (untapped).", kind=tuple)
-    class_draw: str | None = _model(None, "y of unlabelled examples (untapped).", CLASS_DRAWS, kind=str)
-    gumbel_temperature: float | None = _model(None, "Temperature of a relaxed y (untapped).", kind=float)
-    forward_weight: float | None = _model(None, "alpha_f: weight of the forward bounds (untapped).", kind=float)
-    reverse_weight: float | None = _model(None, "alpha_r: weight of the inverse's bound (untapped).", kind=float)
-    labelled_reverse: bool | None = _model(None, "Whether labelled examples train the inverse too (untapped).", kind=bool)
-    reverse_gradient: str | None = _model(None, "What the inverse's bound trains (untapped).", REVERSE_GRADIENTS, kind=str)
-    class_weight: float | None = _model(None, "Weight of the classification term (untapped).", kind=float)
-    x_weight: float | None = _model(None, "Weight of the inverse's squared error (untapped).", kind=float)
+    aux_gradient: str | None = _model(None, "What trains q(a|x).", registry.AUX_GRADIENTS, kind=str, of=("adgm", "sdgm"))
+    flows: int | None = _model(None, "Planar flows behind q(z|x).", kind=int, of=("vae", "lvae", "m1"))
+    skip: bool | None = _model(None, "Whether q(z2|.) has x among its parents.", kind=bool, of=("cagem",))
+    classifier: str | None = _model(None, "What answers p(y|x).", registry.CASCADE_CLASSIFIERS, kind=str, of=("cagem",))
+    end_to_end: bool | None = _model(None, "Train M1 and M2 at once.", kind=bool, of=("m1m2",))
+    feature_classifier: str | None = _model(
+        None, "The classifier of the features.", registry.FEATURE_CLASSIFIERS, kind=str, of=("m1",)
+    )
+    anchors: int | None = _model(None, "Most anchors of the classifier's kernel.", kind=int, of=("m1",))
+    z_range: tuple[float, ...] | None = _untapped(None, "Interval of each z, two numbers.", kind="numbers")
+    hidden_y: tuple[int, ...] | None = _untapped(None, "Widths of the networks of q(y|x).", kind=tuple)
+    hidden_z: tuple[int, ...] | None = _untapped(None, "Widths of the networks of q(z|x,y).", kind=tuple)
+    class_draw: str | None = _untapped(None, "y of unlabelled examples.", registry.CLASS_DRAWS, kind=str)
+    gumbel_temperature: float | None = _untapped(None, "Temperature of a relaxed y.", kind=float)
+    forward_weight: float | None = _untapped(None, "alpha_f: weight of the forward bounds.", kind=float)
+    reverse_weight: float | None = _untapped(None, "alpha_r: weight of the inverse's bound.", kind=float)
+    labelled_reverse: bool | None = _untapped(None, "Whether labelled examples train the inverse too.", kind=bool)
+    reverse_gradient: str | None = _untapped(None, "What the inverse's bound trains.", registry.REVERSE_GRADIENTS, kind=str)
+    class_weight: float | None = _untapped(None, "Weight of the classification term.", kind=float)
+    x_weight: float | None = _untapped(None, "Weight of the inverse's squared error.", kind=float)
     class_prior: str | tuple = _model(
         "uniform",
         "p(y): uniform, labels (their smoothed shares), K numbers P1,P2,..., or auto: labels, unless they are drawn evenly.",
@@ -241,69 +237,12 @@ class Settings:
             raise ValueError(f"got {told}; allowed: exactly one of the three")
         if self.patience is not None and not self.validation:
             raise ValueError(f"patience: got {self.patience} with validation 0; allowed: none, or validation of at least 1")
-        self._check_ranges()
+        allowed.check_ranges(self)
 
     @property
     def chooses(self) -> bool:
         """Whether the validation examples choose the weights; those that were held out unasked do not."""
         return bool(self.validation) and self.keep == "best"
-
-    def _check_ranges(self):
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            parts = value if isinstance(value, tuple) else (value,)
-            if any(isinstance(part, float) and not math.isfinite(part) for part in parts):
-                raise ValueError(f"{field.name}: got {value}; allowed: finite numbers")
-        positive = (
-            "batch",
-            "labelled_batch",
-            "test_samples",
-            "density_samples",
-            "density_examples",
-            "samples",
-            *BUDGETS,
-            "clusters",
-            "genes",
-            "anchors",
-            "threads",
-            "learning_rate",
-            "adam_epsilon",
-            "decay",
-            "decay_epochs",
-            "max_norm",
-            "max_value",
-            "patience",
-            "head_deviation",
-            "log_variance_ceiling",
-        )
-        for name in positive:
-            value = getattr(self, name)
-            if value not in (None, AUTO) and not value > 0:
-                raise ValueError(f"{name}: got {value}; allowed: greater than 0")
-        if self.image_size is not None:
-            resize.parse(self.image_size)
-        for name in ("dim_z", "dim_a"):
-            if getattr(self, name) != AUTO and any(size < 1 for size in getattr(self, name) or ()):
-                raise ValueError(f"{name}: got {getattr(self, name)}; allowed: sizes greater than 0")
-        if self.labels is not None and self.labels < 0:
-            raise ValueError(f"labels: got {self.labels}; allowed: none, or at least 0")
-        if self.trunk == "conv" and self.min_column_std:
-            raise ValueError(f"min_column_std: got {self.min_column_std} with trunk conv; allowed: none (all pixels)")
-        if self.class_prior == "labels" and self.labels == 0:
-            raise ValueError("class_prior: got labels with labels 0; allowed: uniform, auto, or a number per value of y")
-        for name in ("validation", "warmup_epochs", "beta", "checkpoint_seconds", *WEIGHTS):
-            if getattr(self, name) != AUTO and not (getattr(self, name) or 0) >= 0:
-                raise ValueError(f"{name}: got {getattr(self, name)}; allowed: at least 0")
-        if self.cross_fit < 0 or self.cross_fit == 1 or (self.cross_fit and self.labels == 0):
-            raise ValueError(
-                f"cross_fit: got {self.cross_fit} with labels {self.labels}; allowed: 0, or at least 2 with labels"
-            )
-        for name in ("decay_from", "average", "hidden_cells"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value < 1:
-                raise ValueError(f"{name}: got {value}; allowed: 0 up to, but not including, 1")
-        if not 0 <= self.seed < 2**31:
-            raise ValueError(f"seed: got {self.seed}; allowed: 0 to {2**31 - 1}")
 
 
 def located(name: str, value: object) -> object:
@@ -328,7 +267,7 @@ def parse(name: str, text: str) -> bool | int | float | str | tuple | None:
     """Returns the value of the setting `name` written as `text`, or raises a ValueError that tells what is allowed."""
     field = {field.name: field for field in dataclasses.fields(Settings)}[name]
     kind, text = field.metadata["kind"], text.strip()
-    if text.lower() == "none":
+    if text.lower() == "none" and text not in (field.metadata["choices"] or ()):
         if "None" in str(field.type):
             return None
         raise ValueError(f"{name}: got 'none'; allowed: {KINDS[kind][1]}")

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfadgm import telling
 from tfadgm.data import pipeline
 from tfadgm.networks import optimizers
 from tfadgm.telling import warn
@@ -61,7 +62,7 @@ class Plan:
         )
 
 
-def train(make_model, data, split, plan, directory, strategy=None, quiet=False):
+def train(make_model, data, split, plan, directory, strategy=None, quiet=False, further=()):
     """Trains, or goes on training, the model of a run directory; returns (model with its best weights, state, rows).
 
     Args:
@@ -72,6 +73,7 @@ def train(make_model, data, split, plan, directory, strategy=None, quiet=False):
         the chief alone; it trains on with what it has there, the others with what it tells them.
       strategy: a `tf.distribute.Strategy`; None: the one in force.
       quiet: whether to print no progress.
+      further: callbacks that look at each epoch before it is logged.
 
     Of several workers the chief returns a model of its own, under no strategy, and the others none.
 
@@ -105,7 +107,7 @@ def train(make_model, data, split, plan, directory, strategy=None, quiet=False):
         group.tell(state.serialize())
         _begin_together(model, clock, group)
     if not state.finished:
-        _fit(model, streams(), plan, data, split, watched, (clock, checkpoint, log, best), quiet)
+        _fit(model, streams(), plan, data, split, watched, (clock, checkpoint, log, best), quiet, further)
     state.steps = int(keras.ops.convert_to_numpy(model.optimizer.iterations))
     with contextlib.ExitStack() as stack:
         by = "lowest validation error" if plan.choose and math.isfinite(state.best) else None
@@ -175,7 +177,7 @@ def train_again(model, weights, data, split, plan, epochs):
     model.finish(data, split, plan.seed)
 
 
-def _fit(model, streams, plan, data, split, watched, parts, quiet):
+def _fit(model, streams, plan, data, split, watched, parts, quiet, further):
     clock, checkpoint, log, best = parts
     state, steps = clock.state, _steps(plan, split)
     around = [clock, callbacks.StopOnNaN()]
@@ -185,8 +187,9 @@ def _fit(model, streams, plan, data, split, watched, parts, quiet):
     if watched.size:
         chooses = not (plan.choose and split.validation.size and model.learns_from_labels)
         around.append(callbacks.Watch(data.x_train[watched], state, best if chooses else None, plan.bound_patience))
-    around += [log, checkpoint] + ([] if quiet else [progress.Progress(clock, steps)])
-    _loop(model, streams, plan, split, clock, around, checkpoint.save_within)
+    with telling.showing("off" if quiet else "auto"), telling.task("training") as task:
+        around += [*further, log, checkpoint, progress.Progress(clock, steps, task)]
+        _loop(model, streams, plan, split, clock, around, checkpoint.save_within)
 
 
 def _loop(model, streams, plan, split, clock, around, save=None):
