@@ -189,10 +189,10 @@ def stacking(log_scores: np.ndarray, prior: Sequence[float] = tuple(PRIOR.values
 
     By the steps of expectation maximisation, which rise to the one maximum of a concave function.
     """
-    prior = np.asarray(prior, "float64")
-    weights = prior / prior.sum()
+    examples = np.asarray(prior, "float64")
+    weights = examples / examples.sum()
     for _ in range(1000):
-        shares = special.softmax(log_scores + np.log(weights), 1).sum(0) + prior
+        shares = special.softmax(log_scores + np.log(weights), 1).sum(0) + examples
         weights = shares / shares.sum()
     return weights
 
