@@ -68,6 +68,16 @@ def test_nothing_is_told_of_what_is_quick_nor_where_nobody_asked():
     assert not stream.getvalue()
 
 
+@pytest.mark.parametrize("stream", [io.StringIO, Terminal])
+def test_what_takes_long_is_silent_where_nobody_asked(monkeypatch, stream):
+    monkeypatch.setattr(telling, "LATER", 0.0)
+    with telling.task("counting", stream=(outside := stream())) as task:
+        task(1, 2)
+    with telling.showing("off"), telling.task("counting", stream=(off := stream())) as task:
+        task(1, 2)
+    assert not outside.getvalue() and not off.getvalue()
+
+
 def test_what_does_not_answer_is_told_by_the_clock(monkeypatch):
     monkeypatch.setattr(telling, "LATER", 0.05)
     streams = io.StringIO(), Terminal()

@@ -2,6 +2,7 @@
 
 import contextlib
 import contextvars
+import math
 import shutil
 import sys
 import threading
@@ -70,7 +71,7 @@ def showing(mode: str) -> Iterator[None]:
 def task(what: str, unit: str = "", stream: IO[str] | None = None) -> Iterator["Task"]:
     """Yields a `Task`, to be called with (done, total): on a terminal one line that is drawn again, else one per tenth."""
     mode, parent = _mode.get() or "off", _current.get()
-    found = Task(what, unit, stream or sys.stderr, 0.0 if mode == "on" else LATER)
+    found = Task(what, unit, stream or sys.stderr, dict(on=0.0, auto=LATER, off=math.inf)[mode])
     if mode == "off":
         yield found
         return
