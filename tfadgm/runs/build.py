@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfadgm import machine, registry
+from tfadgm import machine, registry, telling
 from tfadgm.data import holdout, labels, pipeline
 from tfadgm.data.dataset import Dataset
 from tfadgm.models.base import DeepGenerativeModel
