@@ -85,6 +85,7 @@ def write_table():
         *own_results.pool_prior(RESULTS / "own" / "pool_prior.json"),
         *own_results.large_table(RESULTS / "own" / "large_table.json"),
         *own_results.novelty(RESULTS / "own" / "novelty.json"),
+        *own_results.larger_than_memory(RESULTS / "own" / "larger_than_memory.json"),
         *_trials(),
         "",
         *_cells(),

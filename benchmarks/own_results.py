@@ -136,6 +136,30 @@ def _verdict(rows, labels):
     )
 
 
+def larger_than_memory(path):
+    """Lines of the record of `larger_than_memory.py`."""
+    content = _read(path)
+    if content is None:
+        return []
+    lines = ["## Peak memory as the data grow", "", _made(content), ""]
+    lines += [
+        "MiB of the largest resident set of the process, in brackets the most of it that belonged to no file (sampled). The "
+        "data are counted as they are trained on.",
+        "",
+        "| source | MiB of data | phase | peak | peak with the larger data | growth % |",
+        "|---" * 6 + "|",
+    ]
+    for source in dict.fromkeys(row["source"] for row in content["rows"]):
+        rows = sorted((row for row in content["rows"] if row["source"] == source), key=lambda row: row["size"])
+        small, large = rows[0], rows[-1]
+        for phase in ("training", "evaluation", "classification"):
+            peaks = [f"{row[phase]['peak_mb']:.0f} ({row[phase]['anonymous_mb']:.0f})" for row in (small, large)]
+            growth = 100 * (large[phase]["peak_mb"] / small[phase]["peak_mb"] - 1)
+            sizes = f"{small['data_mb']:.0f}, {large['data_mb']:.0f}"
+            lines.append(f"| {source} | {sizes} | {phase} | {' | '.join(peaks)} | {growth:.1f} |")
+    return [*lines, ""]
+
+
 def large_table(path):
     """Lines of the record of `large_table.py`."""
     content = _read(path)

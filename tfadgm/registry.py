@@ -32,6 +32,7 @@ DATASETS = {
     "parquet": "tfadgm.data.parquet:load",
     "h5ad": "tfadgm.data.h5ad:load",
     "images": "tfadgm.data.images:load",
+    "tfrecord": "tfadgm.data.tfrecord:load",
 }
 
 LIKELIHOODS = {
@@ -58,7 +59,7 @@ REVERSE_GRADIENTS = ("both", "q")
 WITHOUT_CLASS = ("vae", "avae", "lvae", "m1")  # models without y
 STAGED = ("m1m2",)  # models that start from another one
 
-OWN = ("npz", "csv", "parquet", "h5ad", "images")  # the user's own data
+OWN = ("npz", "csv", "parquet", "h5ad", "images", "tfrecord")  # the user's own data
 IN_MEMORY = "arrays"  # the data set of a run of arrays in memory, which no name can load again
 OF_TFDS = ("mnist", "fashion_mnist", "svhn", "norb", "omniglot")  # those that TensorFlow Datasets prepares
 OF_FILES = ("freyface", *OWN)  # those that are in files, as NAME:PATH

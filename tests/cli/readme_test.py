@@ -10,6 +10,7 @@ import pytest
 from calling import call, with_flags
 from h5ad_files import save
 from PIL import Image
+from tfrecord_files import describe, example, write
 
 from tfadgm.cli import asked, classify, compare, evaluate, export, impute, potential, reproduce, sample, search, train
 from tfadgm.experiments import CELLS
@@ -30,7 +31,7 @@ VERBS = dict(
 )
 PRINTED = re.findall(r"^    (bin/.*)", README, re.MULTILINE)
 COMMANDS = [re.split(r"\s{3,}(?![-\s])", line)[0].strip() for line in PRINTED]  # without what is said beside them
-HERE = ("digits", "half_moons", "npz", "csv", "h5ad", "images")  # data sets that nothing is downloaded for
+HERE = ("digits", "half_moons", "npz", "csv", "h5ad", "images", "tfrecord")  # data sets that nothing is downloaded for
 RUN = "runs/adgm-digits-100-0"
 
 
@@ -46,6 +47,10 @@ def place(tmp_path_factory):
     frame.assign(label=list("ab") * 20, diagnosis=list("ab") * 20).to_csv(tmp / "own.csv", index=False)
     save(tmp / "own.h5ad", 1 + np.arange(80).reshape(40, 2), obs=dict(cell_type=list("ab") * 20))
     _make_people(tmp)
+    (tmp / "records").mkdir()
+    describe(tmp / "records", x=dict(dtype="float32", shape=[2]), label=dict(dtype="int64"))
+    for name in ("train", "test"):
+        write(tmp / "records" / name, [example(x=[0.5 * i, 2.0], label=i % 2) for i in range(8)])
     for name in ("cats/1.png", "dogs/1.png", "unlabelled/1.png"):
         (tmp / "own" / name).parent.mkdir(parents=True)
         Image.fromarray(np.eye(8, dtype="uint8") * 255).save(tmp / "own" / name)
@@ -70,6 +75,8 @@ def filled(command):
         "csv:FILE": "csv:own.csv",
         "h5ad:FILE": "h5ad:own.h5ad",
         "images:DIR": "images:own",
+        "tfrecord:DIR/": "tfrecord:records/",
+        "'DIR/test*'": "'records/test*'",
         "FILE...": "own.npz",
         "--data=FILE": "--data=own.npz",
     }

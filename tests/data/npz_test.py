@@ -2,12 +2,13 @@
 
 import io
 import os
+import types
 import zipfile
 
 import numpy as np
 import pytest
 
-from tfadgm.data import files, npz
+from tfadgm.data import npz, on_disk
 from tfadgm.runs import build, recipes
 
 X, Y = np.random.default_rng(0).normal(size=(12, 3)).astype("float32"), np.arange(12) % 2
@@ -182,15 +183,19 @@ def test_members_that_are_no_examples_are_named(tmp_path, kind):
     assert "own.npz: " in str(caught.value) and "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("kind", ["bomb", "memory"])
+@pytest.mark.parametrize("kind", ["bomb", "disk"])
 def test_what_expands_to_too_much_is_refused_before_it_is_read(tmp_path, monkeypatch, kind):
-    monkeypatch.setattr(npz, "BOMB_BYTES", 1 << 20) if kind == "bomb" else monkeypatch.setattr(
-        files, "memory_bytes", lambda: 1000
-    )
+    if kind == "bomb":
+        monkeypatch.setattr(npz, "BOMB_BYTES", 1 << 20)
+        told = "x expands from [0-9]+ to 2000000 bytes; allowed: at most 100 times its compressed size beyond 1048576 bytes"
+    else:
+        monkeypatch.setattr(on_disk, "LARGE_BYTES", 1000)
+        monkeypatch.setattr(os, "statvfs", lambda place: types.SimpleNamespace(f_bavail=1, f_frsize=4096))
+        told = "x takes 2000000 bytes in .*, which has 4096; allowed: a TMPDIR on a larger disk"
     monkeypatch.setattr(npz, "_read_member", lambda *_: pytest.fail("it was read"))
     path = tmp_path / "own.npz"
     np.savez_compressed(path, x=np.zeros((1000, 500), "float32"), y=np.arange(1000) % 2)
-    with pytest.raises(ValueError, match="x expands from [0-9]+ to 2000000 bytes; allowed: at most the memory"):
+    with pytest.raises(ValueError, match=told):
         npz.load(str(path))
 
 

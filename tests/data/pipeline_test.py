@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tfadgm.data import pipeline
+from tfadgm.data import on_disk, pipeline
 from tfadgm.data.dataset import Dataset
 
 CLASSES = [str(k) for k in range(4)]
@@ -154,12 +154,12 @@ def test_a_stream_without_labels():
 
 
 def test_a_data_set_in_a_file_is_not_read_into_memory(monkeypatch):
-    from tfadgm.data import dataset
-
-    monkeypatch.setattr(dataset, "MEMORY_LIMIT_BYTES", 1000)
-    x = dataset.allocate((300, 5), "float32")
+    monkeypatch.setattr(on_disk, "LARGE_BYTES", 1000)
+    grown = on_disk.Growing([5], "float32", "x")
+    for i in range(300):
+        grown.add(np.full((1, 5), i))
+    x = grown.array()
     assert isinstance(x, np.memmap)
-    x[:] = np.arange(300)[:, np.newaxis]
     data = Dataset("large", x, np.arange(300) % 4, None, None, CLASSES, likelihood="gaussian")
     split = pipeline.split(data.y_train, 4, labels=20)
     batch = take(pipeline.training_stream(data, split, 50, 10), 1)[0]

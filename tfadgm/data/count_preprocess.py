@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfadgm.data import robust
+from tfadgm.data import on_disk
 
 MOST_COUNT = 1 << 24  # beyond which float32 does not tell whole numbers apart
 LIMIT = 10.0  # of |read|
@@ -126,7 +126,7 @@ class CountPreprocess(keras.layers.Layer):
 def check(x, where):
     """Raises a ValueError that names the first row of x [N, G] that holds no counts, or none but 0."""
     start = 0
-    for chunk in robust.chunks(x):
+    for chunk in on_disk.chunks(x):
         wrong = ~are_counts(chunk)
         if wrong.any():
             row, column = np.argwhere(wrong)[0].tolist()
@@ -150,17 +150,17 @@ def are_counts(values):
 
 def library_sizes(x):
     """Returns the sums of rows x [N, G], float64 [N]."""
-    return np.concatenate([chunk.sum(1, dtype="float64") for chunk in robust.chunks(x)])
+    return np.concatenate([chunk.sum(1, dtype="float64") for chunk in on_disk.chunks(x)])
 
 
 def fit(x):
     """Returns the `CountPreprocess` of training rows x, counts [N, G] of which none is empty. No labels, no test data."""
     libraries = library_sizes(x)
     median, columns = float(np.median(libraries)), x.shape[1]
-    totals = sum(chunk.sum(0, dtype="float64") for chunk in robust.chunks(x))
+    totals = sum(chunk.sum(0, dtype="float64") for chunk in on_disk.chunks(x))
     log_frequency = np.log((totals + 0.5) / (totals.sum() + 0.5 * columns))  # finite where a column is 0 in all rows
     mean, squares, start = np.zeros(columns), np.zeros(columns), 0
-    for chunk in robust.chunks(x):
+    for chunk in on_disk.chunks(x):
         share = chunk / libraries[start : start + len(chunk), np.newaxis]
         values = np.log1p(median * share)
         mean, squares, start = mean + values.sum(0), squares + (values**2).sum(0), start + len(chunk)

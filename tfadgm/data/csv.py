@@ -9,11 +9,13 @@ import csv
 import gzip
 import io
 import itertools
+import os
 import re
 import zlib
 
 import pyarrow as pa
 
+from tfadgm import telling
 from tfadgm.data import files, frames, sources
 from tfadgm.data.cells import LARGEST
 
@@ -71,6 +73,7 @@ class Csv(sources.Source):
         number = {name: c for c, name in enumerate(self.names)}
         at = [number[name] for name in names]
         size, row, self._short = max(1, sources.CHUNK_CELLS // len(self.names)), 0, 0
+        bytes_ = os.path.getsize(self._path)
         with self._open() as file:
             records = self._records(file)
             next(records)
@@ -85,6 +88,7 @@ class Csv(sources.Source):
                 cells = list(zip(*part, strict=True))
                 yield [pa.array(cells[c], pa.string()) for c in at]
                 row += len(part)
+                telling.advance(self.where, getattr(file.buffer, "fileobj", file.buffer).tell(), bytes_)
 
     def _fitted(self, cells, row):
         """A row of as many cells as the header: empty ones too many are left out, and those too few are missing."""

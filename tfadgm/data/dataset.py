@@ -2,18 +2,14 @@
 
 import dataclasses
 import functools
-import tempfile
-from collections.abc import Sequence
 
 import numpy as np
 
-from tfadgm.data import count_preprocess, robust, table_preprocess
+from tfadgm.data import count_preprocess, on_disk, robust, table_preprocess
 from tfadgm.data.columns import Column
 from tfadgm.data.count_preprocess import CountPreprocess
 from tfadgm.data.preprocess import Preprocess
 
-# Above this size, examples live in an unnamed temporary file and are paged in as they are needed.
-MEMORY_LIMIT_BYTES = 1 << 30
 UNLABELLED = -1
 HIDDEN_CELLS = 0.1  # share of a table's cells that are not read in training, where some are missing
 PER_CHANNEL = ("channel", "standardise_channels")
@@ -112,7 +108,7 @@ class Dataset:
 
     def _table_preprocess(self, columns, hidden_cells):
         if hidden_cells is None:
-            hidden_cells = HIDDEN_CELLS * any(np.isnan(chunk).any() for chunk in robust.chunks(self.x_train))
+            hidden_cells = HIDDEN_CELLS * any(np.isnan(chunk).any() for chunk in on_disk.chunks(self.x_train))
         kinds, sizes = zip(*((column.kind, column.size) for column in columns), strict=True)
         return table_preprocess.fit(self.x_train, kinds, sizes, hidden_cells)
 
@@ -128,7 +124,7 @@ class Dataset:
     def _spread_out(self, threshold, how):
         """Returns the indices of the components whose standard deviation is at least the threshold."""
         layer = Preprocess(self.raw_shape, str(self.x_train.dtype), **how)
-        std = _moments(layer(x).numpy() for x in robust.chunks(self.x_train))[1]
+        std = _moments(layer(x).numpy() for x in on_disk.chunks(self.x_train))[1]
         columns = np.flatnonzero(std.reshape(-1) >= threshold)
         if not len(columns):
             raise ValueError(f"min_column_std: got {threshold}, which drops every column; allowed: below {std.max():.3g}")
@@ -160,7 +156,7 @@ class Dataset:
             raise ValueError(
                 f"likelihood: got {likelihood!r} for real numbers; allowed: gaussian, or bernoulli within [0, 1]"
             )
-        if self.levels is None and any(chunk.min() < 0 or chunk.max() > 1 for chunk in robust.chunks(self.x_train)):
+        if self.levels is None and any(chunk.min() < 0 or chunk.max() > 1 for chunk in on_disk.chunks(self.x_train)):
             raise ValueError("likelihood: got 'bernoulli' for numbers outside [0, 1]; allowed: gaussian")
         return dict(
             scale=1.0 if self.levels is None else 1.0 / (self.levels - 1),
@@ -178,8 +174,6 @@ class Dataset:
 
         Of a table, of the cells that are there, as they are.
         """
-        if self.columns is not None:
-            return robust.of_cells(self.x_train)
         return robust.columns(self.x_train, np.log1p if self.scale == "log1p" else None)
 
     def _standardise(self):
@@ -206,7 +200,7 @@ class Dataset:
     @functools.cached_property
     def _channel_moments(self):
         """Mean and standard deviation of each channel over training examples and pixels, float64 [channels]."""
-        return _moments(chunk.reshape(-1, chunk.shape[-1]) for chunk in robust.chunks(self.x_train))
+        return _moments(chunk.reshape(-1, chunk.shape[-1]) for chunk in on_disk.chunks(self.x_train))
 
 
 def _native(x):
@@ -253,7 +247,7 @@ def check(data: Dataset) -> None:
         if data.columns is not None:
             _check_cells(data, part, x)
         elif x.dtype.kind == "f":
-            bad = sum(int((~np.isfinite(chunk)).sum()) for chunk in robust.chunks(x))
+            bad = sum(int((~np.isfinite(chunk)).sum()) for chunk in on_disk.chunks(x))
             if bad:
                 raise ValueError(f"{data.name}: {part} x has {bad} values that are NaN or infinite; allowed: finite numbers")
         if y is not None:
@@ -266,7 +260,7 @@ def _check_cells(data, part, x):
         raise ValueError(f"{data.name}: {part} x is {x.dtype} of shape {x.shape}; {told}")
     codes = [(c, column.size) for c, column in enumerate(data.columns) if column.kind == "category"]
     at, sizes = [c for c, _ in codes], np.array([size for _, size in codes])
-    for chunk in robust.chunks(x):
+    for chunk in on_disk.chunks(x):
         if np.isinf(chunk).any() or (chunk[:, at] < 0).any() or (chunk[:, at] >= sizes).any():
             raise ValueError(
                 f"{data.name}: {part} x has infinite values, or codes that are none of a category; allowed: finite numbers, "
@@ -283,10 +277,3 @@ def _check_labels(data, part, x, y):
             f"{data.name}: {part} labels lie in {y.min()}..{y.max()}; allowed: {lowest}..{data.num_classes - 1}"
             + (" (-1 is unlabelled)" if part == "train" else "")
         )
-
-
-def allocate(shape: Sequence[int], dtype: np.dtype | str) -> np.ndarray:
-    """Returns an array to be filled: in memory, or in an unnamed temporary file if it is large."""
-    if np.prod(shape, dtype="int64") * np.dtype(dtype).itemsize <= MEMORY_LIMIT_BYTES:
-        return np.empty(shape, dtype)
-    return np.memmap(tempfile.TemporaryFile(), dtype, "w+", shape=tuple(shape))

@@ -8,9 +8,8 @@ import pandas
 import pyarrow as pa
 
 from tfadgm import telling
-from tfadgm.data import cells, sources, table, table_notes
+from tfadgm.data import cells, on_disk, sources, table, table_notes
 from tfadgm.data.columns import OTHER
-from tfadgm.data.dataset import allocate
 
 SHOWN = 3  # texts in a line
 ALLOWED = dict(
@@ -78,30 +77,26 @@ def _decoded(values, column):
     return [None if missing else words[code] for code, missing in zip(codes, np.isnan(values), strict=True)]
 
 
-def fill(source, columns, rows=None, further=(), each=None):
+def fill(source, columns, further=(), each=None):
     """Returns (the cells of a table as numbers, float32 [N, C], {column: `Unseen`}).
 
     Args:
       source: a `sources.Source`, which has all `columns`.
       columns: C `columns.Column`s.
-      rows: N, if it is known.
       further: names of columns that are read too, at most one; `each` is called with every part of it, a Series of texts.
       each: see above.
     """
-    x, parts, at = None if rows is None else allocate((rows, len(columns)), "float32"), [], 0
-    unseen = collections.defaultdict(Unseen)
+    x, at, unseen = on_disk.Growing([len(columns)], "float32", source.where), 0, collections.defaultdict(Unseen)
     names = [column.name for column in columns]
     for arrays in source.chunks([*names, *further]):
-        part = np.empty((len(arrays[0]), len(columns)), "float32") if x is None else x[at : at + len(arrays[0])]
+        part = np.empty((len(arrays[0]), len(columns)), "float32")
         for alike in _alike(columns, arrays):
             part[:, alike] = _values(source, columns, alike, [arrays[c] for c in alike], at, unseen)
         if further:
             each(cells.as_text(arrays[-1]).to_pandas())
-        parts.append(part)
+        x.add(part)
         at += len(part)
-    if x is None:
-        x = np.concatenate([np.zeros((0, len(columns)), "float32"), *parts])
-    return x, unseen
+    return x.array(), unseen
 
 
 @dataclasses.dataclass

@@ -6,13 +6,13 @@ import pathlib
 
 import numpy as np
 
-from tfadgm.data import csv, encoding, files, frames, h5ad, npz, parquet, picture_files, table
+from tfadgm.data import csv, encoding, files, frames, h5ad, npz, on_disk, parquet, picture_files, table, tfrecord
 from tfadgm.data.columns import Column
 
 TABLES = {".csv": csv.Csv, ".parquet": parquet.Parquet}
-KINDS = ".npz (array x), .csv, .parquet or .h5ad (a column of labels is ignored), pictures "
-KINDS += f"({', '.join(picture_files.SUFFIXES)})"
-SUFFIXES = (".npz", ".h5ad", *TABLES, *picture_files.SUFFIXES)
+KINDS = ".npz (array x), .csv, .parquet or .h5ad (a column of labels is ignored), .tfrecord (with features.json beside it), "
+KINDS += f"pictures ({', '.join(picture_files.SUFFIXES)})"
+SUFFIXES = (".npz", ".h5ad", ".tfrecord", *TABLES, *picture_files.SUFFIXES)
 
 
 @dataclasses.dataclass
@@ -30,6 +30,42 @@ class Examples:
     decoded: bool = False
     identifiers: list | None = None
     notes: tuple = ()
+
+
+@dataclasses.dataclass
+class Row:
+    """One example and where it came from; rows count from 0."""
+
+    file: str
+    row: int
+    x: np.ndarray
+    identifier: str | None = None
+
+
+class Rows:
+    """The examples of several files in their order, which are in a file of their own if they are many (see `on_disk`).
+
+    Args:
+      shape, dtype: of one.
+    """
+
+    def __init__(self, shape, dtype):
+        self._x, self._parts = on_disk.Growing(shape, dtype, "examples"), []
+
+    def add(self, file, x, identifiers):
+        """Takes the examples of the next file, x [n, *shape], and what it calls them."""
+        for chunk in on_disk.chunks(x):
+            self._x.add(chunk)
+        self._parts.append((file, len(x), identifiers))
+
+    def __len__(self):
+        return self._x.rows
+
+    def __iter__(self):
+        rows = (row for chunk in on_disk.chunks(self._x.array()) for row in np.array(chunk))
+        for file, count, identifiers in self._parts:
+            for i in range(count):
+                yield Row(file, i, next(rows), identifiers and identifiers[i])
 
 
 def expand(arguments):
@@ -91,6 +127,8 @@ def read(path, shape, dtype, feature_names=None, remarks=None, any_size=False, c
             raise ValueError(f"{path}: holds counts; allowed: for this model tables, of a csv or parquet")
         x, identifiers, notes = h5ad.read(path, feature_names)
         return Examples(x, identifiers=identifiers, notes=notes)
+    if suffix == ".tfrecord":
+        return Examples(*tfrecord.read(path, feature_names))
     if suffix in TABLES:
         return _table(TABLES[suffix](path), math.prod(shape), feature_names, columns)
     return Examples(picture_files.read_example(path, shape, dtype, remarks, any_size)[np.newaxis], decoded=True)
@@ -98,6 +136,8 @@ def read(path, shape, dtype, feature_names=None, remarks=None, any_size=False, c
 
 def _suffix(path):
     name = str(path).lower()
+    if tfrecord.NAME.search(name):
+        return ".tfrecord"
     return pathlib.Path(name.removesuffix(".gz") if name.endswith(".csv.gz") else name).suffix
 
 
@@ -117,10 +157,22 @@ def _table(source, width, names, columns):
     x = encoding.encode(source, columns, tell=notes.append, further=further, each=ids.extend)
     if not len(x):
         raise ValueError(f"{source.where}: has 1 row; allowed: a header and at least one example")
-    if complete and np.isnan(x).any():
-        row, c = np.argwhere(np.isnan(x))[0].tolist()
+    missing = _first_missing(x) if complete else None
+    if missing is not None:
+        row, c = missing
         raise ValueError(f"{source.where}: {source.row(row)}, column {columns[c].name!r}: is missing; allowed: a number")
     return Examples(x, identifiers=ids or None, notes=(*source.remarks, *notes))
+
+
+def _first_missing(x):
+    """Returns (row, column) of the first NaN of x [N, C], or None."""
+    start = 0
+    for chunk in on_disk.chunks(x):
+        if np.isnan(chunk).any():
+            row, c = np.argwhere(np.isnan(chunk))[0].tolist()
+            return start + row, c
+        start += len(chunk)
+    return None
 
 
 def _by_position(source, identifiers, width):

@@ -1,5 +1,6 @@
 """Files of the user's own, before they are opened."""
 
+import glob
 import os
 import pathlib
 import stat
@@ -23,11 +24,19 @@ def check_regular(path, kind):
         raise ValueError(f"{path}: is a pipe or a device; allowed: {kind}, an ordinary file")
 
 
+def matched(pattern, what):
+    """Returns the paths of the files of a pattern, sorted, or raises a ValueError that begins with `what` for none.
+
+    ** is folders at any depth.
+    """
+    found = sorted(glob.glob(expanded(pattern), recursive=True))
+    if not found:
+        raise ValueError(f"{what}: got {pattern!r}, which no file matches; allowed: a pattern such as DIR/train*.tfrecord")
+    for name in found:
+        check_regular(name, "a file")
+    return found
+
+
 def expanded(argument):
     """Returns a path with its ~ as the home directory; None stays None."""
     return None if argument is None else str(pathlib.Path(argument).expanduser())
-
-
-def memory_bytes():
-    """Returns the size of the machine's memory."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

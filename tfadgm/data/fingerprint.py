@@ -1,5 +1,6 @@
 """Whether the files of a data set are those that they were: a short identity of a file, or of a folder of files."""
 
+import glob
 import hashlib
 import os
 import pathlib
@@ -7,13 +8,15 @@ import pathlib
 from tfadgm.telling import warn
 
 
-def of(path):
+def of(path, *further):
     """Returns the identity of the file or folder `path`, a dict of JSON types; None where there is no such thing.
+
+    A pattern of names is all files that it matches. `further` are paths that belong to it, or None.
 
     Keys: files and bytes, how much there is; content, a hash of names and contents; stat, one of names, sizes and times, by
     which files that nobody touched are known without being read. What is hidden, or no regular file, does not count.
     """
-    files = _files(pathlib.Path(path))
+    files = _all_files(path, *further)
     if not files:
         return None
     content = hashlib.blake2b(digest_size=16)
@@ -23,21 +26,29 @@ def of(path):
     return {**_size(files), "content": content.hexdigest()}
 
 
-def check(path, before, what):
+def check(path, before, what, *further):
     """Raises a ValueError that begins with `what` if the files at `path` are others than when `before` was made by `of`."""
-    files = _files(pathlib.Path(path))
+    files = _all_files(path, *further)
     if not files:
         warn(f"{path}: no such file, so that nothing can tell whether it has changed since the run began")
         return
     if not isinstance(before, dict) or _size(files) == {name: before.get(name) for name in ("files", "bytes", "stat")}:
         return
-    now = of(path)
+    now = of(path, *further)
     if now["content"] != before.get("content"):
         sizes = f"{now['files']} files, {now['bytes']} bytes; then {before.get('files')} files, {before.get('bytes')} bytes"
         raise ValueError(
             f"{what}: {path} has changed since the run began ({sizes}); allowed: the data as they "
             "were, or another run, of another --out, on them as they are now"
         )
+
+
+def _all_files(*paths):
+    found = []
+    for path in map(str, filter(None, paths)):
+        matching = sorted(glob.glob(path, recursive=True)) if glob.has_magic(path) and not os.path.exists(path) else []
+        found += [(os.path.basename(file), pathlib.Path(file)) for file in matching] or _files(pathlib.Path(path))
+    return found
 
 
 def _files(path):

@@ -11,7 +11,7 @@ import difflib
 import numpy as np
 
 from tfadgm import telling
-from tfadgm.data import cells, encoding, labels, robust, sources, survey, table, table_notes
+from tfadgm.data import cells, encoding, labels, on_disk, robust, sources, survey, table, table_notes
 from tfadgm.data.columns import KINDS, ORDERS
 from tfadgm.data.dataset import UNLABELLED, Dataset
 
@@ -53,8 +53,8 @@ def read(source, label=LABEL, columns=None, ignore=None, known=None):
     chosen = choose(source, label, columns, ignore, known)
     y, told = labels.Labels(f"{source.where}: column {chosen.label!r}"), ()
     if known is None:
-        known, rows, told = _survey(source, chosen, y)
-        x = encoding.fill(source, known, rows)[0]
+        known, told = _survey(source, chosen, y)
+        x = encoding.fill(source, known)[0]
         known = _settled(known, x, chosen.kinds)
     else:
         x, unseen = encoding.fill(source, known, further=[chosen.label] * (chosen.label is not None), each=y.add)
@@ -123,7 +123,7 @@ def _check_names(source, what, names):
 
 
 def _survey(source, chosen, y):
-    """Reads the table once; returns (its columns, how many rows it has, lines about columns that are left out)."""
+    """Reads the table once; returns (its columns, lines about columns that are left out)."""
     found, told = survey.Survey(chosen.features), []
     names = chosen.features + [chosen.label] * (chosen.label is not None)
     for arrays in source.chunks(names):
@@ -150,7 +150,7 @@ def _survey(source, chosen, y):
             columns.append(column)
     if not columns:
         raise ValueError(f"{source.where}: has no column of numbers, categories or dates; {'; '.join(told)}")
-    return columns, found.rows, told
+    return columns, told
 
 
 def _check_labels(source, label, kind):
@@ -174,7 +174,7 @@ def _count_texts(source, found, inferred):
 def _settled(columns, x, given):
     """Returns the columns, of which numbers are now told apart from counts, and from 0 and 1; see `table.gain`."""
     low, high, whole = np.full(len(columns), np.inf), np.full(len(columns), -np.inf), np.ones(len(columns), bool)
-    for chunk in robust.chunks(x):
+    for chunk in on_disk.chunks(x):
         low, high = np.fmin(low, np.fmin.reduce(chunk, 0)), np.fmax(high, np.fmax.reduce(chunk, 0))
         whole &= ((chunk == np.rint(chunk)) | np.isnan(chunk)).all(0)
     rows, settled = robust.sample(x), []

@@ -3,7 +3,7 @@
 The counts are X, or layers["counts"], or raw.X, the first of these that holds counts; labels are a column of obs; genes go
 by their names (var_names). A sparse matrix is read into memory as it is, 8 to 12 bytes for each number that is not 0; of a
 dense one a few rows at a time. What the model is trained on is int32 [cells, genes], 4 bytes for each, in a temporary file
-beyond 1 GiB (`dataset.allocate`): only the genes that are kept are made dense.
+if it is large (`on_disk`): only the genes that are kept are made dense.
 """
 
 import contextlib
@@ -14,9 +14,9 @@ import numpy as np
 import pandas
 import scipy.sparse
 
-from tfadgm.data import count_preprocess, files, labels, table, table_notes
-from tfadgm.data.dataset import UNLABELLED, Dataset, allocate
-from tfadgm.data.robust import CHUNK_VALUES
+from tfadgm.data import count_preprocess, files, labels, on_disk, table, table_notes
+from tfadgm.data.dataset import UNLABELLED, Dataset
+from tfadgm.data.on_disk import CHUNK_VALUES
 
 LABEL = table.LABEL_COLUMN
 KIND = "an h5ad file"
@@ -104,12 +104,11 @@ class Cells:
     def rows(self, columns, kept=None):
         """Returns the counts of genes, int32 [N, len(columns)], of the cells `kept` (bool), or of all."""
         kept = np.ones(len(self.obs), bool) if kept is None else kept
-        x, start, at = allocate((int(kept.sum()), len(columns)), "int32"), 0, 0
+        x, start = on_disk.Growing([len(columns)], "int32", self.where, int(kept.sum())), 0
         for chunk in self.chunks(columns):
-            chosen = chunk[kept[start : start + len(chunk)]]
-            x[at : at + len(chosen)] = chosen
-            start, at = start + len(chunk), at + len(chosen)
-        return x
+            x.add(chunk[kept[start : start + len(chunk)]])
+            start += len(chunk)
+        return x.array()
 
 
 @contextlib.contextmanager

@@ -11,8 +11,8 @@ import pathlib
 
 import numpy as np
 
-from tfadgm.data import files, image_sizes, labels, picture_files
-from tfadgm.data.dataset import UNLABELLED, Dataset, allocate
+from tfadgm.data import files, image_sizes, labels, on_disk, picture_files
+from tfadgm.data.dataset import UNLABELLED, Dataset
 from tfadgm.data.labels import is_unlabelled
 from tfadgm.data.picture_files import SUFFIXES, read_image, read_shape
 
@@ -21,12 +21,12 @@ PARTS = {"train", "training", "test", "testing", "val", "valid", "validation", "
 MOST_PIXELS = 64 * 64  # of the size that is taken by itself
 
 
-def read_images(paths, shape, remarks=None, any_size=False):
+def read_images(paths, shape, remarks=None, any_size=False, what="pictures"):
     """Returns the picture files as one uint8 array [N, height, width, channels]; see `picture_files.read_image`."""
-    x = allocate((len(paths), *shape), np.uint8)
-    for i, path in enumerate(paths):
-        x[i] = read_image(path, shape, remarks, any_size)
-    return x
+    x = on_disk.Growing(shape, np.uint8, what, len(paths))
+    for path in paths:
+        x.add(read_image(path, shape, remarks, any_size)[np.newaxis])
+    return x.array()
 
 
 def _chosen(shapes, image_size):
@@ -160,7 +160,7 @@ def load(argument=None, image_size=None, preprocess=None, **_):
         shape, any_size = _chosen(shapes, image_size)
     else:
         shape, any_size = preprocess.raw_shape, preprocess.any_size
-    x = read_images(paths, shape, remarks, any_size)
+    x = read_images(paths, shape, remarks, any_size, str(root))
     if x.shape[-1] == 1:
         kind = dict(likelihood="bernoulli", scale=1 / 255)
     else:

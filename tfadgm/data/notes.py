@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tfadgm.data import table_notes
+from tfadgm.data import on_disk, table_notes
 
 IMBALANCE = 3  # a class with so many times the labels of another is told
 MANY = 20  # classes that are numbers, from which it is told
@@ -126,8 +126,14 @@ def _counting(data):
     x = data.x_train
     if x.ndim != 2 or len(x) < 3:
         return np.zeros(0, "int64")
-    first = np.flatnonzero(np.subtract(x[1], x[0], dtype="float64") == 1)
-    return np.array([c for c in first if (np.diff(x[:, c].astype("float64")) == 1).all()], "int64")
+    counting, before = np.subtract(x[1], x[0], dtype="float64") == 1, None
+    for chunk in on_disk.chunks(x):
+        if not counting.any():
+            break
+        rows = chunk if before is None else np.concatenate([before, chunk])
+        counting &= (np.diff(rows[:, counting].astype("float64"), axis=0) == 1).all(0) if len(rows) > 1 else True
+        before = np.array(chunk[-1:])
+    return np.flatnonzero(counting)
 
 
 def _of_classes(data, split, uniform):

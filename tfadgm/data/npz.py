@@ -1,30 +1,34 @@
 """The user's own arrays: `npz:FILE` with x, y and optionally x_test, y_test. Never a pickle.
 
+An array is read alone, and a large one a few rows at a time, into a map (see `on_disk`).
+
 y holds class numbers, -1 or NaN where there is none, or text: names of classes, "" where there is none (see
 `labels.is_unlabelled`).
 """
 
+import math
 import zipfile
 
 import numpy as np
 import pandas
 
-from tfadgm.data import files, labels, ranges, table
+from tfadgm.data import files, labels, on_disk, ranges, table
 from tfadgm.data.dataset import UNLABELLED, Dataset
-from tfadgm.data.robust import chunks
+from tfadgm.data.on_disk import chunks
 
 MOST_CLASSES = labels.MOST_CLASSES
 KIND = "an npz file"
 # An array that shrinks to less than a hundredth and is large is a bomb, or holds nothing: deflate reaches 1 in 1,030.
 BOMB_BYTES, BOMB_RATIO = 1 << 30, 100
+BLOCK_BYTES = 8 << 20  # of a large array that are read at once
 
 
 def read_arrays(path, required, optional=()):
     """Returns a dict of the named arrays of an npz file, in the machine's byte order.
 
     Raises:
-      ValueError: that names the file and what is wrong: a pickle, a member that is no array, one that would not fit into
-        memory. Nothing is decompressed before that is known.
+      ValueError: that names the file and what is wrong: a pickle, a member that is no array, one that would not fit onto the
+        disk. Nothing is decompressed before that is known.
     """
     files.check_regular(path, KIND)
     try:
@@ -37,7 +41,7 @@ def read_arrays(path, required, optional=()):
             found = [name for name in (*required, *optional) if name in members]
             for name in found:
                 _check_member(archive, name, members[name])
-            return {name: _read_member(archive, name, members[name]) for name in found}
+            return {name: _read_member(archive, f"{path}: {name}", members[name]) for name in found}
     except Exception as error:  # zip, format and pickle errors
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"{path}: not a readable npz file: {reason}") from error
@@ -48,9 +52,7 @@ def _check_member(archive, name, member):
     about = archive.getinfo(member)
     with archive.open(member) as file:
         try:
-            version = np.lib.format.read_magic(file)
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, _, dtype = read(file)
+            shape, _, dtype = _header(file)
         except ValueError as error:
             raise ValueError(f"{name} is no array: {error}") from error
         begun = file.tell()
@@ -60,18 +62,42 @@ def _check_member(archive, name, member):
     size = int(np.prod(shape, dtype=object)) * dtype.itemsize
     if size != about.file_size - begun:
         raise ValueError(f"{name} has {about.file_size - begun} bytes; allowed: {size}, as its shape {shape} says")
-    most = files.memory_bytes()
-    if size > most or (size > BOMB_BYTES and size > BOMB_RATIO * max(about.compress_size, 1)):
+    if size > BOMB_BYTES and size > BOMB_RATIO * max(about.compress_size, 1):
         raise ValueError(
-            f"{name} expands from {about.compress_size} to {size} bytes; allowed: at most the memory, {most} bytes, and "
-            f"{BOMB_RATIO} times its compressed size beyond {BOMB_BYTES} bytes"
+            f"{name} expands from {about.compress_size} to {size} bytes; allowed: at most {BOMB_RATIO} times its compressed "
+            f"size beyond {BOMB_BYTES} bytes"
         )
+    on_disk.check_room(size, name)
 
 
-def _read_member(archive, name, member):
+def _header(file):
+    """Returns (shape, whether columns come first, dtype) by the first lines of an array."""
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    return read(file)
+
+
+def _read_member(archive, what, member):
     with archive.open(member) as file:
+        if archive.getinfo(member).file_size > on_disk.LARGE_BYTES:
+            return _read_large(file, what)
         array = np.lib.format.read_array(file, allow_pickle=False)
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def _read_large(file, what):
+    """Returns an array whose rows, or, where columns come first, whose columns, are read a few at a time."""
+    shape, fortran, dtype = _header(file)
+    found = on_disk.Growing((shape[::-1] if fortran else shape)[1:], dtype, what, shape[-1 if fortran else 0])
+    each = int(np.prod(found.shape, dtype="int64")) * dtype.itemsize
+    while block := file.read(each * max(1, BLOCK_BYTES // each)):
+        found.add(np.frombuffer(block, dtype).reshape(-1, *found.shape))
+    if not fortran:
+        return found.array()
+    by_rows = on_disk.Growing(shape[1:], dtype, what)
+    for rows in chunks(found.array().T):
+        by_rows.add(rows)
+    return by_rows.array()
 
 
 def describe(x):
@@ -83,7 +109,8 @@ def describe(x):
     """
     if table.is_table(x):
         return table.describe(x)
-    if x.dtype.kind in "uifb" and x.size and x.min() >= 0 and x.max() <= 1:
+    low, high = ranges.span(x) if x.dtype.kind in "uifb" and x.size else (0, math.inf)
+    if 0 <= low <= high <= 1:
         return dict(likelihood="bernoulli", levels=None if x.dtype.kind == "f" else 2)
     if x.dtype != np.uint8:
         return dict(likelihood="gaussian", scale="standardise")
@@ -124,7 +151,7 @@ def _text(path, name, y):
     return pandas.Series(y, dtype=object)
 
 
-def _class_numbers(path, given):
+def class_numbers(path, given):
     """Returns (class numbers of each array of labels, a dict; class names; {spelling: rows} that were taken for none).
 
     Args:
@@ -136,7 +163,8 @@ def _class_numbers(path, given):
         return numbers, [str(k) for k in range(_count_classes(path, **numbers))], {}
     found = labels.Labels(f"{path}: y")
     for name, y in given.items():
-        found.add(_text(path, name, y))
+        for part in chunks(y):
+            found.add(_text(path, name, part))
     y, names, unlabelled = found.result()
     if len(names) == 1:
         raise ValueError(f"{path}: the labels name 1 class, {names[0]!r}; allowed: at least 2, or none")
@@ -159,7 +187,7 @@ def _examples(path, name, x):
         bad = sum(int((~np.isfinite(part.astype("float32"))).sum()) for part in chunks(x))
     if bad:
         raise ValueError(f"{path}: {name} has {bad} values that are NaN or infinite; allowed: numbers that float32 holds")
-    return x.astype("float32", copy=False)
+    return on_disk.converted(x, np.dtype("float32"), f"{path}: {name}")
 
 
 def load(argument=None, **_):
@@ -168,7 +196,7 @@ def load(argument=None, **_):
         raise ValueError("dataset npz: got no file; allowed: npz:FILE")
     path = files.expanded(argument)
     arrays = read_arrays(path, ["x"], ["y", "x_test", "y_test"])
-    numbers, names, unlabelled = _class_numbers(path, {name: arrays[name] for name in ("y", "y_test") if name in arrays})
+    numbers, names, unlabelled = class_numbers(path, {name: arrays[name] for name in ("y", "y_test") if name in arrays})
     for name in {"x", "x_test"} & set(arrays):
         arrays[name] = _examples(path, name, arrays[name])
     x, x_test = arrays["x"], arrays.get("x_test")

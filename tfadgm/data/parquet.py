@@ -5,7 +5,10 @@ import json
 import pyarrow as pa
 import pyarrow.parquet
 
+from tfadgm import telling
 from tfadgm.data import files, frames, sources
+
+BUFFER_BYTES = 1 << 16  # of a column; without, as much of it as a group of rows has is read at once
 
 
 class Parquet(sources.Source):
@@ -17,7 +20,7 @@ class Parquet(sources.Source):
 
     def __init__(self, path):
         files.check_regular(path, "a parquet file")
-        self._file = self._read(path, lambda: pyarrow.parquet.ParquetFile(path))
+        self._file = self._read(path, lambda: pyarrow.parquet.ParquetFile(path, buffer_size=BUFFER_BYTES))
         schema = self._file.schema_arrow
         super().__init__(str(path), schema.names)
         about = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))
@@ -29,7 +32,10 @@ class Parquet(sources.Source):
     def chunks(self, names):
         size = max(1, sources.CHUNK_CELLS // max(1, len(names)))
         batches = self._file.iter_batches(batch_size=size, columns=list(names))
+        done = 0
         while (batch := self._read(self.where, lambda: next(batches, None))) is not None:
+            done += batch.num_rows
+            telling.advance(self.where, done, self._file.metadata.num_rows)
             yield [batch.column(batch.schema.names.index(name)) for name in names]
 
     @staticmethod

@@ -4,6 +4,7 @@ What a file holds beside that is left out, and said in its remarks. `serving.inp
 """
 
 import contextlib
+import io
 import warnings
 
 import numpy as np
@@ -43,7 +44,7 @@ def read_shape(path):
         return _shape(image)
 
 
-def read_image(path, shape=None, remarks=None, any_size=False):
+def read_image(path, shape=None, remarks=None, any_size=False, content=None):
     """Returns a picture, uint8 [height, width, channels].
 
     A colour picture becomes grey by Y = 0.299 R + 0.587 G + 0.114 B if one channel is asked for; a grey one is repeated if
@@ -55,11 +56,12 @@ def read_image(path, shape=None, remarks=None, any_size=False):
       remarks: a `Remarks` that is told what was left out or converted.
       any_size: whether a picture of another size is fitted to the one that is asked for (`resize.fit`, of the upright
         picture, before it becomes grey); if not, it is refused before it is decoded.
+      content: the bytes of the file, which `path` then only names; None: it is read.
 
     Raises:
       ValueError: if the file is missing, no regular file, no picture, of another size, or has more than 16 bits.
     """
-    with _opened(path) as image:
+    with _opened(path, content) as image:
         own = _shape(image)
         shape = own if shape is None else tuple(shape)
         _check_size(own, shape, any_size)
@@ -89,14 +91,15 @@ def read_example(path, shape, dtype, remarks=None, any_size=False):
 
 
 @contextlib.contextmanager
-def _opened(path):
+def _opened(path, content=None):
     from PIL import Image
 
-    files.check_regular(path, "a picture")
+    if content is None:
+        files.check_regular(path, "a picture")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of Pillow, about its metadata and size
-            with Image.open(path, formats=FORMATS) as image:
+            with Image.open(path if content is None else io.BytesIO(content), formats=FORMATS) as image:
                 yield image
     except _Refused as error:
         raise ValueError(f"{path}: {error}") from None

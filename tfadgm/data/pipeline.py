@@ -10,6 +10,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from tfadgm.data import on_disk
 from tfadgm.data.dataset import UNLABELLED
 
 
@@ -222,7 +223,7 @@ def training_stream(
         return tf.data.Dataset.from_tensor_slices(tuple(tf.numpy_function(parts, [epoch], [tf.int64, tf.int64])))
 
     def gather(values, indices, size, dtype, shape):
-        found = tf.numpy_function(lambda i: np.ascontiguousarray(values[i]), [indices], dtype)
+        found = tf.numpy_function(lambda i: np.ascontiguousarray(on_disk.gather(values, i)), [indices], dtype)
         return tf.ensure_shape(found, [size, *shape])
 
     def example_batch(unlabelled, labelled):

@@ -4,8 +4,9 @@ import math
 
 import numpy as np
 
-from tfadgm.data import count_preprocess
-from tfadgm.data.robust import chunks, columns
+from tfadgm.data import count_preprocess, on_disk
+from tfadgm.data.on_disk import chunks
+from tfadgm.data.robust import columns
 
 MOST_COLUMNS = 4096  # whose ranges are kept one by one
 TABLE_ROWS = 100_000  # from which those of a table are taken
@@ -23,23 +24,34 @@ def as_dtype(x, dtype, name="x", missing=False):
     if x.dtype.kind not in "uifb":
         raise ValueError(f"{name} has dtype {x.dtype}; allowed: numbers")
     if x.dtype.kind == "f":
-        _refuse(name, x, np.isinf(x) if missing else ~np.isfinite(x), "finite numbers")
+        _refuse(name, x, np.isinf if missing else lambda part: ~np.isfinite(part), "finite numbers")
     if dtype.kind == "f":
         low, high = -np.finfo(dtype).max, np.finfo(dtype).max
     else:
         low, high = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
     kind = "numbers" if dtype.kind == "f" else "whole numbers"
-    wrong = (x < low) | (x > high)
-    if dtype.kind != "f" and x.dtype.kind == "f":
-        wrong |= x != np.rint(x)
+    whole = dtype.kind != "f" and x.dtype.kind == "f"
+
+    def wrong(part):
+        outside = (part < low) | (part > high)
+        return outside | (part != np.rint(part)) if whole else outside
+
     _refuse(name, x, wrong, f"{kind} from {low:.6g} to {high:.6g}, as the model's {dtype} examples")
-    return x.astype(dtype)
+    return on_disk.converted(x, dtype, name)
 
 
 def _refuse(name, x, wrong, allowed):
-    if wrong.any():
-        at = tuple(int(i) for i in np.argwhere(wrong)[0])
-        raise ValueError(f"{name} holds {x[at]} in row {at[0]} (from 0; {wrong.sum()} such values); allowed: {allowed}")
+    """Raises a ValueError if `wrong`, a function of examples, finds values in x; it names the first."""
+    start, count, first = 0, 0, ""
+    for part in chunks(x):
+        found = wrong(part)
+        if found.any():
+            at = tuple(int(i) for i in np.argwhere(found)[0])
+            first = first or f"{part[at]} in row {start + at[0]}"
+            count += int(found.sum())
+        start += len(part)
+    if count:
+        raise ValueError(f"{name} holds {first} (from 0; {count} such values); allowed: {allowed}")
 
 
 def of(data, likelihood=None):
@@ -62,18 +74,19 @@ def of(data, likelihood=None):
         found = data.moments
         low, high = (np.expm1(v) if data.scale == "log1p" else v for v in (found.low, found.high))
         return dict(low=low.tolist(), high=high.tolist(), bounds=bounds)
-    low, high = _span(data.x_train)
+    low, high = span(data.x_train)
     return dict(low=low, high=high, bounds=bounds)
 
 
 def _of_table(data):
     """Of the columns of numbers, dates and counts; None for the others, and beyond `MOST_COLUMNS`."""
-    rows, low, high = data.x_train[:: max(1, len(data.x_train) // TABLE_ROWS)], [], []
-    for c, column in enumerate(data.columns[:MOST_COLUMNS]):
-        values = rows[:, c][~np.isnan(rows[:, c])] if column.kind in ("number", "date", "count") else ()
-        found = columns(values[:, None]) if len(values) else None
-        low.append(float(found.low[0]) if found else None)
-        high.append(float(found.high[0]) if found else None)
+    low, high = [], []
+    for first, rows in on_disk.column_blocks(data.x_train, max(1, len(data.x_train) // TABLE_ROWS)):
+        for values, column in zip(rows.T, data.columns[first : min(first + len(rows.T), MOST_COLUMNS)], strict=False):
+            values = values[~np.isnan(values)] if column.kind in ("number", "date", "count") else ()
+            found = columns(values[:, None]) if len(values) else None
+            low.append(float(found.low[0]) if found else None)
+            high.append(float(found.high[0]) if found else None)
     return dict(low=low, high=high, bounds=None)
 
 
@@ -91,13 +104,13 @@ def compare(where, x, limits, names=None):
     """
     if not x.size:
         return []
-    low, high = _span(x)
+    low, high = span(x)
     bounds = limits["bounds"]
     if bounds and not bounds[0] <= low <= high <= bounds[1]:
         raise ValueError(f"{where}: holds numbers from {low:g} to {high:g}; allowed: {bounds[0]} to {bounds[1]}")
     if limits.get("whole"):
-        _refuse(where, x, ~count_preprocess.are_counts(x), count_preprocess.ALLOWED)
-        empty = np.flatnonzero(~x.any(1))
+        _refuse(where, x, lambda part: ~count_preprocess.are_counts(part), count_preprocess.ALLOWED)
+        empty = np.flatnonzero(np.concatenate([~part.any(1) for part in chunks(x)]))
         if len(empty):
             told = "allowed: at least one count of what the model knows in each"
             raise ValueError(f"{where}: {len(empty)} rows hold no count but 0, first row {empty[0]} (from 0); {told}")
@@ -119,27 +132,33 @@ def check_levels(where, x, limits):
 
     A dark picture is not told: its levels are what they are.
     """
-    if limits["high"] < LEVELS and x.max(initial=0) > limits["high"]:
-        raise ValueError(f"{where}: holds levels to {x.max()}; allowed: 0 to {limits['high']:g}, as in training")
+    high = max((part.max() for part in chunks(x)), default=0)
+    if limits["high"] < LEVELS and high > limits["high"]:
+        raise ValueError(f"{where}: holds levels to {high}; allowed: 0 to {limits['high']:g}, as in training")
 
 
 def _compare_columns(where, x, limits, names):
     low, high = (np.asarray(limits[key], "float64") for key in ("low", "high"))  # NaN of columns without a range
-    x = np.asarray(x[:, : len(low)], "float64")
-    observed = np.maximum((~np.isnan(x)).sum(0), 1)
+    observed, outside = np.zeros(len(low), "int64"), np.zeros(len(low), "int64")
     with np.errstate(over="ignore"):
         room = high - low + 1e-6 * np.maximum(np.abs(low), np.abs(high))  # what float32 and logarithms round off
-        outside = ((x < low - room) | (x > high + room)).sum(0) / observed
-    found = np.flatnonzero(outside > OUTSIDE)
+        for part in chunks(x):
+            part = part[:, : len(low)].astype("float64")
+            observed += (~np.isnan(part)).sum(0)
+            outside += ((part < low - room) | (part > high + room)).sum(0)
+    observed = np.maximum(observed, 1)
+    found = np.flatnonzero(outside / observed > OUTSIDE)
     if not len(found):
         return []
     one = found[0]
     name = repr(names[one]) if names else f"{one} (from 0)"
     more = f", and {len(found) - 1} other columns likewise" if len(found) > 1 else ""
-    values = f"{math.fsum(np.nan_to_num(x[:, one])) / observed[one]:g} on average, in training {low[one]:g} to {high[one]:g}"
+    total = math.fsum(math.fsum(np.nan_to_num(part[:, one].astype("float64"))) for part in chunks(x))
+    values = f"{total / observed[one]:g} on average, in training {low[one]:g} to {high[one]:g}"
     return [f"{where}: column {name} is {values}{more}; the same units are needed"]
 
 
-def _span(x):
+def span(x):
+    """Returns the smallest and the largest value of x, two floats."""
     parts = [(part.min(), part.max()) for part in chunks(x)]
     return float(min(low for low, _ in parts)), float(max(high for _, high in parts))

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from tfadgm.data.robust import chunks, sample
+from tfadgm.data.on_disk import chunks
+from tfadgm.data.robust import sample
 
 LABEL_COLUMN = "label"
 INDEX_NAMES = frozenset(["", "id", "index", "idx", "row", "rowid", "row_id", "uuid", "identifier"])
@@ -23,7 +24,7 @@ def is_table(x):
         return False
     sides = {np.sqrt(x.shape[1] / channels) for channels in (1, 3)}
     square = any(side == round(side) >= SMALLEST_PICTURE for side in sides)
-    return not (x.dtype == np.uint8 and square and x.max() > 1)
+    return not (x.dtype == np.uint8 and square and any(chunk.max() > 1 for chunk in chunks(x)))
 
 
 def describe(x):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tfadgm.data import robust, survey
+from tfadgm.data import on_disk, survey
 from tfadgm.data.columns import KINDS
 
 SHOWN = 5  # names in a line
@@ -37,7 +37,7 @@ def summary(data):
     lines, missing = [], np.zeros(len(data.columns), "int64")
     other = np.zeros(len(data.columns), "int64")
     sizes = np.array([len(column.categories) if column.kind == "category" else -1 for column in data.columns])
-    for chunk in robust.chunks(data.x_train):
+    for chunk in on_disk.chunks(data.x_train):
         missing += np.isnan(chunk).sum(0)
         other += (chunk == sizes).sum(0)
     if missing.any():
@@ -62,7 +62,7 @@ def hashes(x):
     words = np.random.default_rng([0, 64]).integers(1, 2**64, (2, x.shape[1]), "uint64") | np.uint64(1)
     found = np.empty(len(x), "uint64")
     start = 0
-    for chunk in robust.chunks(x):
+    for chunk in on_disk.chunks(x):
         bits = np.where(np.isnan(chunk), np.float32(np.nan), chunk + np.float32(0)).astype("float32").view("uint32")
         mixed = (bits.astype("uint64") + words[0]) * words[1]
         found[start : start + len(chunk)] = (mixed ^ (mixed >> np.uint64(29))).sum(1, dtype="uint64")
@@ -74,7 +74,9 @@ def duplicates(x, others=None):
     """Returns how many rows of x [N, C] another row of x before them repeats, or a row of `others`, if these are given."""
     if others is not None:
         return int(np.isin(hashes(x), hashes(others)).sum())
-    return len(x) - len(np.unique(hashes(x)))
+    found = hashes(x)
+    found.sort()
+    return int((found[1:] == found[:-1]).sum())
 
 
 def ambiguous(source, found, inferred, usual):
@@ -118,9 +120,21 @@ def _leaked(data):
     known = data.y_train >= 0
     if known.sum() < max(LEAST_LABELLED, 3 * data.num_classes) or data.num_classes < 2:
         return []
-    x, y = data.x_train[known], data.y_train[known]
-    classes = len(np.unique(y))
-    return [column.name for c, column in enumerate(data.columns) if classes > 1 and _tells(x[:, c], y, classes)]
+    rows = np.flatnonzero(known)
+    y, classes = data.y_train[rows], len(np.unique(data.y_train[rows]))
+    if classes < 2:
+        return []
+    # What does not tell the labels of some rows does not tell those of all.
+    step = -(-len(rows) * len(data.columns) // (4 * on_disk.CHUNK_VALUES))
+    some, some_y = on_disk.gather(data.x_train, rows[::step]), y[::step]
+    found = [c for c in range(len(data.columns)) if _tells(some[:, c], some_y, classes)]
+    if len(some) < len(rows):
+        found = [c for c in found if _tells(_column(data.x_train, c)[rows], y, classes)]
+    return [data.columns[c].name for c in found]
+
+
+def _column(x, c):
+    return np.concatenate([chunk[:, c] for chunk in on_disk.chunks(x)])
 
 
 def _tells(values, y, classes):
@@ -133,4 +147,4 @@ def _tells(values, y, classes):
         return False
     distinct = 1 + int(changes.sum())
     runs = 1 + int((y[1:] != y[:-1]).sum())
-    return runs == classes if distinct > classes + MOST_VALUES else distinct < 2 * classes or runs == classes
+    return runs <= classes if distinct > classes + MOST_VALUES else distinct < 2 * classes or runs <= classes

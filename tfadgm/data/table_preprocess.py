@@ -9,7 +9,7 @@ import numpy as np
 import scipy.stats
 import tensorflow as tf
 
-from tfadgm.data import robust
+from tfadgm.data import on_disk, robust
 from tfadgm.data.count_preprocess import CountPreprocess
 from tfadgm.data.layout import BINARIES, CATEGORIES, COUNTS, NUMBERS, Layout
 from tfadgm.data.preprocess import Preprocess
@@ -107,7 +107,7 @@ class TablePreprocess(keras.layers.Layer):
 
     def check_missing(self, raw, what):
         """Raises a ValueError that begins with `what` if a cell is missing in rows [N, C] and networks know of none."""
-        missing = np.isnan(raw).any(1)
+        missing = np.concatenate([np.isnan(chunk).any(1) for chunk in on_disk.chunks(raw)])
         if missing.any() and not self.reads_missing:
             told = f"{missing.sum()} of {len(raw)} rows, the first is row {missing.argmax()} (from 0)"
             raise ValueError(f"{what}: has missing cells in {told}; allowed: {UNLEARNED}")
@@ -242,8 +242,9 @@ def fit(x, kinds, categories, hidden=0.0):
       x: raw rows, float [N, C], NaN where a cell is missing. No labels, no test data.
       kinds, categories, hidden: see `TablePreprocess`.
     """
-    rows = np.asarray(x[:: max(1, -(-len(x) // FIT_ROWS))], "float64")
-    found = [_of_column(rows[:, c], kind) for c, kind in enumerate(kinds)]
+    found = []
+    for first, rows in on_disk.column_blocks(x, max(1, -(-len(x) // FIT_ROWS))):
+        found += [_of_column(rows[:, c].astype("float64"), kinds[first + c]) for c in range(rows.shape[1])]
     names = ("centre", "spread", "power", "shift", "scale", "limit")
     return TablePreprocess(kinds, categories, **dict(zip(names, np.array(found).T, strict=True)), hidden=hidden)
 

@@ -5,6 +5,7 @@ They are converted batch by batch, so that the pictures of the original size are
 
 import numpy as np
 
+from tfadgm.data import on_disk
 from tfadgm.data.tfds_source import prepared
 
 BATCH = 256
@@ -40,13 +41,15 @@ def _read_builder(builder, split, pictures, labels, convert):
     missing = [feature for feature in (*pictures, *labels) if feature not in features]
     if missing:
         raise ValueError(f"its features are {', '.join(sorted(features))}; allowed: {', '.join(missing)} are required too")
-    x, y = [], []
+    x, y = None, []
     # TFDS would keep all decoded pictures of a small set in memory, for a second pass that does not come.
     once = tfds.ReadConfig(try_autocache=False)
     examples = builder.as_dataset(split=split, shuffle_files=False, read_config=once)
     for batch in tfds.as_numpy(examples.batch(BATCH)):
-        x.append(convert(*(batch[feature] for feature in pictures)))
+        part = convert(*(batch[feature] for feature in pictures))
+        x = on_disk.Growing(part.shape[1:], part.dtype, f"TFDS data set {builder.name}") if x is None else x
+        x.add(part)
         y.append(np.stack([batch[feature] for feature in labels]).astype("int64"))
-    if not x:
+    if x is None:
         raise ValueError(f"split {split!r} is empty")
-    return np.concatenate(x), np.concatenate(y, axis=1), [list(features[feature].names) for feature in labels]
+    return x.array(), np.concatenate(y, axis=1), [list(features[feature].names) for feature in labels]

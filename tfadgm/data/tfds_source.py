@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 
-from tfadgm.data.dataset import allocate
+from tfadgm.data import on_disk
 
 
 @contextlib.contextmanager
@@ -51,14 +51,15 @@ def read_builder(builder, splits):
         raise ValueError(f"none of the splits is there; it has {', '.join(builder.info.splits)}")
     feature = builder.info.features["image"]
     count = sum(builder.info.splits[split].num_examples for split in splits)
-    x, y, at = allocate((count, *feature.shape), np.uint8), np.empty(count, "int64"), 0
+    x, y, at = on_disk.Growing(feature.shape, np.uint8, f"TFDS data set {builder.name}", count), np.empty(count, "int64"), 0
+    size = on_disk.batch_size(feature.shape)
     # TFDS would keep all decoded pictures of a small set in memory, for a second pass that does not come.
     once = tfds.ReadConfig(try_autocache=False)
     for split in splits:
-        for batch in tfds.as_numpy(builder.as_dataset(split=split, shuffle_files=False, read_config=once).batch(1024)):
-            x[at : at + len(batch["label"])] = batch["image"]
+        for batch in tfds.as_numpy(builder.as_dataset(split=split, shuffle_files=False, read_config=once).batch(size)):
+            x.add(batch["image"])
             y[at : at + len(batch["label"])] = batch["label"]
             at += len(batch["label"])
     if at != count:
         raise ValueError(f"{at} examples were read where its description promises {count}")
-    return x, y, list(builder.info.features["label"].names)
+    return x.array(), y, list(builder.info.features["label"].names)

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfadgm import machine, noise, telling
+from tfadgm.data import on_disk
 from tfadgm.distributions.transformed import SquashedGaussian
 from tfadgm.models import density, imputation
 from tfadgm.models.base import DeepGenerativeModel
@@ -19,7 +20,8 @@ from tfadgm.models.questions import CLASS_SAMPLES
 from tfadgm.telling import Progress
 
 MEMORY_VALUES = 40_000_000  # values of the widest layer in one chunk, 160 MB in float32
-ELBO_EXAMPLES = 500  # at a time
+ELBO_EXAMPLES = 500  # at a time, at most
+ELBO_ARRAYS = 32  # of the size of the widest layer, for which a bound of all classes has room: many are alive at once
 # What is asked about many examples, by the keys of `_in_chunks`, as its progress is told.
 TASKS = {"class": "classification", "own": "classification", "density": "log p(x)", "elbo": "bounds", "bayes": "Bayes' rule"}
 TASKS |= {"trained_elbo": "bounds", "mean": "imputation", "draw": "imputation"}
@@ -74,15 +76,17 @@ def latent_names(model: DeepGenerativeModel) -> list[str]:
 
 def elbo(model: DeepGenerativeModel, x: np.ndarray) -> np.ndarray:
     """Returns -U(x) <= log p(x) in nats, [N]; binary data are binarised once, the same for every model and bound."""
-    classes, rows = _rows(model)
-    chunk = max(1, min(ELBO_EXAMPLES, rows // classes))
-    return _in_chunks(lambda raw: density.elbo(model, raw), ("elbo",), model, x, chunk)
+    return _in_chunks(lambda raw: density.elbo(model, raw), ("elbo",), model, x, _elbo_chunk(model))
 
 
 def trained_elbo(model: DeepGenerativeModel, x: np.ndarray) -> np.ndarray:
     """Returns the bound that training maximises, [N], of a model whose `elbo` is of another p(x): see `Questions`."""
-    chunk = max(1, min(ELBO_EXAMPLES, _rows(model)[1]))
-    return _in_chunks(lambda raw: density.trained_elbo(model, raw), ("trained_elbo",), model, x, chunk)
+    return _in_chunks(lambda raw: density.trained_elbo(model, raw), ("trained_elbo",), model, x, _elbo_chunk(model))
+
+
+def _elbo_chunk(model):
+    classes, rows = _rows(model)
+    return max(1, min(ELBO_EXAMPLES, rows // (ELBO_ARRAYS * classes)))
 
 
 def log_density(
@@ -186,6 +190,7 @@ def _in_chunks(function, key, model, x, chunk, progress=None):
     with telling.task(TASKS.get(key[0], "evaluation"), "examples") as task:
         for (start, done), result in _side_by_side(compiled[key], calls()):
             results.append(result[: done - start])
+            on_disk.release(x)
             task(done, len(x))
             if progress:
                 progress(done, len(x))

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfadgm import bounds, class_weights, noise
+from tfadgm.data import on_disk
 from tfadgm.distributions.conditionals import DiagonalNormal
 from tfadgm.models import density
 from tfadgm.models.base import DeepGenerativeModel
@@ -108,6 +109,7 @@ def _mean_over_chunks(function, x, chunk):
         raw = np.ascontiguousarray(x[start : start + chunk])
         for name, value in compiled(raw).items():
             total[name] = total.get(name, 0.0) + value.numpy().astype("float64") * len(raw) / len(x)
+        on_disk.release(x)
     return total
 
 

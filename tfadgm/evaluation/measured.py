@@ -5,14 +5,14 @@ from typing import Protocol
 
 import numpy as np
 
-from tfadgm.data import examples, frames, h5ad, images, labels, npz, ranges, table_notes
+from tfadgm.data import examples, frames, h5ad, images, labels, npz, ranges, table_notes, tfrecord
 from tfadgm.data.columns import Column
 from tfadgm.data.dataset import Dataset
 from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.serving import classification, inputs
 from tfadgm.telling import tell, warn
 
-KINDS = "an .npz with x and y, a .csv, .parquet or .h5ad with a column of labels, or a folder of pictures for each class"
+KINDS = "an .npz with x and y, a .csv, .parquet, .h5ad or .tfrecord with labels, or a folder of pictures for each class"
 
 
 class Trained(Protocol):
@@ -61,6 +61,8 @@ def _load(path, config, pictures):
     if pathlib.Path(path).suffix.lower() == ".npz":
         return npz.load(str(path))
     label = config.get("settings", {}).get("label", frames.LABEL)
+    if tfrecord.NAME.search(str(path).lower()):
+        return tfrecord.load(str(path), label=label, features=config.get("settings", {}).get("features"))
     if pathlib.Path(path).suffix.lower() == ".h5ad" and not config.get("columns"):
         return h5ad.load(str(path), label=label, known=config.get("feature_names"))
     source = examples.open_table(path)

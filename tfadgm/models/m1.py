@@ -20,6 +20,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfadgm.data import on_disk
 from tfadgm.models import svm
 from tfadgm.models.vae import VAE
 
@@ -100,7 +101,7 @@ class M1(VAE):
 
         def features(indices):
             parts = (indices[i : i + 1000] for i in range(0, len(indices), 1000))
-            return np.concatenate([compiled(np.ascontiguousarray(data.x_train[part])) for part in parts])
+            return np.concatenate([compiled(on_disk.gather(data.x_train, part)) for part in parts])
 
         options = {} if self.machine.linear else {"anchors": self.anchors}
         known, pool, y = features(split.labelled), features(split.unlabelled), data.y_train[split.labelled]

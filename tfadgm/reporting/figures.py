@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfadgm import telling
+from tfadgm.data import on_disk
 from tfadgm.reporting import plotting, vector
 
 SHOWN = 2000  # examples in a scatter plot
@@ -276,7 +277,7 @@ def shown_examples(data, split):
     x, y = (data.x_train, data.y_train) if data.x_test is None else (data.x_test, data.y_test)
     chosen = split.validation if data.x_test is None and len(split.validation) else np.arange(len(x))
     chosen = np.sort(np.random.default_rng(0).permutation(chosen)[:SHOWN])
-    return np.asarray(x[chosen]), None if y is None else y[chosen]
+    return on_disk.gather(x, chosen), None if y is None else y[chosen]
 
 
 def all_figures(directory, model, data, split, rows, y=None, probabilities=None, y_names=None, warmup=0.0, vectors=None):
@@ -288,7 +289,8 @@ def all_figures(directory, model, data, split, rows, y=None, probabilities=None,
     is given each figure as SVG too (see `vector.svg`), by its name.
     """
     pathlib.Path(directory).mkdir(parents=True, exist_ok=True)
-    (raw, known), names, labelled = shown_examples(data, split), data.class_names, data.x_train[split.labelled[:SHOWN]]
+    (raw, known), names = shown_examples(data, split), data.class_names
+    labelled = on_disk.gather(data.x_train, split.labelled[:SHOWN])
     y_names = y_names or names
     jobs = dict(
         class_samples=partial(class_samples, model, y_names), latent_pca=partial(latent_pca, model, raw, known, names)

@@ -7,6 +7,7 @@ import numpy as np
 import scipy.stats
 
 from tfadgm import evaluation, telling
+from tfadgm.data import on_disk
 from tfadgm.evaluation import diagnostics
 from tfadgm.training import baseline
 
@@ -24,8 +25,8 @@ def held_out(data, split):
     if data.x_test is not None:
         return "test", data.x_test, data.y_test
     if split.validation.size:
-        return "validation", data.x_train[split.validation], data.y_train[split.validation]
-    return "train", data.x_train[split.unlabelled[:TRAIN_EXAMPLES]], None
+        return "validation", on_disk.take(data.x_train, split.validation), data.y_train[split.validation]
+    return "train", on_disk.take(data.x_train, split.unlabelled[:TRAIN_EXAMPLES]), None
 
 
 def evaluate(model, settings, data, split, progress=None, measured=None):
@@ -53,7 +54,7 @@ def evaluate(model, settings, data, split, progress=None, measured=None):
     known = np.arange(0) if y is None else np.flatnonzero(y >= 0)
     probabilities = None
     if model.classifies and known.size:
-        x_known, y = x[known], y[known]
+        x_known, y = on_disk.take(x, known), y[known]
         probabilities = _probabilities(model, settings, data, split, x_known)
     if probabilities is None:
         y = None
@@ -92,10 +93,10 @@ def _of_labels_alone(model, settings, data, split, x, y, answers):
     If the better of network and SVM is better than the model, `labels_alone_p_value` is the probability of as many more
     right answers, or more, if both were equally good: a sign test on the examples on which they differ (McNemar's, exact).
     """
-    labelled = (data.x_train[split.labelled], data.y_train[split.labelled])
+    labelled = (on_disk.take(data.x_train, split.labelled), data.y_train[split.labelled])
     chosen_by = None
     if settings.chooses and split.validation.size:
-        chosen_by = (data.x_train[split.validation], data.y_train[split.validation])
+        chosen_by = (on_disk.take(data.x_train, split.validation), data.y_train[split.validation])
     options = dict(seed=settings.seed, average=settings.average, held_out=chosen_by)
     right = {"supervised_baseline": baseline.class_probabilities(model, *labelled, x, **options).argmax(1) == y}
     classes = baseline.svm_classes(model, *labelled, x)
@@ -126,7 +127,7 @@ def labelled_accuracy(model, settings, data, split, rows, epoch):
     if not row.get("labelled_accuracy") or not split.labelled.size:
         return {}
     chosen = split.labelled[:: max(1, len(split.labelled) // MATCHED_EXAMPLES)]
-    probabilities = evaluation.class_probabilities(model, data.x_train[chosen], settings.test_samples)
+    probabilities = evaluation.class_probabilities(model, on_disk.take(data.x_train, chosen), settings.test_samples)
     trained, reported = float(row["labelled_accuracy"]), float(np.mean(probabilities.argmax(1) == data.y_train[chosen]))
     results = dict(labelled_accuracy_in_training=trained, labelled_accuracy=reported, labelled_accuracy_examples=len(chosen))
     mean = 0.5 * (trained + reported)
@@ -229,5 +230,5 @@ def _match(model, settings, data, known):
 
     For the report alone: no label reaches training.
     """
-    clusters = evaluation.class_probabilities(model, data.x_train[known], settings.test_samples)
+    clusters = evaluation.class_probabilities(model, on_disk.take(data.x_train, known), settings.test_samples)
     return evaluation.match_clusters(clusters.argmax(1), data.y_train[known], model.num_classes, data.num_classes)

@@ -25,12 +25,14 @@ LAYERS = dict(m1=1, m2=1, adgm=1, sdgm=1, untapped=1, m1m2=2, cagem=2)  # of z; 
 TABLES = ("csv", "parquet")
 # Which data sets have an option, and why others have not.
 OPTIONS_OF_DATA = dict(
-    label=((*TABLES, "h5ad"), "it has no names of columns"),
+    label=((*TABLES, "h5ad", "tfrecord"), "it has no names of columns"),
     columns=(TABLES, "it has no names of columns"),
     ignore=(TABLES, "it has no names of columns"),
     tfds_name=(registry.OF_TFDS, "it is not of TensorFlow Datasets"),
     image_size=(("images",), "it is for images:DIR alone"),
     genes=(("h5ad",), "it is for h5ad:FILE alone"),
+    features=(("tfrecord",), "it is for tfrecord:PATTERN alone"),
+    test_files=(("tfrecord",), "it is for tfrecord:PATTERN alone"),
 )
 OBJECTIVES = ("error", "nll", "bound")  # of a search
 SEARCH, BEST = "search.sqlite", "best.yaml"  # what the directory of a search has
@@ -130,12 +132,14 @@ def check_data(settings: Any) -> None:
 def check_files(settings: Any) -> None:
     """Raises a ValueError for files and directories that a `Settings` names and that are not there."""
     name, _, place = settings.dataset.partition(":")
-    kind = f"{name}:{'DIR' if name == 'images' else 'FILE'}"
+    kind = f"{name}:{dict(images='DIR', tfrecord='PATTERN').get(name, 'FILE')}"
     if name in registry.OF_FILES and not place:
         raise ValueError(f"dataset {name}: got no {'directory' if name == 'images' else 'file'}; allowed: {kind}")
     if name == "images" and not os.path.isdir(place):
         raise ValueError(f"dataset images: got {place!r}, which is no directory; allowed: {kind}, a folder per class")
-    if name in registry.OF_FILES and name != "images":
+    if name == "tfrecord":
+        files.matched(place, "dataset tfrecord")
+    elif name in registry.OF_FILES and name != "images":
         files.check_regular(place, f"{kind}, a file")
     if name in registry.OF_TFDS and settings.data_dir is not None and "://" not in settings.data_dir:
         if not os.path.isdir(settings.data_dir):

@@ -53,6 +53,7 @@ def load_data(settings: Settings, stratified: bool = True, kinds: bool = True) -
     load = registry.lookup(registry.DATASETS, "dataset", name)
     of_table = dict(label=settings.label, columns=settings.columns, ignore=settings.ignore)
     given = dict(of_table, tfds_name=settings.tfds_name, image_size=settings.image_size, genes=settings.genes)
+    given |= dict(features=settings.features, test_files=settings.test_files)
     with telling.task(f"reading {settings.dataset}"):
         data = load(argument or None, seed=settings.seed, data_dir=settings.data_dir, kinds=kinds, **given)
     return data, draw_split(settings, data, stratified)

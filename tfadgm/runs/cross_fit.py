@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 
 from tfadgm import evaluation, telling
-from tfadgm.data import pipeline
+from tfadgm.data import on_disk, pipeline
 from tfadgm.data.dataset import Dataset
 from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.runs import build
@@ -72,7 +72,9 @@ def measure(
         path.mkdir(parents=True, exist_ok=True)
         model, _, _ = build.train(last, data, part, path, quiet, start)
         model = model.with_precision("float32")
-        answers[fold == k] = evaluation.class_probabilities(model, data.x_train[left_out], settings.test_samples)
+        answers[fold == k] = evaluation.class_probabilities(
+            model, on_disk.take(data.x_train, left_out), settings.test_samples
+        )
     kept = fold >= 0
     if not kept.any():
         return {}

@@ -21,7 +21,7 @@ from tfadgm.serving import signatures
 RECIPE = ("hidden", "dim_z", "steps", "epochs", "minutes", "batch", "learning_rate")  # parameters that are settings
 # These, and what is another parameter or has no meaning for arrays in memory, are none of an estimator's `settings`.
 BARRED = {*RECIPE, "model", "clusters", "seed", "dataset", "labels", "label_draw", "label", "image_size", "data_dir"}
-BARRED |= {"tfds_name", "select", "cross_fit", "genes"}
+BARRED |= {"tfds_name", "select", "cross_fit", "genes", "features", "test_files"}
 ABOUT = "estimator.json"  # what a run directory holds of an estimator
 MOST_SEEDS = 2**31 - 1
 

@@ -5,6 +5,7 @@ import pathlib
 import numpy as np
 
 from tfadgm import evaluation
+from tfadgm.data import on_disk
 from tfadgm.data.dataset import Dataset
 from tfadgm.data.pipeline import Split
 from tfadgm.models.base import DeepGenerativeModel
@@ -21,11 +22,13 @@ def measure(model: DeepGenerativeModel, data: Dataset, split: Split) -> Referenc
 
     Of validation examples, or of the test set where these are few, or of training where there is none, at most `EXAMPLES`.
     """
-    of, x = "train", data.x_train[split.unlabelled[:: max(1, len(split.unlabelled) // EXAMPLES)][:EXAMPLES]]
     if split.validation.size >= ENOUGH:
-        of, x = "validation", data.x_train[split.validation[:EXAMPLES]]
+        of, x = "validation", on_disk.gather(data.x_train, split.validation[:EXAMPLES])
     elif data.x_test is not None:
         of, x = "test", data.x_test[:EXAMPLES]
+    else:
+        rows = split.unlabelled[:: max(1, len(split.unlabelled) // EXAMPLES)][:EXAMPLES]
+        of, x = "train", on_disk.gather(data.x_train, rows)
     found = evaluation.log_density(model, x, SAMPLES)
     if not np.isfinite(found).any():
         warn("novelty: no log p(x) is finite, so that the export has no such signature")

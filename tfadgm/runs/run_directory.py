@@ -174,14 +174,14 @@ def _model(path, name, config):
 def identity_of_data(settings: Settings) -> dict | None:
     """Returns the identity of the user's own files (see `fingerprint.of`); None for data sets that have none."""
     kind, _, place = settings.dataset.partition(":")
-    return fingerprint.of(place) if kind in registry.OF_FILES and place else None
+    return fingerprint.of(place, settings.test_files, settings.features) if kind in registry.OF_FILES and place else None
 
 
 def check_data(directory: pathlib.Path, config: dict, settings: Settings) -> None:
     """Raises a ValueError if the user's own files are others than when the run in `directory` began."""
     kind, _, place = settings.dataset.partition(":")
     if kind in registry.OF_FILES and place and config.get("data") is not None:
-        fingerprint.check(place, config["data"], f"run: {directory}")
+        fingerprint.check(place, config["data"], f"run: {directory}", settings.test_files, settings.features)
 
 
 def manner_of_data(directory: pathlib.Path) -> dict[str, bool]:

@@ -16,7 +16,7 @@ import numpy as np
 import optuna
 
 from tfadgm import evaluation, machine, telling
-from tfadgm.data import pipeline
+from tfadgm.data import on_disk, pipeline
 from tfadgm.data.dataset import Dataset
 from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.reporting import search_figures
@@ -172,7 +172,7 @@ class _Search:
 
 def measure(model: DeepGenerativeModel, objective: str, data: Dataset, split: pipeline.Split) -> float:
     """Returns what is minimised, of the validation examples: the error, the nll in nats, or minus the mean bound."""
-    x, y = data.x_train[split.validation], data.y_train[split.validation]
+    x, y = on_disk.take(data.x_train, split.validation), data.y_train[split.validation]
     if objective == "bound":
         return -float(evaluation.elbo(model, x).mean(dtype="float64"))
     probabilities = evaluation.class_probabilities(model, x, SAMPLES)

@@ -26,7 +26,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from tfadgm import evaluation, telling
-from tfadgm.data import pipeline
+from tfadgm.data import on_disk, pipeline
 from tfadgm.data.dataset import Dataset
 from tfadgm.models import svm
 from tfadgm.models.answer import MEMBERS
@@ -123,7 +123,9 @@ def _of_model(settings, data, split, model, epochs, fold, asked, start):
             fit.train_again(model, initial, data, part, plan, epochs)
             rows = split.labelled[asked[fold[asked] == k]]
             parts.append(
-                evaluation.own_log_probs(model.with_precision("float32"), data.x_train[rows], settings.test_samples)
+                evaluation.own_log_probs(
+                    model.with_precision("float32"), on_disk.take(data.x_train, rows), settings.test_samples
+                )
             )
     finally:
         model.set_weights(kept)
@@ -133,18 +135,22 @@ def _of_model(settings, data, split, model, epochs, fold, asked, start):
 def _of_network(settings, data, split, model, fold, asked):
     """The same of the network alone, [n, 1, K], and its weights when it is trained on all labels."""
     supervised = baseline.Supervised(model, NETWORK_RATE, settings.seed, settings.average)
-    x, y = data.x_train[split.labelled], data.y_train[split.labelled]
     batch = min(settings.labelled_batch, *(int(np.sum(fold != k)) for k in range(fold.max() + 1)))
     parts = []
+
+    def examples(rows: Any) -> tuple[np.ndarray, np.ndarray]:
+        return on_disk.take(data.x_train, split.labelled[rows]), data.y_train[split.labelled[rows]]
+
     for k in range(fold.max() + 1):
-        supervised.train(x[fold != k], y[fold != k], NETWORK_STEPS, batch)
-        parts.append(supervised.log_probs(x[asked[fold[asked] == k]])[:, np.newaxis])
-    return _in_order(parts, fold, asked), supervised.train(x, y, NETWORK_STEPS, batch).classifier.get_weights()
+        supervised.train(*examples(fold != k), NETWORK_STEPS, batch)
+        parts.append(supervised.log_probs(examples(asked[fold[asked] == k])[0])[:, np.newaxis])
+    trained = supervised.train(*examples(slice(None)), NETWORK_STEPS, batch)
+    return _in_order(parts, fold, asked), trained.classifier.get_weights()
 
 
 def _of_logistic(data, split, model, fold, asked, chosen):
     """The same of logistic regression at its best penalty, [n, 1, K], (W, b) of all examples, and the penalty C."""
-    x = np.asarray(model.preprocess(data.x_train[split.labelled[chosen]]))[:, : model.preprocess.read_size]
+    x = np.asarray(model.preprocess(on_disk.gather(data.x_train, split.labelled[chosen])))[:, : model.preprocess.read_size]
     y, fold, asked, found = data.y_train[split.labelled[chosen]], fold[chosen], fold[chosen] >= 0, []
     for C in PENALTIES:
         answers = np.zeros((len(y), 1, model.num_classes))

@@ -41,8 +41,8 @@ class Settings:
     model: str = _setting("sdgm", "The model.", tuple(registry.MODELS))
     dataset: str = _setting(
         "mnist",
-        f"The data: {', '.join(registry.DATASETS)}. npz:FILE, csv:FILE, parquet:FILE, h5ad:FILE, images:DIR for "
-        "your own; freyface:FILE; mnist:low, omniglot:characters, norb:OPTIONS (see the data set's module).",
+        f"The data: {', '.join(registry.DATASETS)}. npz:FILE, csv:FILE, parquet:FILE, h5ad:FILE, images:DIR, "
+        "tfrecord:PATTERN for your own; freyface:FILE; mnist:low, omniglot:characters, norb:OPTIONS (see their modules).",
     )
     labels: int | None = _setting(
         100, "Number of labels to keep, evenly over classes; 'none' keeps all; with 0, y is a cluster.", kind=int
@@ -52,7 +52,7 @@ class Settings:
     )
     data_dir: str | None = _setting(None, "TensorFlow Datasets directory.", kind="path")
     label: str | None = _setting(
-        "label", "Column of the labels, of a csv, parquet or h5ad; 'none': there is none.", kind=str
+        "label", "Column of the labels, of a csv, parquet, h5ad or tfrecord; 'none': there is none.", kind=str
     )
     columns: str | None = _setting(
         None, f"Kinds of columns, as NAME:KIND,...: {', '.join((*COLUMN_KINDS, *ORDERS))}; 'none': as they look.", kind=str
@@ -68,6 +68,10 @@ class Settings:
         "where they have several, the median.",
         kind=str,
     )
+    features: str | None = _setting(
+        None, "JSON that says what the records of tfrecord:PATTERN hold; 'none': features.json beside them.", kind="path"
+    )
+    test_files: str | None = _setting(None, "PATTERN of the test files of tfrecord:PATTERN.", kind=str)
     epochs: int | None = _setting(None, "Number of epochs (passes over the unlabelled pool).", kind=int)
     minutes: float | None = _setting(None, "Training time; stops within a step. Instead of epochs.", kind=float)
     steps: int | Auto | None = _setting(

@@ -1,7 +1,7 @@
 """The user's files, one record of JSON types per example: what an exported classifier says of it."""
 
-import dataclasses
 import functools
+import itertools
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 
@@ -9,29 +9,19 @@ import numpy as np
 import tensorflow as tf
 
 from tfadgm import telling
-from tfadgm.data import examples, picture_files, ranges
+from tfadgm.data import examples, on_disk, picture_files, ranges
 from tfadgm.data.table_preprocess import UNLEARNED
 from tfadgm.serving import classification
 
 NOVELTY = ("log_density", "low_density_p_value", "typicality_p_value")  # in a record, of `Classifier.novelty`
 
 
-@dataclasses.dataclass
-class Row:
-    """One example and where it came from; rows count from 0."""
-
-    file: str
-    row: int
-    x: np.ndarray
-    identifier: str | None = None
-
-
 def read_rows(
     files: Sequence[pathlib.Path | str],
     classifier: classification.AnyClassifier,
     failed: Callable[[ValueError], None] | None = None,
-) -> list[Row]:
-    """Returns a `Row` for every example of `files`.
+) -> examples.Rows:
+    """Returns `examples.Rows`, a `Row` for every example of `files`.
 
     Args:
       files: paths of files.
@@ -39,10 +29,10 @@ def read_rows(
       failed: called with the ValueError of a file that cannot be read or does not fit, which is then left out; None:
         raises it.
     """
-    rows, remarks = [], picture_files.Remarks()
+    rows, remarks = examples.Rows(classifier.raw_shape, classifier.raw_dtype), picture_files.Remarks()
     for file in files:
         try:
-            rows += _rows_of(file, classifier, remarks)
+            rows.add(str(file), *_rows_of(file, classifier, remarks))
         except ValueError as error:
             if failed is None:
                 raise
@@ -70,17 +60,17 @@ def _rows_of(file, classifier, remarks):
         told += ranges.compare(file, found.x, classifier.ranges, classifier.feature_names)
     for line in told:
         telling.warn(line)
-    return [Row(str(file), i, *row) for i, row in enumerate(zip(x, found.identifiers or [None] * len(x), strict=True))]
+    return x, found.identifiers
 
 
 def _check_missing(file, x, classifier):
     """Raises a ValueError if a cell is missing and the model refuses that: one such row is asked about."""
-    missing = np.isnan(x).any(1)
+    missing = np.concatenate([np.isnan(chunk).any(1) for chunk in on_disk.chunks(x)])
     if not missing.any():
         return
     ask = classifier.probabilities if classifier.class_names else functools.partial(classifier.log_density, samples=1)
     try:
-        ask(x[missing][:1], batch=1)
+        ask(x[missing.argmax()][np.newaxis], batch=1)
     except (tf.errors.InvalidArgumentError, OSError) as error:
         if UNLEARNED not in str(error):
             raise
@@ -123,8 +113,8 @@ def of_files(
     if not files:
         examples.check(files)
     rows = read_rows(files, classifier, failed)
-    done = 0
-    for part in classification.batches(rows, batch * classifier.at_once):
+    done, reading = 0, iter(rows)
+    while part := list(itertools.islice(reading, batch * classifier.at_once)):
         x = np.stack([row.x for row in part])
         answers = [_named(row) for row in part]
         if classifier.class_names:

@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfadgm import noise
+from tfadgm.data import on_disk
 from tfadgm.distributions.conditionals import Categorical
 from tfadgm.networks import initial, optimizers
 from tfadgm.networks.batch_norm import batch_moments, of_examples
@@ -58,7 +59,7 @@ class Supervised:
             i = np.arange(start, end)
             chosen = np.stack([np.sort(generator.choice(len(y), size, replace=False)) for _ in i])
             rates = (self.learning_rate * (1 - i / steps)).astype("float32")
-            self._steps(*map(tf.constant, (x[chosen], y[chosen], rates, i.astype("int32"))))
+            self._steps(*map(tf.constant, (on_disk.gather(x, chosen), y[chosen], rates, i.astype("int32"))))
             if held_out is not None and end % every == 0:
                 with optimizers.averaged(self.optimizer, self.classifier.trainable_variables):
                     error = np.mean(self.log_probs(held_out[0]).argmax(1) != held_out[1])
@@ -72,7 +73,11 @@ class Supervised:
 
     def log_probs(self, x):
         """log q(y|x), float32 [N, K], of raw examples."""
-        return np.concatenate([self._log_probs(tf.constant(x[i : i + 1000])).numpy() for i in range(0, len(x), 1000)])
+        parts = []
+        for i in range(0, len(x), 1000):
+            parts.append(self._log_probs(tf.constant(x[i : i + 1000])).numpy())
+            on_disk.release(x)
+        return np.concatenate(parts)
 
 
 def class_probabilities(model, x, y, x_test, seed=0, average=None, learning_rate=1e-3, **how):

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfadgm import telling
-from tfadgm.data import pipeline
+from tfadgm.data import on_disk, pipeline
 from tfadgm.networks import optimizers
 from tfadgm.telling import warn
 from tfadgm.training import callbacks, checkpoints, loop, progress, workers
@@ -182,11 +182,12 @@ def _fit(model, streams, plan, data, split, watched, parts, quiet, further):
     state, steps = clock.state, _steps(plan, split)
     around = [clock, callbacks.StopOnNaN()]
     if split.validation.size and model.learns_from_labels:
-        held_out = (data.x_train[split.validation], data.y_train[split.validation])
+        held_out = (on_disk.take(data.x_train, split.validation), data.y_train[split.validation])
         around.append(callbacks.Validate(*held_out, state, best if plan.choose else None, patience=plan.patience))
     if watched.size:
         chooses = not (plan.choose and split.validation.size and model.learns_from_labels)
-        around.append(callbacks.Watch(data.x_train[watched], state, best if chooses else None, plan.bound_patience))
+        rows = on_disk.take(data.x_train, watched)
+        around.append(callbacks.Watch(rows, state, best if chooses else None, plan.bound_patience))
     with telling.showing("off" if quiet else "auto"), telling.task("training") as task:
         around += [*further, log, checkpoint, progress.Progress(clock, steps, task)]
         _loop(model, streams, plan, split, clock, around, checkpoint.save_within)

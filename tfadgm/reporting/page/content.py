@@ -5,6 +5,7 @@ import functools
 
 import numpy as np
 
+from tfadgm.data import on_disk
 from tfadgm.data.dataset import Dataset
 from tfadgm.data.pipeline import Split
 from tfadgm.models.base import DeepGenerativeModel
@@ -68,7 +69,7 @@ class Content:
         """(x, number) of the examples of `y` and `probabilities`: those of `held_out` with a label."""
         (x, numbers), (_, _, y) = self.held_out, report.held_out(self.data, self.split)
         known = np.flatnonzero(y >= 0)
-        return x[known], numbers[known]
+        return on_disk.take(x, known), numbers[known]
 
     @property
     def answers(self) -> list[str]:

@@ -10,7 +10,7 @@ A column is hidden as a missing cell; where a model knows none, the usual value 
 import numpy as np
 
 from tfadgm import evaluation
-from tfadgm.data import spelling
+from tfadgm.data import on_disk, spelling
 from tfadgm.reporting import figures, plotting, vector
 from tfadgm.reporting.page import tables
 
@@ -49,7 +49,7 @@ def _count(content):
 
 def _shown(content, chosen):
     x, numbers = content.measured
-    x = np.asarray(x[chosen])
+    x = on_disk.gather(x, chosen)
     found = [_described(content, i, int(numbers[i])) for i in chosen]
     if plotting.is_image(content.data.raw_shape):
         for each, tile in zip(found, plotting.pixels(content.model, x.astype("float32")) if len(x) else [], strict=True):

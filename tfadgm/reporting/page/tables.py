@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfadgm import evaluation
-from tfadgm.data import spelling
+from tfadgm.data import on_disk, spelling
 
 ROWS = 2000  # real rows that are compared, and as many that are drawn
 SHOWN = 40  # columns
@@ -50,7 +50,7 @@ def rows(content):
 
 def _some(x, most):
     chosen = np.sort(np.random.default_rng(0).permutation(len(x))[:most])
-    return np.asarray(x[chosen], "float32")
+    return np.asarray(on_disk.gather(x, chosen), "float32")
 
 
 def _column(column, real, drawn):
