@@ -11,6 +11,7 @@ import numpy as np
 from tfadgm import registry
 from tfadgm.models.base import DeepGenerativeModel
 
+MOST_LAYERS = 200
 MOST_NUMBERS = 10**8  # of an example, or of classes
 
 
@@ -48,6 +49,10 @@ def _check_sizes(given):
     """Raises a ValueError for numbers of a model's config that no model has, before an array of that size is made."""
     numbers = {"num_classes": given.get("num_classes"), "anchors": given.get("anchors")}
     numbers["raw_shape"] = math.prod(given["preprocess"].get("raw_shape") or ())
+    lists = {**given["network"], **given}
+    for key in ("hidden", "hidden_above", "filters", "dim_z", "dim_a", "hidden_y", "hidden_z"):
+        if isinstance(lists.get(key), list) and len(lists[key]) > MOST_LAYERS:
+            raise ValueError(f"{key} has {len(lists[key])} numbers; allowed: at most {MOST_LAYERS}")
     for key, value in numbers.items():
         if isinstance(value, int | float) and value > MOST_NUMBERS:
             raise ValueError(f"{key} is {value:g}; allowed: at most {MOST_NUMBERS}")
