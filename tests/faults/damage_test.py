@@ -130,7 +130,7 @@ CASES = {
     "config.json cut short": (lambda d: cut(d / "config.json"), False, "config.json: not a readable JSON", "refused"),
     "config.json a directory": (lambda d: to_directory(d / "config.json"), True, "config.json: is a directory", "refused"),
     "config.json a pipe": (lambda d: to_pipe(d / "config.json"), True, "config.json: is a pipe", "refused"),
-    "leftovers of killed writes": (leave_behind, False, "", "same"),
+    "leftovers of killed writes": (leave_behind, False, "ckpt-99: a damaged checkpoint", "same"),
     "leftovers in a finished run": (leave_behind, True, "", "same"),
 }
 

@@ -371,7 +371,7 @@ def huge(path):
     message = trust.read(path)
     for function in message.meta_graphs[0].graph_def.library.function:
         for node in function.node_def:
-            if node.op == "Const":
+            if node.op == "Const" and node.attr["value"].tensor.tensor_shape.dim:
                 node.attr["value"].tensor.tensor_shape.dim[0].size = 10**12
                 break
     (path / "saved_model.pb").write_bytes(message.SerializeToString())

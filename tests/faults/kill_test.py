@@ -15,7 +15,7 @@ import trainings
 EVERY = bool(os.environ.get("TFADGM_ALL_KILLS"))
 KINDS = {
     "adgm": dict(model="adgm", dim_a=2, average=0.9),
-    "cagem": dict(model="cagem", dim_a=2, dim_z=(2, 2)),
+    "cagem": dict(model="cagem", dim_z=(2, 2)),
     "m1m2": dict(model="m1m2", dim_z=(2, 2)),
     "bfloat16": dict(precision="bfloat16", batch_norm=True),
     "early stopping": dict(validation=6, patience=1, epochs=3, learning_rate=0.1),

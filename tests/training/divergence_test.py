@@ -65,6 +65,10 @@ def seen(monkeypatch):
     return made
 
 
+def warnings_of(capsys):
+    return [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
+
+
 def where(message):
     step, epoch = re.search(r"in step (\d+) of 6 of epoch (\d+)", message).groups()
     return int(epoch) - 1, int(step)
@@ -136,7 +140,7 @@ def test_a_training_that_may_goes_back_at_half_the_rate_and_if_killed_on_to_the_
     at_epochs_alone(monkeypatch)
     plan = dataclasses.replace(PLAN, epochs=2, on_nan="restore", schedule="linear", average=0.9)
     model, state, rows = train(tmp_path / "whole", plan)
-    told = capsys.readouterr().err.splitlines()
+    told = warnings_of(capsys)
     assert len(told) == 2 and all(line.startswith("warning: the objective became") for line in told)
     assert "; goes on after 1 epochs and 0 steps at 0.5 times the learning rate (time 1 of 5)" in told[0]
     assert "at 0.25 times the learning rate (time 2 of 5)" in told[1]
@@ -165,7 +169,7 @@ def test_a_training_that_may_goes_back_at_half_the_rate_and_if_killed_on_to_the_
 def test_a_checkpoint_that_was_spoiled_before_it_was_found_out_is_given_up(explosive, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(callbacks.Checkpoint, "on_train_batch_end", lambda self, batch, logs=None: self.save_within(logs))
     model, state, _ = train(tmp_path, dataclasses.replace(PLAN, epochs=2, on_nan="restore"))
-    told = [re.search(r"goes on after (\d) epochs and (\d) steps", line) for line in capsys.readouterr().err.splitlines()]
+    told = [re.search(r"goes on after (\d) epochs and (\d) steps", line) for line in warnings_of(capsys)]
     assert [each.groups() for each in told] == [("1", "1"), ("1", "0")]  # the weights are 1e30, then those of before
     assert (
         state.restored == 2
@@ -179,5 +183,5 @@ def test_a_training_that_always_diverges_ends_after_five_returns_also_to_its_ver
     plan = dataclasses.replace(PLAN, on_nan="restore")
     with pytest.raises(callbacks.TrainingDiverged, match="log p.*, after 5 returns to a checkpoint$"):
         train(tmp_path, plan, poisoned=17)
-    told = capsys.readouterr().err.splitlines()
+    told = warnings_of(capsys)
     assert len(told) == 5 and "goes on after 0 epochs and 0 steps" in told[0] and "0.03125 times" in told[4]

@@ -13,7 +13,7 @@ from tfadgm.runs.kinds import AUTO
 from tfadgm.runs.settings import BUDGETS, Settings, located
 from tfadgm.serving import export
 from tfadgm.telling import warn
-from tfadgm.training import callbacks
+from tfadgm.training import callbacks, checkpoints
 
 BUDGET = (*BUDGETS, "patience", "cross_fit", "select")  # may change: a run can be trained longer, or measured otherwise
 MANNER = ("on_nan",)  # may change too: another way to the same
@@ -98,8 +98,13 @@ def as_begun(settings: Settings, directory: pathlib.Path) -> Settings:
     return settings
 
 
-def sweep(directory: pathlib.Path) -> None:
-    """Removes from a run directory what a process left there that was killed while it wrote."""
+def sweep(directory: pathlib.Path, finished: bool) -> None:
+    """Removes from a run directory what a process left there that was killed while it wrote.
+
+    The checkpoints of a run that is not `finished` are swept when one of them has been restored.
+    """
+    if finished:
+        checkpoints.sweep(directory / "checkpoints")
     for pattern in ("*.writing", ".*.writing", "writing_*"):
         for path in directory.glob(pattern):
             path.unlink(missing_ok=True)

@@ -54,7 +54,7 @@ def train(settings: Settings, directory: pathlib.Path | str, quiet: bool = False
 def _train(settings, directory, quiet, warnings):
     settings = resuming.as_begun(settings, directory)
     done = resuming.existing_results(settings, directory)
-    resuming.sweep(directory)
+    resuming.sweep(directory, finished=done is not None)
     if done is not None:
         resuming.renew(settings, directory)
         return done

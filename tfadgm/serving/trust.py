@@ -18,7 +18,13 @@ from tfadgm.data import files
 
 MOST_GRAPH = 256 << 20  # bytes of a graph, and of the constants that it announces
 KINDS = ("user_object", "bare_concrete_function", "function", "variable", "constant", "resource", "captured_tensor")
-OBJECTS = ("_generic_user_object", "signature_map", "trackable_list_wrapper", "trackable_dict_wrapper")
+OBJECTS = (
+    "_generic_user_object",
+    "signature_map",
+    "trackable_list_wrapper",
+    "trackable_dict_wrapper",
+    "trackable_tuple_wrapper",
+)
 # Operations of which each is a function of its inputs alone, or reads a variable, a table or a list of the graph.
 ALLOWED = frozenset(
     """

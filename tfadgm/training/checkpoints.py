@@ -88,7 +88,7 @@ def names(directory):
 
 def manager(checkpoint, directory, keep):
     """Returns a `CheckpointManager` that knows the checkpoints in `directory`, even if its list of them is lost."""
-    for path in (directory, directory / "checkpoint"):
+    for path in (directory, directory / "checkpoint", *directory.glob("ckpt-*.*")):
         if path.exists() and path.is_dir() != (path == directory):
             raise ValueError(
                 f"{path}: is a {'file' if path == directory else 'directory'}; allowed: what bin/train made there"
@@ -129,7 +129,9 @@ def restore(checkpoint, directory):
             continue
         for reason in reasons:
             warn(f"{reason}; goes on from {os.path.basename(name)}, the one before")
-        _sweep(directory)
+        for older in found[: max(0, found.index(name) - 1)]:  # a process was killed before it removed it
+            remove(older)
+        sweep(directory)
         return True
     if reasons:
         raise ValueError(
@@ -144,13 +146,13 @@ def remove(name):
         os.unlink(path)
 
 
-def _sweep(directory):
+def sweep(directory):
     """Removes what a process left that was killed while it wrote: temporary files, and data without their index.
 
     Also pipes and devices in the place of a checkpoint's files, which TensorFlow would wait for when it writes there.
     """
     whole = {os.path.basename(name) for name in names(directory) if os.path.exists(f"{name}.index")}
-    for path in directory.iterdir():
+    for path in directory.glob("*"):
         part = re.fullmatch(r"(ckpt-\d+)\.data-\d+-of-\d+", path.name)
         foreign = path.name.startswith("ckpt-") and not path.is_file() and not path.is_dir()
         if foreign or path.name.startswith(("checkpoint.tmp", "writing_")) or (part and part[1] not in whole):
