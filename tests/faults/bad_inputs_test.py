@@ -40,7 +40,7 @@ def setting_cases():
             yield f"{name} of no choice", ["train", *DIGITS, f"--{name}=sine"]
         elif kind in NOT_OF_KIND:
             yield f"{name} of no kind", ["train", *DIGITS, f"--{name}={NOT_OF_KIND[kind]}"]
-        if "None" not in str(field.type):
+        if "None" not in str(field.type) and "none" not in (choices or ()):
             yield f"{name} none", ["train", *DIGITS, f"--{name}=none"]
     for name in NOT_NEGATIVE:
         given = DIGITS[:1] if name in ("epochs", "minutes", "steps") else DIGITS
