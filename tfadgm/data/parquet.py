@@ -23,8 +23,7 @@ class Parquet(sources.Source):
         self._file = self._read(path, lambda: pyarrow.parquet.ParquetFile(path, buffer_size=BUFFER_BYTES))
         schema = self._file.schema_arrow
         super().__init__(str(path), schema.names)
-        about = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))
-        self.identifiers = tuple(name for name in about.get("index_columns", ()) if isinstance(name, str))
+        self.identifiers = tuple(_index_columns(schema.metadata or {}))
 
     def row(self, number):
         return f"row {number} (from 0)"
@@ -45,6 +44,15 @@ class Parquet(sources.Source):
         except (pa.ArrowException, OSError) as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ValueError(f"{path}: not a readable parquet file: {reason}") from error
+
+
+def _index_columns(metadata):
+    """Yields the names of the columns that pandas has written of its index, if what the file says of it can be read."""
+    try:
+        found = json.loads(metadata.get(b"pandas", b"{}"))["index_columns"]
+        yield from [name for name in found if isinstance(name, str)]
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return
 
 
 def load(argument=None, *, label=frames.LABEL, columns=None, ignore=None, **_):

@@ -133,7 +133,7 @@ def _orientation(image):
 def _check_size(own, shape, any_size=False):
     if not any_size and own[:2] != shape[:2]:
         raise _Refused(f"is a picture of {size(own)}; allowed: {size(shape)}")
-    if any_size and own[0] * own[1] > resize.LARGEST:
+    if own[0] * own[1] > resize.LARGEST:
         raise _Refused(f"is a picture of {size(own)}; allowed: at most {resize.LARGEST} pixels")
 
 

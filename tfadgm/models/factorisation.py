@@ -8,9 +8,13 @@ def formula(p, q):
     return f"p({joint}) = {_product('p', p)}\nq({latents}|x) = {_product('q', q)}"
 
 
+def notation(symbol, name, given):
+    """Returns "q(z|x,y)", or "p(z)" of a variable without parents."""
+    return f"{symbol}({name}|{','.join(given)})" if given else f"{symbol}({name})"
+
+
 def _product(symbol, factors):
-    terms = [f"{symbol}({name}|{','.join(f.given)})" if f.given else f"{symbol}({name})" for name, f in factors.items()]
-    return " ".join(terms)
+    return " ".join(notation(symbol, name, f.given) for name, f in factors.items())
 
 
 def ancestors(p, name):

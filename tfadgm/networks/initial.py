@@ -6,12 +6,14 @@ as they would alone, and a program that builds or opens one keeps its own random
 
 import contextlib
 import contextvars
+import math
 import zlib
 
 import keras
 import numpy as np
 
 _seeds = contextvars.ContextVar("tfadgm_initial", default=None)
+_room = contextvars.ContextVar("tfadgm_room", default=None)
 
 
 @contextlib.contextmanager
@@ -22,6 +24,16 @@ def weights_of(name, seed):
         yield
     finally:
         _seeds.reset(token)
+
+
+@contextlib.contextmanager
+def at_most(count):
+    """Within this scope weights of at most `count` numbers in all are drawn; more is a ValueError before they are."""
+    token = _room.set([count])
+    try:
+        yield
+    finally:
+        _room.reset(token)
 
 
 class Drawn(keras.initializers.Initializer):
@@ -38,6 +50,11 @@ class Drawn(keras.initializers.Initializer):
         self.kind, self.options = kind, options
 
     def __call__(self, shape, dtype=None):
+        room = _room.get()
+        if room is not None:
+            room[0] -= math.prod(shape)
+            if room[0] < 0:
+                raise ValueError(f"weights: one has the shape {tuple(shape)}; allowed: sizes for which there are numbers")
         seeds = _seeds.get() or np.random.SeedSequence()
         seed = int(seeds.spawn(1)[0].generate_state(1)[0])  # spawning counts
         return self.kind(**self.options, seed=seed)(shape, dtype)

@@ -5,13 +5,14 @@ import os
 import pathlib
 from typing import Any
 
+from tfadgm.data import files
+
 
 def read_json(path: pathlib.Path | str) -> Any:
     """Returns the content of a JSON file, or raises a ValueError that names it."""
+    text = files.read_text(path, "a run directory that bin/train made")
     try:
-        return json.loads(pathlib.Path(path).read_text())
-    except FileNotFoundError:
-        raise ValueError(f"{path}: no such file; allowed: a run directory that bin/train made") from None
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not a readable JSON file: {error}") from None
 

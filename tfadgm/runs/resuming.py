@@ -5,13 +5,18 @@ import json
 import os
 import pathlib
 
+import h5py
+
+from tfadgm.data import files
 from tfadgm.runs import allowed, build, run_directory
 from tfadgm.runs.kinds import AUTO
 from tfadgm.runs.settings import BUDGETS, Settings, located
+from tfadgm.serving import export
 from tfadgm.telling import warn
-from tfadgm.training import callbacks
+from tfadgm.training import callbacks, checkpoints
 
 BUDGET = (*BUDGETS, "patience", "cross_fit", "select")  # may change: a run can be trained longer, or measured otherwise
+MANNER = ("on_nan",)  # may change too: another way to the same
 NEEDED = {"model", "dataset", "labels", "seed", "evaluated_on", "epochs", "elbo"}  # of results
 
 
@@ -35,16 +40,34 @@ def existing_results(settings: Settings, directory: pathlib.Path) -> dict | None
     if set(BUDGETS) & set(changed):
         _check_budget(settings, directory)
     _check_stopped(settings, changed, config["settings"], directory)
-    done, whole = finished_results(directory), (directory / "model.weights.h5").exists()
+    done, whole = finished_results(directory), _is_whole(directory / "model.weights.h5")
     if (directory / "results.json").exists() and not (done and whole):
         warn(f"{directory / ('model.weights.h5' if done else 'results.json')}: lost or damaged; it is made again")
     return done if whole and not set(changed) & set(BUDGET) else None
 
 
-def finished_results(directory: pathlib.Path) -> dict | None:
-    """Returns the results of a finished run; None if there are none, or results.json holds something else."""
+def _is_whole(path):
+    """Whether a file of weights is there and ends where it says."""
     try:
-        found = run_directory.read_json(directory / "results.json")
+        if path.is_file():
+            with h5py.File(path):
+                return True
+    except OSError:
+        pass
+    return False
+
+
+def finished_results(directory: pathlib.Path) -> dict | None:
+    """Returns the results of a finished run; None if there are none, or results.json holds something else.
+
+    Raises:
+      ValueError: if it is no file.
+    """
+    path = directory / "results.json"
+    if path.exists():
+        files.check_regular(path, "the results of a run")
+    try:
+        found = run_directory.read_json(path)
     except ValueError:
         return None
     return found if isinstance(found, dict) and NEEDED <= set(found) else None
@@ -73,6 +96,19 @@ def as_begun(settings: Settings, directory: pathlib.Path) -> Settings:
     if settings.class_prior == "auto" and "class_prior" not in before:
         settings = dataclasses.replace(settings, class_prior="uniform")
     return settings
+
+
+def sweep(directory: pathlib.Path, finished: bool) -> None:
+    """Removes from a run directory what a process left there that was killed while it wrote.
+
+    The checkpoints of a run that is not `finished` are swept when one of them has been restored.
+    """
+    if finished:
+        checkpoints.sweep(directory / "checkpoints")
+    for pattern in ("*.writing", ".*.writing", "writing_*"):
+        for path in directory.glob(pattern):
+            path.unlink(missing_ok=True)
+    export.sweep(directory / "export")
 
 
 def renew(settings: Settings, directory: pathlib.Path) -> str | None:
@@ -117,7 +153,9 @@ def _refuse(changed, directory, config):
     if "dataset" in changed and isinstance(config.get("data"), dict):
         before, now = (str(value).partition(":") for value in changed["dataset"])
         places += ["dataset"] if before[0] == now[0] else []
-    barred = [f"{name} was {was}, now {now}" for name, (was, now) in changed.items() if name not in (*BUDGET, *places)]
+    barred = [
+        f"{name} was {was}, now {now}" for name, (was, now) in changed.items() if name not in (*BUDGET, *MANNER, *places)
+    ]
     if barred:
         raise ValueError(
             f"out: {directory} holds a run of another configuration: {'; '.join(barred)}; allowed: another directory"

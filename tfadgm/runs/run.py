@@ -54,6 +54,7 @@ def train(settings: Settings, directory: pathlib.Path | str, quiet: bool = False
 def _train(settings, directory, quiet, warnings):
     settings = resuming.as_begun(settings, directory)
     done = resuming.existing_results(settings, directory)
+    resuming.sweep(directory, finished=done is not None)
     if done is not None:
         resuming.renew(settings, directory)
         return done
@@ -197,6 +198,7 @@ def _costs(state, settings, before):
         steps=state.steps + before.get("steps", 0),
         **({"warmup_epochs": settings.warmup_epochs} if settings.warmup_epochs else {}),
         **({"bound_best_epoch": state.bound_epoch} if state.bound_epoch else {}),
+        **({"restored_from_nan": state.restored} if state.restored else {}),
         steps_per_second=state.steps / max(state.seconds, 1e-9),
         peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         best_validation_error=state.best if np.isfinite(state.best) else None,

@@ -20,8 +20,9 @@ from tfadgm.data.columns import Column
 from tfadgm.data.dataset import Dataset
 from tfadgm.data.table_preprocess import preprocess_from_config
 from tfadgm.models.base import DeepGenerativeModel
+from tfadgm.networks import initial
 from tfadgm.reporting import model_card, report
-from tfadgm.runs import allowed, build
+from tfadgm.runs import allowed, build, described
 from tfadgm.runs.json_files import read_json, write_json
 from tfadgm.runs.settings import Settings
 from tfadgm.serving import export
@@ -61,16 +62,20 @@ class Run:
         if unknown:
             told = "allowed: those that bin/train --help lists"
             raise ValueError(f"{path / 'config.json'}: got the settings {', '.join(unknown)}; {told}")
-        settings = _checked(path / "config.json", lambda: Settings(**given))
-        model = _model(path / "config.json", settings.model, config)
-        checkpoints.load_weights(model, path / "model.weights.h5")
+        settings = described.checked(path / "config.json", lambda: Settings(**given))
+        weights = path / "model.weights.h5"
+        with initial.at_most(weights.stat().st_size):  # whatever sizes the config announces
+            model = described.model(path / "config.json", settings.model, config)
+        checkpoints.load_weights(model, weights)
         return cls(path, config, settings, model, config["class_names"])
 
     @property
     def columns(self) -> list[Column] | None:
         """The columns of a model of tables; None: it reads arrays."""
         found = self.config.get("columns")
-        return found and _checked(self.path or "config.json", lambda: [Column.from_dict(column) for column in found])
+        return found and described.checked(
+            self.path or "config.json", lambda: [Column.from_dict(column) for column in found]
+        )
 
     def __getstate__(self) -> dict:
         """A pickle holds configuration and weights, and no live object of Keras."""
@@ -78,7 +83,7 @@ class Run:
 
     def __setstate__(self, state: dict) -> None:
         vars(self).update(state)
-        self.model = _model("the pickle of a run", self.settings.model, self.config)
+        self.model = described.model("the pickle of a run", self.settings.model, self.config)
         self.model.set_weights(state["model"])
 
     def save(self, path: str | pathlib.Path) -> None:
@@ -141,34 +146,6 @@ def of_config(path: pathlib.Path, config: dict, *names: str) -> dict:
     if missing or not isinstance(config[names[0]], dict):
         raise ValueError(f"{path}: has no {', '.join(missing) or names[0]}; allowed: a config.json that bin/train wrote")
     return config[names[0]]
-
-
-def _checked(path, make):
-    """Returns make(); whatever it raises becomes a ValueError that names the config.json `path`."""
-    try:
-        return make()
-    except Exception as error:  # the file may hold anything
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ValueError(f"{path}: {reason}") from error
-
-
-def _model(path, name, config):
-    """Returns the model that the content of a config.json describes, or raises a ValueError that names `path`."""
-    names, described = config["class_names"], config["model_config"]
-    if not isinstance(described, dict):
-        raise ValueError(f"{path}: model_config is {described!r:.40}; allowed: an object of the model's arguments")
-    built = registry.model_class(name)
-    model = _checked(path, lambda: built.from_config({**described, "precision": "float32"}))
-    texts = isinstance(names, list) and all(isinstance(each, str) for each in names)
-    if not texts or (model.has_class and not len(names) == len(set(names)) == model.num_classes):
-        raise ValueError(f"{path}: class_names is {str(names):.40}; allowed: {model.num_classes} different names")
-    for name in ("scale", "shift"):
-        values, shape = getattr(model.preprocess, name), model.preprocess.raw_shape
-        if not np.isfinite(values).all() or _checked(path, lambda v=values, s=shape: np.broadcast_to(v, s)).shape != shape:
-            raise ValueError(f"{path}: {name} of the preprocessing is {values}; allowed: finite numbers")
-    if _checked(path, lambda: np.dtype(model.preprocess.raw_dtype)).kind not in "uifb":
-        raise ValueError(f"{path}: raw_dtype is {model.preprocess.raw_dtype!r}; allowed: a type of numbers")
-    return model
 
 
 def identity_of_data(settings: Settings) -> dict | None:

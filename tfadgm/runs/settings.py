@@ -190,6 +190,11 @@ class Settings:
     keep: str = _training(
         "best", "The weights of the best epoch on the validation examples, or of the last.", ("best", "last")
     )
+    on_nan: str = _training(
+        "stop",
+        "NaN or overflow in training: stop, or restore the last checkpoint, at half the learning rate, at most five times.",
+        ("stop", "restore"),
+    )
     checkpoint_seconds: float = _training(60.0, "Least time between checkpoints.")
     strategy: str = _training(
         "auto",

@@ -10,9 +10,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike
 
-from tfadgm.data import ranges
+from tfadgm.data import files, ranges
 from tfadgm.data.columns import Column
-from tfadgm.serving import table_requests, warmup
+from tfadgm.serving import table_requests, trust, warmup
 
 DESCRIPTION_FILE = "assets.extra/tfadgm.json"  # within a SavedModel: what `export` says of it
 NEEDED = ("serving_default", "classify", "log_density")
@@ -47,8 +47,9 @@ def choose(run: pathlib.Path | str | None = None, saved_model: pathlib.Path | st
 def description(path: pathlib.Path | str) -> dict:
     """Returns what was said of the run when the SavedModel at `path` was exported, a dict; empty if nothing was."""
     try:
-        found = json.loads((pathlib.Path(path) / DESCRIPTION_FILE).read_text())["description"]
-    except (OSError, ValueError, LookupError, TypeError):
+        text = files.read_text(pathlib.Path(path) / DESCRIPTION_FILE, "what an export says of its run")
+        found = json.loads(text)["description"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -77,6 +78,7 @@ class Classifier:
     Args:
       path: a SavedModel, or a directory of versions (see `find`).
       novelty: whether `novelty` will be asked for; a model without classes is then one too.
+      allow_ops: operations of its graph that are allowed beside those that compute (`trust.ALLOWED`).
 
     Attributes:
       at_once: how many batches `records.of_files` hands over together.
@@ -93,13 +95,14 @@ class Classifier:
 
     at_once = 1
 
-    def __init__(self, path: pathlib.Path | str, novelty: bool = False) -> None:
+    def __init__(self, path: pathlib.Path | str, novelty: bool = False, allow_ops: Collection[str] = ()) -> None:
         self.path = find(path)
         try:
+            trust.check_saved_model(self.path, allow_ops)
             # Kept: the signatures do not keep the variables alive.
             self._loaded = tf.saved_model.load(str(self.path))
         except Exception as error:  # a damaged file may raise anything
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0].removeprefix(f"{self.path}: ")
             raise ValueError(f"{self.path}: not a readable SavedModel: {reason}") from error
         self._signatures = self._loaded.signatures
         check_signatures(str(self.path), self._signatures, novelty)

@@ -8,6 +8,7 @@ What an export answers is in `serving.signatures`.
 """
 
 import datetime
+import fcntl
 import itertools
 import json
 import os
@@ -19,12 +20,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.protobuf import saved_model_pb2
 
 from tfadgm.data.columns import Column
 from tfadgm.models import novelty
 from tfadgm.models.base import DeepGenerativeModel
-from tfadgm.serving import operations, table_inputs, table_requests, warmup
+from tfadgm.serving import operations, table_inputs, table_requests, trust, warmup
 from tfadgm.serving.classification import DESCRIPTION_FILE
 from tfadgm.serving.signatures import METHODS, endpoints
 
@@ -73,6 +73,8 @@ def save(
     base.mkdir(parents=True, exist_ok=True)
     # TF Serving skips names that are no integers, so it never sees half a model.
     unfinished = base / f".exporting-{uuid.uuid4().hex}"
+    unfinished.mkdir()
+    held = _held(unfinished)
     try:
         _write(model, class_names, unfinished, samples, columns, reference)
         _describe(model, class_names, unfinished, samples, description, model_name)
@@ -83,11 +85,37 @@ def save(
         path = _publish(unfinished, base)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+        if held is not None:
+            os.close(held)
     _forget(base, keep)
     write_index(base)
     row = examples[0]
     operations.write(base, model_name, table_requests.instance(row, columns) if columns else row.tolist())
     return path
+
+
+def _held(directory):
+    """Returns the descriptor of a directory, locked until it is closed; None if another process has it, or none can."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return descriptor
+    except OSError:
+        os.close(descriptor)
+        return None
+
+
+def sweep(base: pathlib.Path) -> None:
+    """Removes from a directory of versions what a process left there that was killed while it exported."""
+    for path in base.glob(".exporting-*"):
+        held = _held(path)
+        if held is not None:
+            shutil.rmtree(path, ignore_errors=True)
+            os.close(held)
+    for path in base.glob(".removing-*"):
+        shutil.rmtree(path, ignore_errors=True)
+    for path in [*base.glob(".index-*"), *base.glob("*.writing")]:
+        path.unlink(missing_ok=True)
 
 
 def _check(model, names, samples, keep, model_name):
@@ -178,13 +206,15 @@ def versions(base: pathlib.Path | str) -> list[int]:
 
 
 def _read(path):
-    message = saved_model_pb2.SavedModel()
-    message.ParseFromString((pathlib.Path(path) / "saved_model.pb").read_bytes())
-    return message.meta_graphs[0]
+    return trust.read(path).meta_graphs[0]
 
 
 def check_portable(path: pathlib.Path | str) -> None:
-    """Raises a ValueError if the SavedModel at `path` has functions that must be compiled: a stock server refuses them."""
+    """Raises a ValueError if the SavedModel at `path` has functions that must be compiled: a stock server refuses them.
+
+    Also if it has operations that `trust.check_saved_model`, by which it is opened, does not know.
+    """
+    trust.check_saved_model(path)
     library = _read(path).graph_def.library.function
     bad = {f.signature.name for f in library if f.attr["_XlaMustCompile"].b}
     bad |= {f.signature.name for f in library for node in f.node_def if node.attr["_XlaMustCompile"].b}

@@ -1,8 +1,6 @@
 """What happens around the steps: learning rate, validation, logs, checkpoints, stopping. All state is in `State`."""
 
 import csv
-import dataclasses
-import json
 import math
 import os
 import time
@@ -13,57 +11,15 @@ import scipy.stats
 import tensorflow as tf
 
 from tfadgm import evaluation
+from tfadgm.data import files
 from tfadgm.networks import optimizers
 from tfadgm.telling import warn
 from tfadgm.training import checkpoints, loop
+from tfadgm.training.state import PythonState, State  # noqa: F401 (a part of what this module is to others)
 
 
 class TrainingDiverged(ValueError):
     """The objective became NaN or infinite."""
-
-
-@dataclasses.dataclass
-class State:
-    """What a resumed run must know beside weights, optimizer and step.
-
-    Attributes:
-      epoch: number of finished epochs.
-      step: number of steps of the running epoch that were made.
-      sums: {term: (sum, count)} of these steps, in the state that is written.
-      seconds: training time so far (steps only).
-      best, best_epoch: lowest validation error and its epoch.
-      bound, bound_epoch: best bound of the rows that `Watch` watches, and its epoch.
-      finished: whether the budget is used up or the run was stopped early.
-      steps: number of optimizer steps, known when training ends.
-    """
-
-    epoch: int = 0
-    step: int = 0
-    sums: dict = dataclasses.field(default_factory=dict)
-    seconds: float = 0.0
-    best: float = math.inf
-    best_epoch: int = 0
-    bound: float = -math.inf
-    bound_epoch: int = 0
-    finished: bool = False
-    steps: int = 0
-
-    def serialize(self):
-        return json.dumps(dataclasses.asdict(self))
-
-    def deserialize(self, text):
-        vars(self).update(json.loads(text))
-
-
-class _PythonState(tf.train.experimental.PythonState):
-    def __init__(self, state):
-        self.state = state
-
-    def serialize(self):
-        return self.state.serialize()
-
-    def deserialize(self, string_value):
-        self.state.deserialize(string_value)
 
 
 def averaged_weights(model):
@@ -110,12 +66,12 @@ class Clock(keras.callbacks.Callback):
         self.state.finished = self.state.finished and (early or self.progress() >= 1.0)
 
     def rate(self):
-        plan = self.plan
+        plan, highest = self.plan, self.plan.learning_rate * 0.5**self.state.restored
         if plan.schedule == "linear":
-            return plan.learning_rate * min(1.0, (1.0 - self.progress()) / (1.0 - plan.decay_from))
+            return highest * min(1.0, (1.0 - self.progress()) / (1.0 - plan.decay_from))
         if plan.schedule == "steps":
-            return plan.learning_rate * max(0.1, plan.decay ** (self.state.epoch // plan.decay_epochs))
-        return plan.learning_rate
+            return highest * max(0.1, plan.decay ** (self.state.epoch // plan.decay_epochs))
+        return highest
 
     def on_epoch_begin(self, epoch, logs=None):
         self._set_rate()
@@ -131,7 +87,8 @@ class Clock(keras.callbacks.Callback):
             self.model.stop_training = True  # ends the epoch
 
     def _set_rate(self):
-        self.model.optimizer.learning_rate.assign(max(self.rate(), 1e-3 * self.plan.learning_rate))
+        least = 1e-3 * self.plan.learning_rate * 0.5**self.state.restored
+        self.model.optimizer.learning_rate.assign(max(self.rate(), least))
         self.rated = self.seconds()
 
     def count(self):
@@ -148,26 +105,41 @@ class Clock(keras.callbacks.Callback):
             self.state.finished = self.model.stop_training = True
 
 
+def weight_not_finite(model):
+    """Returns (path, number) of the first trained weight with a number that is not finite, and that number, or None."""
+    for variable in model.trainable_variables:
+        if not bool(tf.reduce_all(tf.math.is_finite(variable.value))):
+            value = np.asarray(variable, "float32")
+            return variable.path, float(value[~np.isfinite(value)][0])
+    return None
+
+
 class StopOnNaN(keras.callbacks.Callback):
-    """Raises `TrainingDiverged` when the objective is NaN or infinite; looks every `every` steps."""
+    """Raises `TrainingDiverged` when the objective is NaN or infinite; looks every `every` steps.
+
+    At the end of an epoch at the weights too: those that the last step has spoiled must not become a checkpoint.
+    """
 
     def __init__(self, every=50):
         super().__init__()
         self.every = every
 
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch + 1
+
     def on_train_batch_end(self, batch, logs=None):
         if batch % self.every == 0:
-            self._check(batch, logs)
+            self._check(logs)
 
     def on_epoch_end(self, epoch, logs=None):
-        self._check("the last", logs)
+        self._check(logs)
+        found = weight_not_finite(self.model)
+        if found is not None:
+            raise TrainingDiverged(f"the weight {found[0]} became {found[1]:g} in epoch {self.epoch}")
 
-    def _check(self, batch, logs):
+    def _check(self, logs):
         if not math.isfinite(float(logs["objective"])):
-            raise TrainingDiverged(
-                f"the objective became {float(logs['objective'])} at step {batch} of this epoch; "
-                "try a lower learning_rate, max_norm, or batch_norm"
-            )
+            raise TrainingDiverged(f"the objective became {float(logs['objective']):g} in epoch {self.epoch}")
 
 
 class Validate(keras.callbacks.Callback):
@@ -221,12 +193,17 @@ class Log(keras.callbacks.Callback):
 
     def __init__(self, directory, state):
         super().__init__()
-        self.path, self.rows = directory / "metrics.csv", []
-        self.rows = [row for row in read_rows(self.path) if int(row["epoch"]) <= state.epoch]
+        self.path, self.state = directory / "metrics.csv", state
+        self.rows = read_rows(self.path)
+        self.go_back()
         lost = state.epoch - len({row["epoch"] for row in self.rows})
         if lost:
             warn(f"{self.path}: has no row of {lost} of the {state.epoch} epochs so far; the curves lack them")
         self.writer = tf.summary.create_file_writer(str(directory / "tensorboard"))
+
+    def go_back(self):
+        """Drops the rows after the state's epoch, which is an earlier one than before."""
+        self.rows = [row for row in self.rows if int(row["epoch"]) <= self.state.epoch]
 
     def on_epoch_end(self, epoch, logs=None):
         self.rows.append({"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}})
@@ -245,6 +222,7 @@ def read_rows(path):
     """Returns the rows of a metrics.csv, a list of dicts of strings; an absent file has none, a damaged row is left out."""
     if not path.exists():
         return []
+    files.check_regular(path, "the log of a run")
     try:
         with open(path, newline="") as file:
             return [row for row in csv.DictReader(file) if _is_whole(row)]
@@ -273,7 +251,7 @@ class Checkpoint(keras.callbacks.Callback):
         # Lists of variables: `tf.train.Checkpoint` does not find a Keras 3 model's non-trainable weights by itself.
         state = clock.state
         weights, slots = ([v.value for v in part] for part in (model.weights, model.optimizer.variables))
-        checkpoint = tf.train.Checkpoint(weights=weights, optimizer=slots, state=_PythonState(state))
+        checkpoint = tf.train.Checkpoint(weights=weights, optimizer=slots, state=PythonState(state))
         self.checkpoint, self.directory = checkpoint, directory
         self.manager = checkpoints.manager(checkpoint, directory, keep=2)
         self.state, self.seconds, self.saved, self.clock = state, seconds, -math.inf, clock
@@ -282,6 +260,14 @@ class Checkpoint(keras.callbacks.Callback):
     def restore(self):
         """Restores the latest checkpoint that is whole; returns whether there was one (see `checkpoints.restore`)."""
         return checkpoints.restore(self.checkpoint, self.directory)
+
+    def go_back(self):
+        """Restores the latest checkpoint; if that was restored before, to no avail, the one before it, if there is one."""
+        newest = checkpoints.names(self.directory)[-2:]
+        if len(newest) == 2 and newest[-1].endswith(f"-{self.state.restored_to}"):
+            checkpoints.remove(newest[-1])
+        self.restore()
+        self.state.restored_to = int(keras.ops.convert_to_numpy(self.steps))
 
     def on_train_begin(self, logs=None):
         self.begun = time.perf_counter()
@@ -294,7 +280,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     def save_within(self, logs):
         """Saves the state within an epoch, `logs` being those of its last step; not one that has diverged."""
-        if math.isfinite(float(logs["objective"])):
+        if math.isfinite(float(logs["objective"])) and weight_not_finite(self.model) is None:
             self.clock.count()
             self.state.sums = loop.sums(self.model)
             self.save()

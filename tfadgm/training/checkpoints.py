@@ -1,12 +1,18 @@
 """Weights and checkpoints on disk: written so that a full disk is an error in one line, read so that damage is told."""
 
+import glob
 import io
+import math
 import os
 import re
+import shutil
 
+import h5py
 import numpy as np
 import tensorflow as tf
 
+from tfadgm.data import files
+from tfadgm.serving import trust
 from tfadgm.telling import warn
 
 
@@ -35,11 +41,36 @@ def save_weights(model, path):
 
 def load_weights(model, path):
     """Reads the weights; raises a ValueError that names the file if it is damaged, or holds a number that is not finite."""
+    files.check_regular(path, "weights of a model")
     try:
+        _check_hdf5(path, model)
         model.load_weights(path)
     except Exception as error:  # of a damaged file HDF5 and Keras raise many kinds
         raise ValueError(f"{path}: not readable as weights of this model: {_line(error)}") from error
     check_finite(model, path)
+
+
+def _check_hdf5(path, model):
+    """Raises a ValueError for a file with links, with data in other files, or with more numbers than weights can have."""
+    left, pending, seen = 8 * sum(math.prod(weight.shape) for weight in model.weights) + 100_000, [], set()
+    with h5py.File(path) as file:
+        pending.append(file)
+        while pending:
+            group = pending.pop()
+            for name in group:
+                if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                    raise ValueError(f"{name} is a link; allowed: arrays")
+                item = group[name]
+                address = h5py.h5o.get_info(item.id).addr
+                if address in seen:
+                    continue
+                seen.add(address)
+                if isinstance(item, h5py.Group):
+                    pending.append(item)
+                    continue
+                left -= item.size or 0
+                if item.is_virtual or item.external or item.dtype.kind not in "fiub" or left < 0 or len(seen) > 100_000:
+                    raise ValueError(f"{name} is {item.shape} of {item.dtype}; allowed: numbers, as many as weights")
 
 
 def check_finite(model, path):
@@ -57,6 +88,11 @@ def names(directory):
 
 def manager(checkpoint, directory, keep):
     """Returns a `CheckpointManager` that knows the checkpoints in `directory`, even if its list of them is lost."""
+    for path in (directory, directory / "checkpoint", *directory.glob("ckpt-*.*")):
+        if path.exists() and path.is_dir() != (path == directory):
+            raise ValueError(
+                f"{path}: is a {'file' if path == directory else 'directory'}; allowed: what bin/train made there"
+            )
     indexed = [name for name in names(directory) if os.path.exists(f"{name}.index")]
     if _listed(directory) != [os.path.basename(name) for name in indexed]:
         (directory / "checkpoint").unlink(missing_ok=True)
@@ -83,6 +119,7 @@ def restore(checkpoint, directory):
     found, reasons = names(directory), []
     for name in reversed(found):
         try:
+            trust.check_checkpoint(name)
             reader = tf.train.load_checkpoint(name)
             for key in reader.get_variable_to_shape_map():
                 reader.get_tensor(key)  # compares its checksum
@@ -92,12 +129,36 @@ def restore(checkpoint, directory):
             continue
         for reason in reasons:
             warn(f"{reason}; goes on from {os.path.basename(name)}, the one before")
+        for older in found[: max(0, found.index(name) - 1)]:  # a process was killed before it removed it
+            remove(older)
+        sweep(directory)
         return True
     if reasons:
         raise ValueError(
             f"{reasons[0]}; allowed: one that is whole, and of {len(found)} none is. Without {directory} the run begins anew"
         )
     return False
+
+
+def remove(name):
+    """Removes the files of the checkpoint of the prefix `name`."""
+    for path in glob.glob(f"{glob.escape(name)}.*"):
+        os.unlink(path)
+
+
+def sweep(directory):
+    """Removes what a process left that was killed while it wrote: temporary files, and data without their index.
+
+    Also pipes and devices in the place of a checkpoint's files, which TensorFlow would wait for when it writes there.
+    """
+    whole = {os.path.basename(name) for name in names(directory) if os.path.exists(f"{name}.index")}
+    for path in directory.glob("*"):
+        part = re.fullmatch(r"(ckpt-\d+)\.data-\d+-of-\d+", path.name)
+        foreign = path.name.startswith("ckpt-") and not path.is_file() and not path.is_dir()
+        if foreign or path.name.startswith(("checkpoint.tmp", "writing_")) or (part and part[1] not in whole):
+            path.unlink(missing_ok=True)
+        elif re.fullmatch(r"ckpt-\d+_temp", path.name):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _line(error):

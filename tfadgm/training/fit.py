@@ -13,9 +13,10 @@ from tfadgm import telling
 from tfadgm.data import on_disk, pipeline
 from tfadgm.networks import optimizers
 from tfadgm.telling import warn
-from tfadgm.training import callbacks, checkpoints, loop, progress, workers
+from tfadgm.training import callbacks, checkpoints, divergence, loop, progress, workers
 
 FEW_STEPS = 12  # which take as long without a graph as the building of one (docs/notebook.md)
+MOST_RESTORED = 5  # how often a training that diverges goes on from its last checkpoint
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Plan:
     choose: bool = True
     epoch_steps: int | None = None
     stop: str = "none"
+    on_nan: str = "stop"
 
     @property
     def bound_patience(self):
@@ -79,7 +81,8 @@ def train(make_model, data, split, plan, directory, strategy=None, quiet=False, 
 
     Raises:
       stopping.Stopped: by SIGTERM or SIGINT, between two steps; the state is in a checkpoint.
-      TrainingDiverged: if the objective becomes NaN; the last good checkpoint stays.
+      TrainingDiverged: if the objective becomes NaN, with `on_nan` "restore" after `MOST_RESTORED` returns; the message says
+        where (see `divergence.explain`), and the last good checkpoint stays.
       ValueError: if a batch cannot be shared evenly by the replicas.
     """
     strategy = strategy or tf.distribute.get_strategy()
@@ -100,23 +103,36 @@ def train(make_model, data, split, plan, directory, strategy=None, quiet=False, 
     checkpoint = callbacks.Checkpoint(model, directory / "checkpoints", clock, plan.checkpoint_seconds)
     if not checkpoint.restore() and callbacks.read_rows(directory / "metrics.csv"):
         warn(f"{directory / 'checkpoints'}: holds no checkpoint of a run that had begun; it begins anew")
+    if plan.on_nan == "restore" and not checkpoint.manager.latest_checkpoint:
+        checkpoint.save()  # to go back to, if training diverges before the first of its own
     clock.reopen()
     best = directory / "checkpoints" / "best.weights.h5"
     log = callbacks.Log(directory, state)
     if group is not None:
         group.tell(state.serialize())
         _begin_together(model, clock, group)
+
+    def why():
+        anew = _compiled(make_model(), plan, model.run_eagerly)
+        shares = tf.distribute.InputContext(num_replicas_in_sync=strategy.num_replicas_in_sync)
+
+        def restore(clock):
+            callbacks.Checkpoint(anew, directory / "checkpoints", clock, plan.checkpoint_seconds).restore()
+
+        def stream(state):
+            return _streams(plan, data, split, labelled_batch, model.learns_from_labels, state)(shares)
+
+        last = int(keras.ops.convert_to_numpy(model.optimizer.iterations))
+        return divergence.explain(anew, restore, stream, plan, _steps(plan, split), shares.num_replicas_in_sync, last)
+
     if not state.finished:
-        _fit(model, streams(), plan, data, split, watched, (clock, checkpoint, log, best), quiet, further)
+        parts = clock, checkpoint, log, best
+        _fit(model, streams(), plan, data, split, watched, parts, quiet, further, why, group)
     state.steps = int(keras.ops.convert_to_numpy(model.optimizer.iterations))
     with contextlib.ExitStack() as stack:
         by = "lowest validation error" if plan.choose and math.isfinite(state.best) else None
         by = by or ("best bound" if state.bound_epoch else None)
-        if by and best.exists():
-            checkpoints.load_weights(model, best)
-        else:
-            if by:
-                warn(f"{best}: is lost, and with it the weights of the {by}; the last ones are taken")
+        if not (by and _has_best(model, best, by)):
             stack.enter_context(callbacks.averaged_weights(model))
         if group is not None:
             weights, model = model.get_weights(), _compiled(make_model(), plan, eagerly=False)
@@ -127,6 +143,21 @@ def train(make_model, data, split, plan, directory, strategy=None, quiet=False, 
     model.set_weights(final)
     checkpoints.check_finite(model, directory / "model.weights.h5")
     return model, state, log.rows
+
+
+def _has_best(model, path, by):
+    """Gives the model its best weights; returns whether they are there, and tells if not."""
+    if not path.exists():
+        warn(f"{path}: is lost, and with it the weights of the {by}; the last ones are taken")
+        return False
+    last = model.get_weights()
+    try:
+        checkpoints.load_weights(model, path)
+    except ValueError as error:
+        model.set_weights(last)
+        warn(f"{error}; with it the weights of the {by} are lost, and the last ones are taken")
+        return False
+    return True
 
 
 def _compiled(model, plan, eagerly):
@@ -145,8 +176,15 @@ def _follow(model, streams, plan, split, clock, group):
     """Makes the steps of a worker that is not the chief, which alone measures, writes and decides when to end."""
     clock.state.deserialize(group.hear())
     _begin_together(model, clock, group)
-    if not clock.state.finished:
-        _loop(model, streams(), plan, split, clock, [clock, callbacks.StopOnNaN()])
+    while not clock.state.finished:
+        try:
+            return _loop(model, streams(), plan, split, clock, [clock, callbacks.StopOnNaN()])
+        except callbacks.TrainingDiverged:
+            order = group.hear()
+            if "state" not in order:
+                raise callbacks.TrainingDiverged(order["told"]) from None
+            clock.state.deserialize(order["state"])
+            _begin_together(model, clock, group)
 
 
 def _is_short(plan, split):
@@ -170,14 +208,17 @@ def train_again(model, weights, data, split, plan, epochs):
     optimizers.reset(model.optimizer)
     around = [callbacks.Clock(plan, callbacks.State()), callbacks.StopOnNaN()]
     streams = _streams(plan, data, split, plan.labelled_batch, model.learns_from_labels)
-    loop.run(model, streams, epochs, _steps(plan, split), around)
+    try:
+        loop.run(model, streams, epochs, _steps(plan, split), around)
+    except callbacks.TrainingDiverged as error:
+        raise callbacks.TrainingDiverged(f"{error}, in a training on a part of the labels; {divergence.LOWER}") from None
     with callbacks.averaged_weights(model):
         averaged = model.get_weights()
     model.set_weights(averaged)
     model.finish(data, split, plan.seed)
 
 
-def _fit(model, streams, plan, data, split, watched, parts, quiet, further):
+def _fit(model, streams, plan, data, split, watched, parts, quiet, further, why, group):
     clock, checkpoint, log, best = parts
     state, steps = clock.state, _steps(plan, split)
     around = [clock, callbacks.StopOnNaN()]
@@ -190,7 +231,41 @@ def _fit(model, streams, plan, data, split, watched, parts, quiet, further):
         around.append(callbacks.Watch(rows, state, best if chooses else None, plan.bound_patience))
     with telling.showing("off" if quiet else "auto"), telling.task("training") as task:
         around += [*further, log, checkpoint, progress.Progress(clock, steps, task)]
+        while not _looped(model, streams, plan, split, clock, around, (checkpoint, log), why, group):
+            pass
+
+
+def _looped(model, streams, plan, split, clock, around, kept, why, group):
+    """Makes the steps that are left; returns False where they diverged, and training has gone back to go on."""
+    (checkpoint, log), state = kept, clock.state
+    try:
         _loop(model, streams, plan, split, clock, around, checkpoint.save_within)
+        return True
+    except callbacks.TrainingDiverged as error:
+        told = divergence.told(error, why)
+    may_go_on = plan.on_nan == "restore" and state.restored < MOST_RESTORED
+    if may_go_on:
+        _go_back(clock, checkpoint, log)
+        slower = f"at {0.5**state.restored:g} times the learning rate (time {state.restored} of {MOST_RESTORED})"
+        warn(f"{told}; goes on after {state.epoch} epochs and {state.step} steps {slower}")
+    if group is not None:
+        group.tell(dict(told=told) | (dict(state=state.serialize()) if may_go_on else {}))
+    if not may_go_on:
+        way = ", or on_nan=restore" if plan.on_nan == "stop" else f", after {state.restored} returns to a checkpoint"
+        raise callbacks.TrainingDiverged(told + way)
+    if group is not None:
+        _begin_together(model, clock, group)
+    return False
+
+
+def _go_back(clock, checkpoint, log):
+    """Gives a training that has diverged what its last checkpoint has, and half the learning rate."""
+    state = clock.state
+    restored, seconds = state.restored + 1, clock.measured()
+    checkpoint.go_back()
+    state.restored, state.seconds, clock.started = restored, seconds, None
+    log.go_back()
+    checkpoint.save()  # so that a run which is interrupted goes on from here at the same rate
 
 
 def _loop(model, streams, plan, split, clock, around, save=None):
