@@ -5,8 +5,8 @@
 
 Models of MNIST and of OMNIGLOT, a few epochs each, and as what is new: the other data set, MNIST turned upside down, dimmed
 to half, blank pictures and noise. AUROC of 2,000 examples each, where 50% is chance; the statistics are those of
-`bin/classify --novelty`. Expected: noise and OMNIGLOT are found by log p(x); plainer pictures, as dimmed or blank ones, have
-the higher densities, so that log p(x) alone ranks them as less new than MNIST itself, and typicality finds them.
+`bin/classify --novelty`. Expected: noise and the other data set are found by log p(x); blank pages have higher densities than
+any digit, so that log p(x) alone takes them for the least new of all, and typicality finds them.
 """
 
 import numpy as np
@@ -51,7 +51,7 @@ def statistics(opened, x):
     found = {"low log p(x)": -log_density, "far from the median": np.abs(log_density - usual.median)}
     if opened.model.classifies:
         q = evaluation.class_probabilities(opened.model, x)
-        found["entropy of q(y|x)"] = -(q * np.log(np.maximum(q, 1e-30))).sum(1)
+        found["entropy of the class"] = -(q * np.log(np.maximum(q, 1e-30))).sum(1)
     return found
 
 
