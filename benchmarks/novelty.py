@@ -5,8 +5,8 @@
 
 Models of MNIST and of OMNIGLOT, a few epochs each, and as what is new: the other data set, MNIST turned upside down, dimmed
 to half, blank pictures and noise. AUROC of 2,000 examples each, where 50% is chance; the statistics are those of
-`bin/classify --novelty`. Expected: noise and the other data set are found by log p(x); blank pages have higher densities than
-any digit, so that log p(x) alone takes them for the least new of all, and typicality finds them.
+`bin/classify --novelty`. Expected: noise and the other data set are found by log p(x); blank pages are more
+probable than any digit, so that log p(x) alone takes them for the least new of all, and typicality finds them.
 """
 
 import numpy as np
