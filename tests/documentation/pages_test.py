@@ -27,6 +27,7 @@ import pytest
 from calling import call, with_flags
 from h5ad_files import save
 from PIL import Image
+from tfrecord_files import describe, example, write
 
 from tfadgm import registry
 from tfadgm.cli import asked, classify, compare, evaluate, export, impute, potential, reproduce, sample, search, train
@@ -53,7 +54,16 @@ VERBS = dict(
     search=search,
     train=train,
 )
-HERE = ("digits", "half_moons", "npz", "csv", "parquet", "h5ad", "images")  # data sets that nothing is downloaded for
+HERE = (
+    "digits",
+    "half_moons",
+    "npz",
+    "csv",
+    "parquet",
+    "h5ad",
+    "images",
+    "tfrecord",
+)  # data sets that nothing is downloaded for
 RUN = "runs/adgm-digits-100-0"
 PLACEHOLDERS = {  # what stands for the user's own, longer ones first
     "npz:FILE": "npz:own.npz",
@@ -102,6 +112,10 @@ def place(tmp_path_factory):
     frame = pandas.DataFrame(dict(zip=[f"{i % 7:05}" for i in range(40)], visits=np.arange(40) // 3, name="n", ward="w"))
     frame.assign(label=list("ab") * 20, diagnosis=list("ab") * 20).to_csv(tmp / "own.csv", index=False)
     save(tmp / "own.h5ad", 1 + np.arange(80).reshape(40, 2), obs=dict(cell_type=list("ab") * 20))
+    (tmp / "records").mkdir()
+    describe(tmp / "records", x=dict(dtype="float32", shape=[2]), label=dict(dtype="int64"))
+    for name in ("train", "test"):
+        write(tmp / "records" / name, [example(x=[0.5 * i, 2.0], label=i % 2) for i in range(8)])
     _make_people(tmp)
     for name in ("cats/1.png", "dogs/1.png", "unlabelled/1.png"):
         (tmp / "own" / name).parent.mkdir(parents=True)
