@@ -83,8 +83,12 @@ def rows(found, objective):
     lines.append((of, f"{factor * found['best']:.3f}{unit}, of trial {found['best_trial']}, which it was chosen for"))
     lines.append(("with the settings as they were", f"{factor * found['default']:.3f}{unit}"))
     for name, (usual, now) in found["changed"].items():
-        lines.append((name, f"{repeating.text(now)} in place of {repeating.text(usual)}"))
+        lines.append((name, f"{_text(now)} in place of {_text(usual)}"))
     return lines
+
+
+def _text(value):
+    return f"{value:.3g}" if isinstance(value, float) else repeating.text(value)
 
 
 main.goes_on, main.before = True, before

@@ -71,7 +71,7 @@ def _inputs(model, config):
         yield f'Cells {told}; a text that training has not seen is read as "other"'
         return
     shape = " x ".join(map(str, model.preprocess.raw_shape))
-    sized = "; pictures of another size are cut and resized" if model.preprocess.any_size else ""
+    sized = "; pictures of another size are cut and resized" if getattr(model.preprocess, "any_size", False) else ""
     yield f"Arrays of {shape}, {model.preprocess.raw_dtype}{sized}"
     if names:
         yield f"Columns, by their names: {_some(map(_plain, names))}"
