@@ -175,7 +175,9 @@ def check_run(path: pathlib.Path | str | None) -> None:
     path = pathlib.Path(path).expanduser()
     if not path.is_dir():
         raise ValueError(f"run: {path} is no directory; allowed: a directory that bin/train made")
-    json_files.read_json(path / "config.json")
+    config = json_files.read_json(path / "config.json")
+    if not isinstance(config, dict) or not isinstance(config.get("settings"), dict) or "model_config" not in config:
+        raise ValueError(f"{path / 'config.json'}: has no settings or model; allowed: a config.json that bin/train wrote")
     weights = path / "model.weights.h5"
     if not weights.exists():
         lack = f"has not finished training, or has lost {weights.name}"

@@ -103,7 +103,8 @@ class Classifier:
             self._loaded = tf.saved_model.load(str(self.path))
         except Exception as error:  # a damaged file may raise anything
             reason = (str(error).strip() or type(error).__name__).splitlines()[0].removeprefix(f"{self.path}: ")
-            raise ValueError(f"{self.path}: not a readable SavedModel: {reason}") from error
+            what = "" if reason.startswith(str(self.path)) else f"{self.path}: "  # a file within it
+            raise ValueError(f"{what}not a readable SavedModel: {reason}") from error
         self._signatures = self._loaded.signatures
         check_signatures(str(self.path), self._signatures, novelty)
         self._by_rows = by_rows(self._signatures)
