@@ -85,6 +85,10 @@ BAD = {
     "classify twice": (["classify", "--server=localhost:1", "--run={tmp}", "{tmp}/nan.npz"], "--server beside"),
     "classify no server": (["classify", "--server=localhost:1", "--deadline=1", "{tmp}/nan.npz"], ":1: (UNAV|DEAD)"),
     "classify no port": (["classify", "--server=localhost", "{tmp}/nan.npz"], "allowed: HOST:PORT"),
+    "classify novelty of samples": (
+        ["classify", "--saved_model={tmp}", "--novelty", "--log_density_samples=5", "{tmp}/nan.npz"],
+        "log_density_samples: got it beside --novelty",
+    ),
     "export two formats": (["export", "--run={tmp}", "--quantise=dynamic"], "quantise: got dynamic; allowed: none"),
     "export kept onnx": (["export", "--run={tmp}", "--format=onnx", "--keep=2"], "keep: got 2; allowed: not given for --f"),
     "export named litert": (["export", "--run={tmp}", "--format=litert", "--model_name=a"], "model_name: got a; allowed"),

@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 from tfadgm import Run, evaluation
-from tfadgm.cli import sample
-from tfadgm.runs import recipes, run
+from tfadgm.cli import evaluate, sample
+from tfadgm.runs import recipes, reference, run
 from tfadgm.serving import classification, records
 from tfadgm.training import callbacks
 
@@ -50,6 +50,19 @@ def test_a_run_of_an_older_version_is_sampled_and_exported(older, tmp_path):
     x, y = sample.draw(opened.model, [1, 2], 3, seed=0)
     assert x.shape == (6, 8, 8, 1) and y.tolist() == [1, 1, 1, 2, 2, 2]
     assert (opened.export(tmp_path / "export") / "saved_model.pb").exists()
+
+
+def test_a_run_of_an_older_version_gets_what_new_examples_are_compared_with(older, tmp_path):
+    opened = Run.open(older[0] / "finished")
+    assert reference.read(opened.path) is None
+    evaluate._write_reference(opened, *opened.data())
+    found = reference.read(opened.path)
+    assert found.of == "test" and len(found.log_density) == 500
+    (opened.path / reference.NAME).write_text("{")
+    evaluate._write_reference(opened, *opened.data())  # a damaged one is written again
+    np.testing.assert_array_equal(reference.read(opened.path).log_density, found.log_density)
+    path = opened.export(tmp_path / "export", reference=found)
+    assert classification.Classifier(path, novelty=True).novelty(opened.held_out()[0][:5]).shape == (5, 3)
 
 
 def test_a_run_of_an_older_version_goes_on_where_it_was_interrupted(older):

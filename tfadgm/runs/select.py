@@ -40,7 +40,7 @@ FOLDS = 4
 STEPS = 4000  # of the fold models together, at most: of a long training fewer folds than FOLDS are trained, one at least
 PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0)  # C of the logistic regression
 NETWORK_STEPS, NETWORK_RATE = 400, 3e-3
-PRIOR = dict(model=1.2, network=1.2, logistic=3.6)  # in examples that each alone explains (`benchmarks/pool_prior.py`)
+PRIOR = (1.2, 1.2, 3.6)  # of `MEMBERS`, in examples that each alone explains (`benchmarks/pool_prior.py`)
 MOST = 2000  # labelled examples that members are compared on, and that the logistic regression is fitted to
 
 
@@ -190,7 +190,7 @@ def temperature(f: np.ndarray, y: np.ndarray) -> float:
     return float(np.exp(optimize.minimize_scalar(cross_entropy, bounds=(-5, 3), method="bounded").x))
 
 
-def stacking(log_scores: np.ndarray, prior: Sequence[float] = tuple(PRIOR.values())) -> np.ndarray:
+def stacking(log_scores: np.ndarray, prior: Sequence[float] = PRIOR) -> np.ndarray:
     """The weights [M] of highest log score of the pool plus sum_m prior_m log w_m, from log p_m(y_n|x_n), [n, M].
 
     By the steps of expectation maximisation, which rise to the one maximum of a concave function.
@@ -208,7 +208,7 @@ def _weighed(answers, y, network, logistic, about):
     temperatures = {name: temperature(answers[name], y) for name in MEMBERS}
     calibrated = {name: special.softmax(temperatures[name] * answers[name], -1).mean(1) for name in MEMBERS}
     scores = np.log(np.maximum(np.stack([calibrated[name][np.arange(len(y)), y] for name in MEMBERS], 1), 1e-30))
-    found = stacking(scores, [PRIOR[name] for name in MEMBERS])
+    found = stacking(scores)
     weights = dict(zip(MEMBERS, map(float, found), strict=True))
     pooled = sum(weights[name] * calibrated[name] for name in MEMBERS)
     members = {
