@@ -16,9 +16,12 @@ D, K, B = 12, 4, 8
 SEED = np.array([5, 6], "int32")
 SIZES = {name: dict(dim_z=(3, 3)) for name in ("cagem", "lvae", "m1m2")}
 # The distance allowed, as a share of 1 + |term|: of float32 a hundred of its roundings, of bfloat16 ten of its own; and of
-# bfloat16 twenty times what it does to a term, in exact arithmetic, to round the weights: some bounds are that steep.
+# bfloat16 eight times what it does to a term, in exact arithmetic, to round the weights: some bounds are that steep.
+# With its weights as they begin, CaGeM's bound of a Gaussian x is -3e7 here, about -exp 17: presumably the inverse of a tiny
+# variance, whose logarithm bfloat16 rounds by more than that bears. Smaller weights keep it where models are trained.
+SCALES = {"cagem": 0.7}
 NEAR = {"float32": 100 * 2.0**-24, "bfloat16": 10 * 2.0**-9}
-STEEP = {"float32": 0.0, "bfloat16": 20.0}
+STEEP = {"float32": 0.0, "bfloat16": 8.0}
 
 
 def make(name, likelihood="bernoulli", scale=1.0, number=0):
@@ -64,7 +67,7 @@ def rounded(model):
 def test_every_term_is_near_that_of_double_precision(name):
     kinds = ("bernoulli",) if name == "untapped" else ("bernoulli", "gaussian")
     for number, likelihood in enumerate(kinds):
-        model, given = make(name, likelihood, number=number), batch(likelihood)
+        model, given = make(name, likelihood, SCALES.get(name, 1.0), number), batch(likelihood)
         exact = double.of(terms(model, given))
         steep = distances(double.of(terms(rounded(model), given)), exact)
         for precision, near in NEAR.items():
