@@ -6,10 +6,14 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
-from scipy import optimize, special
+from scipy import optimize, special, stats
 
-from tfadgm import evaluation
+from tfadgm import evaluation, registry
+from tfadgm.data import labels
+from tfadgm.data.preprocess import Preprocess
+from tfadgm.distributions import conditionals
 from tfadgm.models import answer
+from tfadgm.networks import mlp
 from tfadgm.reporting import summary
 from tfadgm.runs import build, recipes, run, run_directory, select
 from tfadgm.serving import classification
@@ -136,6 +140,42 @@ def test_the_temperature_of_many_draws_is_that_of_their_mean_answer():
     logits = generator.normal(size=(4000, 1, 3))
     y = (special.softmax(logits[:, 0], 1).cumsum(1) > generator.uniform(size=(4000, 1))).argmax(1)
     assert select.temperature(np.repeat(4 * logits, 2, 1), y) == pytest.approx(0.25, rel=0.1)
+
+
+def test_a_given_prior_moves_what_the_labels_alone_say_to_its_shares():
+    # Two Gaussians of means -1 and 1, 3000 labels of each; that nine of ten are of the first class is given.
+    generator, y = np.random.default_rng(0), np.arange(6000) % 2
+    x = generator.normal(2.0 * y - 1)[:, np.newaxis]
+    model = registry.model_class("m2")(Preprocess([1]), 2, network=mlp.Network(hidden=(4,)), class_prior=(0.9, 0.1))
+    shift = select.log_shares(model, y)
+    np.testing.assert_allclose(shift, np.log([1.8, 0.2]), atol=1e-12)
+    network = conditionals.Categorical("x", 2, mlp.Network(hidden=(4,)))
+    network.build_from({"x": 1})
+    inputs = {"x": tf.constant(x, "float32")}
+    before, (W, b) = network(inputs).numpy(), (np.array([[-1.0, 1.0]]), np.zeros(2))  # logistic: p(y|x) at even shares
+    by_shares = np.log([0.9, 0.1]) + stats.norm.logpdf(x, [-1.0, 1.0])
+    answers = dict(model=special.log_softmax(by_shares, 1), network=before, logistic=x @ W + b)
+    found = select._weighed({name: f[:, np.newaxis] for name, f in answers.items()}, y, network, (W, b), {}, shift)
+    t = found.temperatures
+    assert t["logistic"] == pytest.approx(1, abs=0.1) and t["model"] == pytest.approx(1, abs=0.1)
+    exact, W, b = special.softmax(by_shares, 1), *found.logistic
+    np.testing.assert_allclose(special.softmax(t["logistic"] * (x @ W + b), 1), exact, atol=0.03)
+    network.set_weights(found.network)
+    moved = special.log_softmax(t["network"] * network(inputs).numpy(), 1)
+    np.testing.assert_allclose(moved, special.log_softmax(t["network"] * before + shift, 1), atol=1e-5)
+    told = found.told["members"]["logistic"]
+    nll, x_0 = [-np.log(exact[y == k, k]).mean() for k in (0, 1)], np.log(9) / 2  # where the classes are as likely
+    assert told["nll"] == pytest.approx(0.9 * nll[0] + 0.1 * nll[1], abs=2e-3)
+    assert told["error"] == pytest.approx(0.9 * stats.norm.sf(x_0 + 1) + 0.1 * stats.norm.cdf(x_0 - 1), abs=0.01)
+
+
+def test_shares_of_the_labels_themselves_move_nothing():
+    y = np.repeat([0, 1], [30, 10])
+    prior = labels.shares(y, 2)
+    model = registry.model_class("m2")(Preprocess([1]), 2, network=mlp.Network(hidden=(4,)), class_prior=tuple(prior))
+    np.testing.assert_allclose(select.log_shares(model, y), 0, atol=1e-12)
+    model = registry.model_class("cagem")(Preprocess([1]), 2, network=mlp.Network(hidden=(4,)), dim_z=(2, 2))
+    assert not select.log_shares(model, y).any()  # its p(y|z) is learned
 
 
 def test_a_pool_by_hand():

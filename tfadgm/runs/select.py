@@ -12,6 +12,10 @@ examples by trainings that have not seen them (`cross_fit.folds`), and from thes
   the simplest.
 
 Then logistic regression and network are fitted to all labelled examples, and the pool answers where the model alone did.
+Where the labelled examples have shares rho_k of the classes and p(y) is another pi, what was learned of them alone answers
+p_m(y|x) pi_y / rho_y, normalised (Elkan 2001, "The foundations of cost-sensitive learning"), and example n counts with
+pi_k / rho_k, k its class, in each of these sums, which then are those of the data as pi says they are.
+
 (Logistic regression on the latents is no member: z is what the class does not explain, and says nothing of it.)
 """
 
@@ -26,7 +30,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from tfadgm import evaluation, telling
-from tfadgm.data import on_disk, pipeline
+from tfadgm.data import labels, on_disk, pipeline
 from tfadgm.data.dataset import Dataset
 from tfadgm.models import svm
 from tfadgm.models.answer import MEMBERS
@@ -99,7 +103,15 @@ def select(
     answers["network"], network = _of_network(settings, data, split, model, fold, asked)
     answers["logistic"], logistic, penalty = _of_logistic(data, split, model, fold, asked, chosen)
     about = dict(folds=used, penalty=penalty)
-    return _weighed(answers, y[asked], network, logistic, about)
+    return _weighed(answers, y[asked], network, logistic, about, log_shares(model, y))
+
+
+def log_shares(model: DeepGenerativeModel, y: np.ndarray) -> np.ndarray:
+    """log pi_k / rho_k, [K]: of p(y) to the smoothed shares of labels y, all of which have some; 0 where p(y) is learned."""
+    if not model.has_class_prior:
+        return np.zeros(model.num_classes)
+    prior = np.full(model.num_classes, 1 / model.num_classes) if model.class_prior is None else np.array(model.class_prior)
+    return np.log(prior / prior.sum() / labels.shares(y, model.num_classes))
 
 
 def _epochs(settings, state):
@@ -133,7 +145,7 @@ def _of_model(settings, data, split, model, epochs, fold, asked, start):
 
 
 def _of_network(settings, data, split, model, fold, asked):
-    """The same of the network alone, [n, 1, K], and its weights when it is trained on all labels."""
+    """The same of the network alone, [n, 1, K], and the network when it is trained on all labels."""
     supervised = baseline.Supervised(model, NETWORK_RATE, settings.seed, settings.average)
     batch = min(settings.labelled_batch, *(int(np.sum(fold != k)) for k in range(fold.max() + 1)))
     parts = []
@@ -145,7 +157,7 @@ def _of_network(settings, data, split, model, fold, asked):
         supervised.train(*examples(fold != k), NETWORK_STEPS, batch)
         parts.append(supervised.log_probs(examples(asked[fold[asked] == k])[0])[:, np.newaxis])
     trained = supervised.train(*examples(slice(None)), NETWORK_STEPS, batch)
-    return _in_order(parts, fold, asked), trained.classifier.get_weights()
+    return _in_order(parts, fold, asked), trained.classifier
 
 
 def _of_logistic(data, split, model, fold, asked, chosen):
@@ -180,49 +192,59 @@ def _in_order(parts, fold, asked):
     return found
 
 
-def temperature(f: np.ndarray, y: np.ndarray) -> float:
-    """The t of lowest cross-entropy of mean_s softmax(t f_s), f [n, S, K], with labels y [n], smoothed as in `svm`."""
+def temperature(f: np.ndarray, y: np.ndarray, shift: float | np.ndarray = 0.0, counts: np.ndarray | None = None) -> float:
+    """The t of lowest cross-entropy of mean_s softmax(t f_s + shift), f [n, S, K], with labels y [n], smoothed as in `svm`.
+
+    `counts` [n]: how often each example counts; None: once.
+    """
+    targets = svm.smoothed(y, f.shape[-1]) * (1.0 if counts is None else counts[:, np.newaxis])
 
     def cross_entropy(log_t):
-        answers = special.logsumexp(special.log_softmax(np.exp(log_t) * f, -1), 1) - np.log(f.shape[1])
-        return -(svm.smoothed(y, f.shape[-1]) * answers).sum()
+        answers = special.logsumexp(special.log_softmax(np.exp(log_t) * f + shift, -1), 1) - np.log(f.shape[1])
+        return -(targets * answers).sum()
 
     return float(np.exp(optimize.minimize_scalar(cross_entropy, bounds=(-5, 3), method="bounded").x))
 
 
-def stacking(log_scores: np.ndarray, prior: Sequence[float] = PRIOR) -> np.ndarray:
+def stacking(log_scores: np.ndarray, prior: Sequence[float] = PRIOR, counts: np.ndarray | None = None) -> np.ndarray:
     """The weights [M] of highest log score of the pool plus sum_m prior_m log w_m, from log p_m(y_n|x_n), [n, M].
 
-    By the steps of expectation maximisation, which rise to the one maximum of a concave function.
+    `counts` [n]: how often each example counts; None: once. By the steps of expectation maximisation, which rise to the one
+    maximum of a concave function.
     """
     examples = np.asarray(prior, "float64")
-    weights = examples / examples.sum()
+    weights, each = examples / examples.sum(), np.ones(len(log_scores)) if counts is None else counts
     for _ in range(1000):
-        shares = special.softmax(log_scores + np.log(weights), 1).sum(0) + examples
+        shares = each @ special.softmax(log_scores + np.log(weights), 1) + examples
         weights = shares / shares.sum()
     return weights
 
 
-def _weighed(answers, y, network, logistic, about):
-    """The `Selection` that follows from the members' cross-fitted answers {name: log q, [n, S, K]}."""
-    temperatures = {name: temperature(answers[name], y) for name in MEMBERS}
-    calibrated = {name: special.softmax(temperatures[name] * answers[name], -1).mean(1) for name in MEMBERS}
+def _weighed(answers, y, network, logistic, about, shift):
+    """The `Selection` that follows from the members' cross-fitted answers {name: log q, [n, S, K]}, and `log_shares`."""
+    counts = np.exp(shift[y])
+    counts *= len(y) / counts.sum()
+    shifts = dict(model=0.0, network=shift, logistic=shift)  # the model's training had p(y) before it
+    temperatures = {name: temperature(answers[name], y, shifts[name], counts) for name in MEMBERS}
+    calibrated = {name: special.softmax(temperatures[name] * answers[name] + shifts[name], -1).mean(1) for name in MEMBERS}
     scores = np.log(np.maximum(np.stack([calibrated[name][np.arange(len(y)), y] for name in MEMBERS], 1), 1e-30))
-    found = stacking(scores)
+    found = stacking(scores, counts=counts)
     weights = dict(zip(MEMBERS, map(float, found), strict=True))
     pooled = sum(weights[name] * calibrated[name] for name in MEMBERS)
     members = {
-        name: dict(weight=weights[name], temperature=temperatures[name], **_worth(calibrated[name], y)) for name in MEMBERS
+        name: dict(weight=weights[name], temperature=temperatures[name], **_worth(calibrated[name], y, counts))
+        for name in MEMBERS
     }
-    return Selection(
-        weights, temperatures, logistic, network, dict(members=members, **_worth(pooled, y), examples=len(y), **about)
-    )
+    told = dict(members=members, **_worth(pooled, y, counts), examples=len(y), **about)
+    network.head.bias.assign_add(np.asarray(shift / temperatures["network"], "float32"))  # times t, it is the shift
+    W, b = logistic
+    return Selection(weights, temperatures, (W, b + shift / temperatures["logistic"]), network.get_weights(), told)
 
 
-def _worth(probabilities, y):
-    scores = -np.log(np.maximum(probabilities[np.arange(len(y)), y], 1e-30))
+def _worth(probabilities, y, counts):
+    scores = -np.log(np.maximum(probabilities[np.arange(len(y)), y], 1e-30)) * counts
     return dict(
         nll=float(scores.mean()),
         nll_stderr=float(scores.std(ddof=1) / np.sqrt(len(y))),
-        error=float(np.mean(probabilities.argmax(1) != y)),
+        error=float(np.mean((probabilities.argmax(1) != y) * counts)),
     )
