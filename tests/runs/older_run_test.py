@@ -1,18 +1,21 @@
 """A run directory and an export made by an older version (revision c0ddc9a) open, answer as they did, and go on."""
 
+import json
 import pathlib
 import tarfile
 
+import calling
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tfadgm import Run, evaluation
 from tfadgm.cli import evaluate, sample
-from tfadgm.runs import recipes, reference, run
+from tfadgm.runs import recipes, reference, report_page, run
 from tfadgm.serving import classification, records
 from tfadgm.training import callbacks
 
+WRITE = report_page.write  # as it is outside of tests
 FIXTURE = pathlib.Path(__file__).parents[1] / "fixtures" / "run_c0ddc9a.tar.xz"
 
 
@@ -55,14 +58,31 @@ def test_a_run_of_an_older_version_is_sampled_and_exported(older, tmp_path):
 def test_a_run_of_an_older_version_gets_what_new_examples_are_compared_with(older, tmp_path):
     opened = Run.open(older[0] / "finished")
     assert reference.read(opened.path) is None
-    evaluate._write_reference(opened, *opened.data())
+    evaluate._reference(opened, *opened.data())
     found = reference.read(opened.path)
     assert found.of == "test" and len(found.log_density) == 500
     (opened.path / reference.NAME).write_text("{")
-    evaluate._write_reference(opened, *opened.data())  # a damaged one is written again
+    evaluate._reference(opened, *opened.data())  # a damaged one is written again
     np.testing.assert_array_equal(reference.read(opened.path).log_density, found.log_density)
     path = opened.export(tmp_path / "export", reference=found)
     assert classification.Classifier(path, novelty=True).novelty(opened.held_out()[0][:5]).shape == (5, 3)
+
+
+def test_a_run_without_a_page_gets_one_by_its_evaluation(older, capsys, monkeypatch):
+    monkeypatch.setattr(report_page, "write", WRITE)
+    path = older[0] / "finished"
+    page = path / "report.html"
+    assert not page.exists()
+    options = ("--density_examples=20", "--density_samples=3", "--test_samples=3")
+    assert calling.call("evaluate", f"--run={path}", *options) == 0
+    told = capsys.readouterr().err
+    assert "report.html" in told and "not shown" not in told
+    text, error = page.read_text(), json.loads((path / "evaluation.json").read_text())["test_error"]
+    assert f"{100 * error:.1f}" in text and "Learning curve against" in text and text.count("<svg") > 3
+    assert not (path / "figures").exists()
+    page.write_text("as it was")
+    assert calling.call("evaluate", f"--run={path}", *options) == 0
+    assert page.read_text() == "as it was"
 
 
 def test_a_run_of_an_older_version_goes_on_where_it_was_interrupted(older):

@@ -5,7 +5,8 @@ bin/evaluate --run=DIR --density_samples=5000 --density_examples=10000
 bin/evaluate --run=DIR --bayes_samples=100 --diagnostics
 bin/evaluate --run=DIR --data=FILE     on other examples: an .npz (x, y), a .csv, or a folder of pictures per class
 
-A run without novelty.json gets one, which bin/export and then bin/classify --novelty need.
+A run without novelty.json gets one, which bin/export and then bin/classify --novelty need; one without report.html gets its
+page.
 The generative classifier p(y|x) of --bayes_samples is Bayes' rule on importance-weighted estimates of p(x, y). Diagnostics
 are the bound's terms by factor, the KL divergence of each unit and the number of active units of each latent.
 """
@@ -59,7 +60,7 @@ def main(argv):
             other = measured.read(values.data, opened, data)
     if values.bayes_samples:
         report.check_bayes(opened.model, data, split, values.bayes_samples)
-    results, _, _ = report.evaluate(opened.model, settings, data, split, measured=other)
+    results, *answers = report.evaluate(opened.model, settings, data, split, measured=other)
     if values.bayes_samples:
         results.update(
             report.bayes(opened.model, data, split, values.bayes_samples, values.bayes_examples, values.test_samples)
@@ -68,7 +69,9 @@ def main(argv):
         results["diagnostics"] = report.diagnose(opened.model, data, split, values.density_examples)
     results = report.finite(results | ({"data": str(values.data)} if values.data else {}))
     _write(opened.path / "evaluation.json", results)
-    _write_reference(opened, data, split)
+    usual = _reference(opened, data, split)
+    if other is None:
+        _write_page(opened, settings, data, split, results, usual, *answers)
     print(common.results_table(results))
     if values.diagnostics:
         print(common.diagnostics_table(results["diagnostics"]))
@@ -85,17 +88,30 @@ def _write(path, results):
         warn(f"{path} was not written: {error.strerror or error}")
 
 
-def _write_reference(opened, data, split):
-    """Of an older run, or a damaged one."""
+def _reference(opened, data, split):
+    """What new examples are compared with; it is written if the run has none, as an older one, or a damaged one."""
     from tfadgm.runs import reference
 
     try:
         found = reference.read(opened.path)
     except ValueError:
         found = None
-    found = found or reference.measure(opened.model, data, split)
-    if found is not None:
-        _write(opened.path / reference.NAME, found.to_dict())
+    if found is None:
+        found = reference.measure(opened.model, data, split)
+        if found is not None:
+            _write(opened.path / reference.NAME, found.to_dict())
+    return found
+
+
+def _write_page(opened, settings, data, split, results, usual, y, probabilities):
+    """Of an older run, or of one whose page was lost."""
+    from tfadgm.runs import report_page
+
+    if (opened.path / report_page.NAME).exists():
+        return
+    page = report_page.remake(opened.path, opened, settings, data, split, results, y, probabilities, usual)
+    if page is not None:
+        telling.tell(f"evaluate: wrote {page}")
 
 
 main.before = before
