@@ -1,4 +1,4 @@
-"""One example alone in its batch, with batch norm: it is read, and moves no moving average."""
+"""Terms of the objective: an example alone in its batch with batch norm, and the weight of the entropy of the class."""
 
 import numpy as np
 import pytest
@@ -48,3 +48,20 @@ def test_an_unlabelled_example_alone_moves_no_moving_average(name):
     model.train_step({"unlabelled": _raw(1)})
     assert averages and all(np.all(old == w.numpy()) for old, w in zip(before, averages, strict=True))
     assert any(np.any(old != w.numpy()) for old, w in zip(trained, model.trainable_variables, strict=True))
+
+
+@pytest.mark.parametrize("name", ["m2", "cagem", "untapped"])
+def test_the_entropy_of_the_class_has_its_weight_in_the_objective_and_the_bound_stays_the_bound(name):
+    batch = {"labelled": (_raw(4), tf.constant([0, 1, 2, 0])), "unlabelled": _raw(8, seed=1)}
+    options = dict(num_unlabelled=8, unlabelled_weight=0.5)
+    plain = {term: float(value) for term, value in _make(name, **options).terms(batch, SEED).items()}
+    model = _make(name, **options, class_entropy=3.0)
+    found = {term: float(value) for term, value in model.terms(batch, SEED).items()}
+    scale = model.term_weights["unlabelled_bound"]  # 0.5; of Untapped in its forward weight
+    if name == "m2":  # what precedes y is x alone
+        log_q = model.q["y"].log_probs({"x": model.preprocess(batch["unlabelled"])}).numpy().astype("float64")
+        assert found["class_entropy"] == pytest.approx(-(np.exp(log_q) * log_q).sum(-1).mean(), rel=1e-5)
+    assert 0 < found["class_entropy"] <= np.log(K)
+    assert found["unlabelled_bound"] == pytest.approx(plain["unlabelled_bound"], rel=1e-6)
+    assert found["objective"] == pytest.approx(plain["objective"] + 2 * scale * found["class_entropy"], rel=1e-5)
+    assert "class_entropy" not in plain | _make(name, **options | dict(unlabelled_weight=0), class_entropy=3.0).term_weights

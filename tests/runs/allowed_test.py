@@ -58,7 +58,7 @@ def test_names_are_those_of_what_they_stand_for():
         ("sdgm", dict(auxiliary="linear"), "auxiliary: got 'linear'; allowed: informed, uninformed, deterministic"),
         ("avae", dict(auxiliary="uninformed"), "auxiliary: got 'uninformed'; allowed: informed, linear"),
         ("m2", dict(labels=0, patience=3, validation=10), "patience: got 3 for m2, which learns from no labels"),
-        ("vae", dict(virtual_adversarial=1.0), "virtual_adversarial: got 1.0 and 1.0 for vae"),
+        ("vae", dict(virtual_adversarial=1.0), "virtual_adversarial: got 1.0 for vae"),
         ("m2", dict(first_run="x"), "first_run: got .*/x; allowed: none, as m2 starts from no other model"),
     ],
 )

@@ -18,6 +18,9 @@ class Objective:
         a sum over the data set, is N_l / N_u. 0 leaves it out, and saves its time: labelled examples are in the
         unlabelled pool too, and 100 of them are learned by heart if each counts as much as 600 others.
       unlabelled_weight: the weight of the unlabelled bound's mean; 0 leaves it out, and its time.
+      class_entropy: the weight T >= 1 of H(q(y|x)) in the unlabelled bound; 1 is the bound. Enumerated, q(y|x) then tends to
+        softmax(f(y) / T), f(y) what the bound says of class y in nats: a power of the posterior. A likelihood of many
+        numbers, as independent as no data's are, is too sure of the class (Grunwald and van Ommen 2017: a power mends it).
       virtual_adversarial: the weight of the mean of `adversarial.smoothness` of q(y|x) over the unlabelled examples.
       adversarial_radius: its radius; None: sqrt(D) / 20 for D numbers that networks read.
       num_labelled, num_unlabelled: N_l and N_u, the sizes of the training sets; without labels y is a cluster.
@@ -34,6 +37,7 @@ class Objective:
     beta: float = 0.1
     labelled_weight: float = 1.0
     unlabelled_weight: float = 1.0
+    class_entropy: float = 1.0
     virtual_adversarial: float = 0.0
     adversarial_radius: float | None = None
     num_labelled: int = 1
@@ -50,8 +54,8 @@ class Objective:
             raise ValueError(
                 f"classifier_samples: got {self.classifier_samples}; allowed: none, or at least samples = {self.samples}"
             )
-        least = dict(beta=0, labelled_weight=0, unlabelled_weight=0, virtual_adversarial=0, warmup_steps=0)
-        least |= dict(num_labelled=0, num_unlabelled=0)
+        least = dict(beta=0, labelled_weight=0, unlabelled_weight=0, class_entropy=1, virtual_adversarial=0)
+        least |= dict(warmup_steps=0, num_labelled=0, num_unlabelled=0)
         for name, minimum in least.items():
             if not getattr(self, name) >= minimum:
                 raise ValueError(f"{name}: got {getattr(self, name)}; allowed: at least {minimum}")

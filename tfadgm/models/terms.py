@@ -22,7 +22,8 @@ class Terms:
 
             objective = mean_l [-w L(x, y) + alpha log q(y|x)] + mean_u [-U(x)] + log p(W) / (N_l + N_u)
 
-        and, if asked for, the virtual adversarial term of mean_u (`adversarial.smoothness`).
+        and, if asked for, of mean_u the virtual adversarial term (`adversarial.smoothness`), and (T - 1) H(q(y|x)), T being
+        `class_entropy`.
 
         As in the code of Maaloe et al. 2016 the labelled and the unlabelled examples enter as two means, w being
         `labelled_weight`; in a literal eq. 13, a sum over the data sets, a hundred labels nearly vanish.
@@ -46,6 +47,7 @@ class Terms:
         optional = dict(
             unlabelled_bound=objective.unlabelled_weight,
             labelled_bound=objective.labelled_weight,
+            class_entropy=objective.unlabelled_weight * (objective.class_entropy - 1),
             virtual_adversarial=objective.virtual_adversarial,
         )
         return {"classification_bound": objective.alpha, **{name: weight for name, weight in optional.items() if weight > 0}}
@@ -68,6 +70,8 @@ class Terms:
         with batch_norm.of_examples(batch["unlabelled"].shape[0]):
             inferred = self._infer_class(batch["unlabelled"], noise.fold(seed, 2))
             terms |= self._unlabelled_terms(*inferred, temperature)
+            if "class_entropy" in self.term_weights:
+                terms["class_entropy"] = tf.reduce_mean(class_weights.entropy(inferred[1]))
             if "virtual_adversarial" in self.term_weights:
                 terms["virtual_adversarial"] = tf.reduce_mean(self._smoothness(*inferred))
             return terms

@@ -65,6 +65,8 @@ def check_ranges(settings: Any) -> None:
     for name in ("validation", "warmup_epochs", "beta", "checkpoint_seconds", *WEIGHTS):
         if getattr(settings, name) != AUTO and not (getattr(settings, name) or 0) >= 0:
             raise ValueError(f"{name}: got {getattr(settings, name)}; allowed: at least 0")
+    if not settings.class_entropy >= 1:
+        raise ValueError(f"class_entropy: got {settings.class_entropy}; allowed: at least 1, the bound's own")
     if settings.cross_fit < 0 or settings.cross_fit == 1 or (settings.cross_fit and settings.labels == 0):
         raise ValueError(
             f"cross_fit: got {settings.cross_fit} with labels {settings.labels}; allowed: 0, or at least 2 with labels"
@@ -106,10 +108,10 @@ def check_model(settings: Any) -> None:
 def check_unlabelled(settings: Any) -> None:
     """Raises a ValueError for what needs labels, of a `Settings` whose model learns from none."""
     model = settings.model
-    if settings.virtual_adversarial or settings.unlabelled_weight != 1:
-        told = f"{settings.unlabelled_weight} and {settings.virtual_adversarial} for {model}"
-        why = "which learns from no labels; allowed: 1 and 0"
-        raise ValueError(f"unlabelled_weight, virtual_adversarial: got {told}, {why}")
+    for name, neutral in dict(unlabelled_weight=1, class_entropy=1, virtual_adversarial=0).items():
+        if getattr(settings, name) != neutral:
+            told = f"{getattr(settings, name)} for {model}, which learns from no labels"
+            raise ValueError(f"{name}: got {told}; allowed: {neutral}")
     if settings.patience is not None:
         raise ValueError(f"patience: got {settings.patience} for {model}, which learns from no labels; allowed: none")
 

@@ -142,6 +142,7 @@ def make_model(settings: Settings, data: Dataset, split: pipeline.Split) -> Deep
         beta=settings.beta,
         labelled_weight=settings.labelled_weight,
         unlabelled_weight=settings.unlabelled_weight,
+        class_entropy=settings.class_entropy,
         virtual_adversarial=settings.virtual_adversarial,
         adversarial_radius=settings.adversarial_radius,
         num_labelled=len(split.labelled),

@@ -151,6 +151,7 @@ class Settings:
     beta: float = _objective(0.1, "alpha = beta (N_l + N_u) / N_l weighs the classification term.")
     labelled_weight: float = _objective(1.0, "Weight of the labelled bound's mean beside the unlabelled bound's.")
     unlabelled_weight: float = _objective(1.0, "Weight of the unlabelled bound's mean.")
+    class_entropy: float = _objective(1.0, "Weight, at least 1, of H(q(y|x)) in the unlabelled bound; 1: the bound.")
     virtual_adversarial: float = _objective(0.0, "Weight of the virtual adversarial term of q(y|x) (Miyato et al. 2015).")
     adversarial_radius: float | None = _objective(
         None, "Its radius, in units of x as networks read it; 'none': sqrt(D) / 20 for D numbers.", kind=float
