@@ -9,7 +9,7 @@
     beta                weight of the classification term, 0.01 to 10, by its logarithm *
     labelled_weight     weight of the labelled bound: 0, 0.01, 0.1, 1 *
     classifier_samples  samples of a in the classifier, 1 to 20, where it has any *
-    class_entropy       weight of H(q(y|x)) in the unlabelled bound, 1 to 10, by its logarithm *
+    class_entropy       weight of H(q(y|x)) in the unlabelled bound, 1 to 4, by its logarithm *
     virtual_adversarial weight of that term: 0, 0.3, 1 *
 
 * of models that learn from labels. Bounds and choices are widened to hold what the settings have without a search.
@@ -54,7 +54,7 @@ def space(settings: Settings, learns_from_labels: bool) -> dict[str, Parameter]:
         beta=Parameter(settings.beta, 0.01, 10.0, log=True),
         labelled_weight=Parameter(settings.labelled_weight, choices=(0.0, 0.01, 0.1, 1.0)),
         classifier_samples=Parameter(settings.classifier_samples, 1, 20),
-        class_entropy=Parameter(settings.class_entropy, 1.0, 10.0, log=True),
+        class_entropy=Parameter(settings.class_entropy, 1.0, 4.0, log=True),
         virtual_adversarial=Parameter(settings.virtual_adversarial, choices=(0.0, 0.3, 1.0)),
     )
     without = set() if learns_from_labels else set(OF_LABELS)
