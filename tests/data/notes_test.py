@@ -65,6 +65,16 @@ def test_columns_that_may_be_a_mistake(column, words):
     assert any(words in line for line in told(make(x, feature_names=["a", "b"])))
 
 
+def test_columns_that_count_the_first_rows_alone_are_no_mistake(monkeypatch):
+    x = GENERATOR.normal(size=(200, 5))
+    x[:3, [0, 2, 3]] = np.arange(3)[:, np.newaxis]
+    assert not told(make(x, feature_names=list("abcde")))
+    x[:, 3] = np.arange(200)
+    for rows in (1, 7, 200):
+        monkeypatch.setattr(notes.on_disk, "chunks", lambda x, rows=rows: (x[i : i + rows] for i in range(0, len(x), rows)))
+        assert [line for line in told(make(x, feature_names=list("abcde"))) if "'d': counts the rows" in line]
+
+
 @pytest.mark.parametrize(
     "x, likelihood, words",
     [

@@ -131,7 +131,7 @@ def _counting(data):
         if not counting.any():
             break
         rows = chunk if before is None else np.concatenate([before, chunk])
-        counting &= (np.diff(rows[:, counting].astype("float64"), axis=0) == 1).all(0) if len(rows) > 1 else True
+        counting[counting] = (np.diff(rows[:, counting].astype("float64"), axis=0) == 1).all(0)
         before = np.array(chunk[-1:])
     return np.flatnonzero(counting)
 
