@@ -57,6 +57,24 @@ def test_rows_come_back_from_x_with_their_holes_and_in_their_order():
     assert preprocess.layout.categories == (3, 5)  # by their number of values
 
 
+def test_draws_of_a_column_of_whole_numbers_are_whole():
+    generator = np.random.default_rng(3)
+    x = np.stack([generator.integers(-3, 4, 200), generator.normal(size=200), generator.integers(0, 9, 200)], 1)
+    x = x.astype("float32")
+    x[generator.random(x.shape) < 0.2] = np.nan
+    preprocess = table_preprocess.fit(x, ["number", "number", "date"], [0] * 3)
+    again = table_preprocess.preprocess_from_config(preprocess.get_config())
+    assert again.whole.tolist() == [True, False, False]
+    config = preprocess.get_config()
+    del config["whole"]  # an older one
+    between = tf.constant(generator.normal(size=(50, preprocess.size)), tf.float32)
+    for layer, whole in ((again, True), (table_preprocess.preprocess_from_config(config), False)):
+        drawn, mean = layer.raw(between, drawn=True).numpy(), layer.raw(between).numpy()
+        there = ~np.isnan(drawn)
+        assert there.any() and np.array_equal(drawn[:, 1:][there[:, 1:]], mean[:, 1:][there[:, 1:]])
+        np.testing.assert_array_equal(drawn[:, 0][there[:, 0]] == np.rint(mean[:, 0][there[:, 0]]), whole)
+
+
 def test_a_column_without_a_value_or_with_one_alone_is_harmless():
     x = np.full((10, 2), np.nan, "float32")
     x[:, 1] = 7

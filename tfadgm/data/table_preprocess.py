@@ -40,11 +40,13 @@ class TablePreprocess(keras.layers.Layer):
       centre, spread, power, shift, scale, limit: of each column that is a number; of one that is a count shift and scale,
         of log(1 + count). [C] each, anything for the other kinds.
       hidden: share of the observed cells that are not read, drawn afresh for every batch of training. They are scored.
+      whole: of each column that is a number, whether draws of it are rounded, as what it was in training is whole; None:
+        none is. (It has a density nevertheless.)
     """
 
     noise, transform, image_shape, raw_dtype = "none", "none", None, "float32"
 
-    def __init__(self, kinds, categories, centre, spread, power, shift, scale, limit, hidden=0.0, **kwargs):
+    def __init__(self, kinds, categories, centre, spread, power, shift, scale, limit, hidden=0.0, whole=None, **kwargs):
         super().__init__(**{**kwargs, "dtype": "float32"})
         self.kinds, self.categories, self.hidden = tuple(kinds), tuple(categories), hidden
         known = {kind for kinds in KINDS.values() for kind in kinds}
@@ -58,6 +60,9 @@ class TablePreprocess(keras.layers.Layer):
             if value.shape != (len(self.kinds),) or not np.isfinite(value).all():
                 raise ValueError(f"{name}: got {value}; allowed: a finite number for each of {len(self.kinds)} columns")
             setattr(self, name, value)
+        self.whole = np.zeros(len(self.kinds), bool) if whole is None else np.asarray(whole, bool)
+        if self.whole.shape != (len(self.kinds),):
+            raise ValueError(f"whole: got {whole}; allowed: true or false for each of {len(self.kinds)} columns")
         self.order = self._order()
         counts = self.order[COUNTS]
         self.layout = Layout(
@@ -170,7 +175,8 @@ class TablePreprocess(keras.layers.Layer):
 
         Args:
           x: [..., D], in which a category may be probabilities in place of one-hot, and 0 or 1 a probability.
-          drawn: whether counts become whole; probabilities become the most probable value in either case.
+          drawn: whether counts, and numbers that are `whole`, become whole; probabilities become the most probable value in
+            either case.
         """
         values, masks = self.layout.scored(x)
         return self.rows(self.in_units(values), tf.concat(list(masks.values()), -1), drawn)
@@ -184,7 +190,10 @@ class TablePreprocess(keras.layers.Layer):
     def rows(self, values, observed, drawn=False):
         """Returns raw rows, float32 [..., C], of values in own units, NaN where `observed` [..., C] is 0; see `raw`."""
         counts = tf.round(values[COUNTS]) if drawn else values[COUNTS]
-        columns = [values[NUMBERS], tf.round(values[BINARIES]), counts, self._codes(values[CATEGORIES])]
+        numbers = values[NUMBERS]
+        if drawn:
+            numbers = tf.where(self._of_numbers("whole"), tf.round(numbers), numbers)
+        columns = [numbers, tf.round(values[BINARIES]), counts, self._codes(values[CATEGORIES])]
         ordered = tf.where(observed < 0.5, np.nan, tf.concat(columns, -1))
         return tf.gather(ordered, np.argsort(self._columns), axis=-1)
 
@@ -205,7 +214,7 @@ class TablePreprocess(keras.layers.Layer):
         numbers = ("centre", "spread", "power", "shift", "scale", "limit")
         return {
             **super().get_config(),
-            **dict(kinds=list(self.kinds), categories=list(self.categories), hidden=self.hidden),
+            **dict(kinds=list(self.kinds), categories=list(self.categories), hidden=self.hidden, whole=self.whole.tolist()),
             **{name: getattr(self, name).tolist() for name in numbers},
         }
 
@@ -242,11 +251,17 @@ def fit(x, kinds, categories, hidden=0.0):
       x: raw rows, float [N, C], NaN where a cell is missing. No labels, no test data.
       kinds, categories, hidden: see `TablePreprocess`.
     """
-    found = []
+    found, whole = [], []
     for first, rows in on_disk.column_blocks(x, max(1, -(-len(x) // FIT_ROWS))):
         found += [_of_column(rows[:, c].astype("float64"), kinds[first + c]) for c in range(rows.shape[1])]
+        whole += (np.isin(kinds[first : first + rows.shape[1]], "number") & _is_whole(rows)).tolist()
     names = ("centre", "spread", "power", "shift", "scale", "limit")
-    return TablePreprocess(kinds, categories, **dict(zip(names, np.array(found).T, strict=True)), hidden=hidden)
+    return TablePreprocess(kinds, categories, **dict(zip(names, np.array(found).T, strict=True)), hidden=hidden, whole=whole)
+
+
+def _is_whole(rows):
+    """Whether all cells of each column are whole numbers, bool [C]."""
+    return ((rows == np.rint(rows)) | np.isnan(rows)).all(0)
 
 
 def _of_column(values, kind):
