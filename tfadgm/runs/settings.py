@@ -96,6 +96,12 @@ class Settings:
         None, "The same for networks between latents; 'none': as hidden.", kind=tuple
     )
     filters: tuple[int, ...] = _network((32, 64), "Channels of the stride-2 convolutions, with trunk=conv.")
+    shared_encoder: str = _network(
+        "off",
+        "on: the networks of q read h(x) of one encoder, the convolutions or the first hidden layer; stopped: which the "
+        "classification term does not train.",
+        registry.SHARED_ENCODERS,
+    )
     activation: str = _network("relu", "Activation of hidden layers.", registry.ACTIVATIONS)
     head_deviation: float | None = _network(None, "Initial spread of the heads of Gaussians; 'none': Glorot.", kind=float)
     log_variance_ceiling: float | None = _network(
