@@ -82,6 +82,7 @@ def test_what_cannot_share_an_encoder_is_refused_as_the_model_refuses_it(model):
             "shared_encoder: got 'on' for m1m2, in whose q one network reads x; allowed: off",
         ),
         ("avae", dict(shared_encoder="stopped"), "shared_encoder: got 'stopped' for avae, which learns from no labels"),
+        ("m2", dict(shared_encoder="on", hidden=9), r"hidden: got \(9,\) with shared_encoder 'on'; allowed: two or more"),
         ("sdgm", dict(shared_encoder="on", aux_gradient="frozen"), "aux_gradient: got 'frozen' with a shared_encoder"),
         ("m2", dict(first_run="x"), "first_run: got .*/x; allowed: none, as m2 starts from no other model"),
     ],

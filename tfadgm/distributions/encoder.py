@@ -11,36 +11,31 @@ import dataclasses
 import tensorflow as tf
 
 from tfadgm.distributions.conditionals import Conditional, Deterministic, Values
-from tfadgm.networks import convolutions, mlp
+from tfadgm.networks import mlp
 
 
 class Encoder(Deterministic):
-    """h = h(x): with trunk "mlp" the first hidden layer, with trunk "conv" the flat maps of the last convolution.
+    """h = h(x), the first hidden layer of the networks that read it, behind the convolutions where these have any.
+
+    It is where most of the arithmetic of reading x is, and leaves each network a layer at least in which h meets its other
+    parents.
 
     Args:
       network: the `mlp.Network` of those that read h.
     """
 
     def __init__(self, network: mlp.Network) -> None:
-        if network.trunk == "conv":
-            trunk = convolutions.ConvEncoder(network, name="trunk")
-            units = trunk.units
-        else:
-            trunk = mlp.MLP(("x",), dataclasses.replace(network.unshared, hidden=network.hidden[:1]), name="trunk")
-            units = network.hidden[0]
-        super().__init__(units=units, network=network)
-        self.given, self.trunk = ("x",), trunk
+        super().__init__(units=network.hidden[0], network=network)
+        self.given = ("x",)
+        self.trunk = mlp.MLP(self.given, dataclasses.replace(network.unshared, hidden=network.hidden[:1]), name="trunk")
 
     def build_from(self, sizes: dict[str, int]) -> None:
-        if self.network.trunk == "conv":
-            self.trunk.build((None, sizes["x"]))
-        else:
-            self.trunk.build_from(sizes)
+        self.trunk.build_from(sizes)
         self.built = True
 
     def call(self, values: Values) -> tf.Tensor:
         """Returns h, [1, B, units], in the precision of the networks that read it."""
-        return self.trunk(values["x"] if self.network.trunk == "conv" else values)
+        return self.trunk(values)
 
 
 def share(model: str, p: dict[str, Conditional], q: dict[str, Conditional]) -> dict[str, Conditional]:
@@ -60,9 +55,8 @@ def share(model: str, p: dict[str, Conditional], q: dict[str, Conditional]) -> d
         return q
     if len(readers) < 2:
         raise ValueError(f"shared_encoder: got {how!r} for {model}, in whose q one network reads x; allowed: off")
-    first = next(iter(readers.values()))
     widths = {name: network.hidden[0] for name, network in readers.items()}
-    if first.trunk == "mlp" and len(set(widths.values())) > 1:
+    if len(set(widths.values())) > 1:
         told = ", ".join(f"{width} of q({name}|.)" for name, width in widths.items())
         raise ValueError(f"shared_encoder: got {how!r} with first layers of {told}; allowed: one width, as they share it")
     for name, factor in p.items():
@@ -70,4 +64,4 @@ def share(model: str, p: dict[str, Conditional], q: dict[str, Conditional]) -> d
             raise ValueError(f"p({name}|.) reads x by a network that shares the encoder of q; allowed: network.unshared")
     if mlp.SHARED in q or mlp.SHARED in p:
         raise ValueError(f"shared_encoder: got {how!r} for {model}, which has a variable h; allowed: off, or another name")
-    return {mlp.SHARED: Encoder(first), **q}
+    return {mlp.SHARED: Encoder(next(iter(readers.values()))), **q}

@@ -33,8 +33,8 @@ class Network:
       reads: how many of the first entries of x networks read; None: all.
       shared_encoder: whether the networks of q read h(x), of one encoder for all of them, in place of x (`encoder.Encoder`).
         "off": each has an encoder of its own. "on": all that is maximised trains h. "stopped": all but the classification
-        term, the cross-entropy of the labelled examples, whose gradient stops at h. With "mlp" h is the first hidden layer,
-        and the others are each network's own; with "conv" the convolutions.
+        term, the cross-entropy of the labelled examples, whose gradient stops at h. h is the first hidden layer, which with
+        trunk "conv" reads the convolutions; the layers behind it are each network's own.
     """
 
     hidden: tuple = (500, 500)
@@ -78,12 +78,10 @@ class Network:
     @property
     def own(self):
         """Widths of the hidden layers behind a shared encoder."""
-        if self.trunk == "mlp" and len(self.hidden) < 2:
-            raise ValueError(
-                f"hidden: got {self.hidden} with shared_encoder {self.shared_encoder!r}; allowed: two or more widths, of "
-                "which the first is shared, or trunk conv"
-            )
-        return self.hidden[1:] if self.trunk == "mlp" else self.hidden
+        if len(self.hidden) < 2:
+            got = f"hidden: got {self.hidden} with shared_encoder {self.shared_encoder!r}"
+            raise ValueError(f"{got}; allowed: two or more widths, of which the first is shared")
+        return self.hidden[1:]
 
     def _check_image(self):
         if self.image_shape is None or len(self.image_shape) != 3:

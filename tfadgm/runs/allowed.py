@@ -114,6 +114,9 @@ def check_encoder(settings: Any) -> None:
     one_layer = settings.dim_z not in (None, AUTO) and len(settings.dim_z) == 1
     if model in READ_ONCE or settings.auxiliary == "linear" or (model == "lvae" and one_layer):
         raise ValueError(f"shared_encoder: got {how!r} for {model}, in whose q one network reads x; allowed: off")
+    if settings.hidden != AUTO and len(settings.hidden) < 2 and model != "untapped":  # which may have others for q
+        few = "two or more widths, of which the first is shared"
+        raise ValueError(f"hidden: got {settings.hidden} with shared_encoder {how!r}; allowed: {few}")
     if settings.aux_gradient == "frozen":
         why = "with a shared_encoder, which q(y|.) and q(z|.) train; allowed: joint, bound"
         raise ValueError(f"aux_gradient: got 'frozen' {why}")

@@ -98,8 +98,8 @@ class Settings:
     filters: tuple[int, ...] = _network((32, 64), "Channels of the stride-2 convolutions, with trunk=conv.")
     shared_encoder: str = _network(
         "off",
-        "on: the networks of q read h(x) of one encoder, the convolutions or the first hidden layer; stopped: which the "
-        "classification term does not train.",
+        "on: the networks of q share what reads x, up to their first hidden layer; stopped: it is not trained by the "
+        "classification term.",
         registry.SHARED_ENCODERS,
     )
     activation: str = _network("relu", "Activation of hidden layers.", registry.ACTIVATIONS)
