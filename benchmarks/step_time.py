@@ -225,10 +225,10 @@ def in_turns(variants):
                 np.asarray(step(batch)["objective"])
             times[:, block, i] = 1e3 * (np.array([time.perf_counter(), time.process_time()]) - begin) / 5
     middle, ratios = np.median(times, 1), np.median(times / times[..., :1], 1)
-    print(f"{'variant':58} {'ms':>7} {'ratio':>6} {'ms of cores':>12} {'ratio':>6} {'GFLOP':>6} {'weights':>9}")
+    print(f"{'variant':68} {'ms':>7} {'ratio':>6} {'ms of cores':>12} {'ratio':>6} {'GFLOP':>6} {'weights':>9}")
     for i, (model, batch, _) in enumerate(made):
         print(
-            f"{named(variants[i]):58} {middle[0, i]:7.1f} {ratios[0, i]:6.2f} {middle[1, i]:12.1f} {ratios[1, i]:6.2f} "
+            f"{named(variants[i]):68} {middle[0, i]:7.1f} {ratios[0, i]:6.2f} {middle[1, i]:12.1f} {ratios[1, i]:6.2f} "
             f"{count_flops(model, batch) / 1e9:6.2f} {model.count_params():9}",
             flush=True,
         )
