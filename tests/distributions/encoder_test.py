@@ -132,7 +132,7 @@ def test_x_is_read_once_in_a_pass(name, shared, monkeypatch):
 
 
 def test_xla_bfloat16_and_the_configuration(mean_latents):
-    model = _make("sdgm", "stopped")
+    model = _make("m2", "stopped")
     rebuilt = type(model).from_config(json.loads(json.dumps(model.get_config())))
     assert rebuilt.network == model.network
     terms, gradients = _terms(rebuilt, rebuilt.trainable_variables)
