@@ -4,6 +4,7 @@
     benchmarks/step_time.py --model=adgm                    the paper's MNIST size, exact enumeration, float32
     benchmarks/step_time.py --model=sdgm --exact_classes=none,2 --xla=off,on --precision=float32,bfloat16
     benchmarks/step_time.py --model=adgm,vae --threads=1,2        threads of one operation; none: as training has it
+    benchmarks/step_time.py --model=sdgm --trunk=mlp,conv --shared_encoder=off,on --in_turns      steps beside each other
 
 Each variant runs in a process of its own, which interleaves blocks of steps with blocks of the largest matrix product's
 loop (as many side by side as the threads of one leave cores for), so that a noisy machine disturbs both alike. Reported
@@ -11,11 +12,15 @@ per variant: the median step, the multiplications and additions of all matrix pr
 (forward and backward, 2 m n k each, counted from their shapes), the rate they are done at, the machine's best rate in the
 same run and the ratio, and peak memory. The step is the whole `train_step`: noise, distributions, batch norm, clipping and
 Adam count as time, not as arithmetic. The ceiling is what the ratio would be if the step were nothing but its own products,
-of their own shapes, as many at a time.
+of their own shapes, as many at a time; convolutions are not among these.
+
+With --in_turns one process makes blocks of steps of all variants in turns, and compares them to the first: what else the
+machine does is then the same for all. Threads are as training has them.
 """
 
 import itertools
 import json
+import math
 import os
 import pathlib
 import resource
@@ -33,6 +38,8 @@ flags.DEFINE_list("model", ["adgm"], "Models.")
 flags.DEFINE_list("exact_classes", ["none"], "none: all classes; k: k exactly and one sampled.")
 flags.DEFINE_list("classifier_samples", ["none"], "Samples of a inside q(y|x).")
 flags.DEFINE_list("batch_norm", ["false"], "Batch normalisation.")
+flags.DEFINE_list("trunk", ["mlp"], "Networks that read and write x; conv: as a grey square picture.")
+flags.DEFINE_list("shared_encoder", ["off"], "Whether the networks of q share an encoder.")
 flags.DEFINE_list("xla", ["off"], "XLA.")
 flags.DEFINE_list("precision", ["float32"], "Precision.")
 flags.DEFINE_list("threads", ["none"], "Threads of one operation; none: as training has it.")
@@ -41,9 +48,13 @@ flags.DEFINE_string("hidden", "500,500", "Hidden layers.")
 flags.DEFINE_integer("latents", 100, "Size of a and of z.")
 flags.DEFINE_integer("batch", 100, "Labelled and unlabelled examples, each.")
 flags.DEFINE_integer("blocks", 20, "Blocks of steps.")
+flags.DEFINE_bool("in_turns", False, "Steps of all variants in turns, in one process.")
 flags.DEFINE_string("json", None, "Where to write the results.")
 flags.DEFINE_string("one", None, "Internal: the variant that this process measures.")
-VARIED = ("model", "exact_classes", "classifier_samples", "batch_norm", "xla", "precision", "threads")
+VARIED = (
+    *("model", "exact_classes", "classifier_samples", "batch_norm", "trunk", "shared_encoder"),
+    *("xla", "precision", "threads"),
+)
 
 
 def make_step(variant):
@@ -60,7 +71,13 @@ def make_step(variant):
 
     names = ("exact_classes", "classifier_samples")
     objective = Objective(num_labelled=100, num_unlabelled=60_000, **{name: parse(name, variant[name]) for name in names})
-    network = Network(hidden=parse("hidden", FLAGS.hidden), batch_norm=parse("batch_norm", variant["batch_norm"]))
+    network = Network(
+        hidden=parse("hidden", FLAGS.hidden),
+        batch_norm=parse("batch_norm", variant["batch_norm"]),
+        trunk=variant["trunk"],
+        image_shape=(math.isqrt(FLAGS.inputs),) * 2 + (1,),
+        shared_encoder=variant["shared_encoder"],
+    )
     model_class = registry.model_class(variant["model"])
     layers = 2 if variant["model"] in ("cagem", "lvae", "m1m2") else 1
     sizes = {"dim_z": (FLAGS.latents,) * layers}
@@ -178,8 +195,50 @@ def measure(variant):
     )
 
 
+def named(variant):
+    """Returns a variant as text, without what is usual."""
+    return " ".join(
+        value if name == "model" else f"{name}={value}"
+        for name, value in variant.items()
+        if value not in ("none", "false", "off", "float32", "mlp")
+    )
+
+
+def in_turns(variants):
+    """Prints the milliseconds of a step of each variant, by the clock and of all cores, and their ratios to the first's.
+
+    They are medians over the blocks. What all cores spend on a step hardly depends on what else keeps them busy.
+    """
+    import numpy as np
+
+    from tfadgm import machine
+
+    machine.set_threads(None, "off")
+    made = [make_step(variant) for variant in variants]
+    for _, batch, step in made:
+        step(batch)
+    times = np.zeros([2, FLAGS.blocks, len(made)])
+    for block in range(FLAGS.blocks):
+        for i, (_, batch, step) in enumerate(made):
+            begin = np.array([time.perf_counter(), time.process_time()])
+            for _ in range(5):
+                np.asarray(step(batch)["objective"])
+            times[:, block, i] = 1e3 * (np.array([time.perf_counter(), time.process_time()]) - begin) / 5
+    middle, ratios = np.median(times, 1), np.median(times / times[..., :1], 1)
+    print(f"{'variant':68} {'ms':>7} {'ratio':>6} {'ms of cores':>12} {'ratio':>6} {'GFLOP':>6} {'weights':>9}")
+    for i, (model, batch, _) in enumerate(made):
+        print(
+            f"{named(variants[i]):68} {middle[0, i]:7.1f} {ratios[0, i]:6.2f} {middle[1, i]:12.1f} {ratios[1, i]:6.2f} "
+            f"{count_flops(model, batch) / 1e9:6.2f} {model.count_params():9}",
+            flush=True,
+        )
+
+
 def main(argv):
     """Measures every combination of the listed flags."""
+    if FLAGS.in_turns:
+        in_turns([dict(zip(VARIED, values, strict=True)) for values in itertools.product(*(FLAGS[n].value for n in VARIED))])
+        return
     if FLAGS.one:
         print("RESULT " + json.dumps(measure(json.loads(FLAGS.one))))
         return
@@ -194,13 +253,8 @@ def main(argv):
             raise SystemExit(f"{variant} failed:\n{done.stderr[-2000:]}")
         result = json.loads(lines[0][7:])
         results.append(result)
-        text = " ".join(
-            value if name == "model" else f"{name}={value}"
-            for name, value in variant.items()
-            if value not in ("none", "false", "off", "float32")
-        )
         print(
-            f"{text:58} {result['milliseconds']:7.1f} {result['gflop_per_step']:6.2f} {result['gflops']:8.1f} "
+            f"{named(variant):58} {result['milliseconds']:7.1f} {result['gflop_per_step']:6.2f} {result['gflops']:8.1f} "
             f"{result['matmul_gflops']:8.1f} {result['ratio']:6.2f} {result['ceiling']:7.2f} "
             f"{result['peak_memory_mb']:6.0f}",
             flush=True,

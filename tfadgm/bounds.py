@@ -5,7 +5,7 @@ example. The one shape convention is [K, S, B, event]: class, sample, batch, eve
 [S, B, units], an enumerated one-hot y [K, 1, 1, K]. All sums are made in log space.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TypeAlias
 
 import tensorflow as tf
@@ -83,7 +83,7 @@ def first_samples(values: Values, samples: int) -> Values:
 
 
 def infer_class(
-    q: Factors, x: tf.Tensor, draws: noise.Draws, stop_gradient: bool = False
+    q: Factors, x: tf.Tensor, draws: noise.Draws, stopped: Collection[str] = ()
 ) -> tuple[Values, Values, tf.Tensor]:
     """Draws what q draws before y, and scores every class.
 
@@ -91,14 +91,17 @@ def infer_class(
       q: the inference model.
       x: [1, B, D].
       draws: its `samples` is the number of samples of a inside q(y|a, x).
-      stop_gradient: whether gradients of the class probabilities reach q(y|.) alone.
+      stopped: names of what comes before y at which gradients of the class probabilities stop: if at all of it, they reach
+        q(y|.) alone.
 
     Returns:
       (values, log_q, log_q_y): values and log-densities of the latents before y, and log q(y | a_s, x), [S, B, K].
     """
     before, q_y, _ = split_at_y(q)
     values, log_q = follow(before, {"x": x}, draws)
-    given = {name: tf.stop_gradient(value) for name, value in values.items()} if stop_gradient else values
+    given = values
+    if stopped:  # what is not stopped has the same draws again
+        given, _ = follow(before, {"x": x, **{name: tf.stop_gradient(values[name]) for name in stopped}}, draws)
     return values, log_q, q_y.log_probs(given)
 
 

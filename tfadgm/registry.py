@@ -47,6 +47,7 @@ LIKELIHOODS = {
 # Of networks.
 ACTIVATIONS = ("relu", "softplus", "tanh", "leaky_relu")
 TRUNKS = ("mlp", "conv")
+SHARED_ENCODERS = ("off", "on", "stopped")
 
 # Of options of models; each model says in its own file what they mean.
 AUXILIARIES = dict(adgm=("informed", "uninformed", "deterministic"), avae=("informed", "linear"))

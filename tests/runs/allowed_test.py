@@ -6,8 +6,10 @@ import inspect
 import pytest
 
 from tfadgm import registry
+from tfadgm.data.preprocess import Preprocess
 from tfadgm.experiments import energy_settings
 from tfadgm.models import potential
+from tfadgm.networks import mlp
 from tfadgm.networks.layers import ACTIVATIONS
 from tfadgm.runs import allowed, recipes
 from tfadgm.runs.settings import Settings
@@ -50,6 +52,21 @@ def test_names_are_those_of_what_they_stand_for():
     assert all(registry.lookup(registry.LIKELIHOODS, "likelihood", name) for name in registry.LIKELIHOODS)
 
 
+@pytest.mark.parametrize("model", registry.MODELS)
+def test_what_cannot_share_an_encoder_is_refused_as_the_model_refuses_it(model):
+    def refused(check):
+        try:
+            check()
+        except ValueError as error:
+            return str(error).lower()
+
+    network = mlp.Network(hidden=(4, 4), shared_encoder="on")
+    sizes = dict(dim_z=(3, 2) if model in ("cagem", "m1m2", "lvae") else 3)
+    told = refused(lambda: allowed.check_model(recipes.resolve(model, "digits", shared_encoder="on")))
+    assert told == refused(lambda: registry.model_class(model)(Preprocess([5]), 2, network=network, **sizes))
+    assert (told is not None) is (model in allowed.READ_ONCE)
+
+
 @pytest.mark.parametrize(
     "model, given, message",
     [
@@ -59,6 +76,14 @@ def test_names_are_those_of_what_they_stand_for():
         ("avae", dict(auxiliary="uninformed"), "auxiliary: got 'uninformed'; allowed: informed, linear"),
         ("m2", dict(labels=0, patience=3, validation=10), "patience: got 3 for m2, which learns from no labels"),
         ("vae", dict(virtual_adversarial=1.0), "virtual_adversarial: got 1.0 for vae"),
+        (
+            "m1m2",
+            dict(shared_encoder="on"),
+            "shared_encoder: got 'on' for m1m2, in whose q one network reads x; allowed: off",
+        ),
+        ("avae", dict(shared_encoder="stopped"), "shared_encoder: got 'stopped' for avae, which learns from no labels"),
+        ("m2", dict(shared_encoder="on", hidden=9), r"hidden: got \(9,\) with shared_encoder 'on'; allowed: two or more"),
+        ("sdgm", dict(shared_encoder="on", aux_gradient="frozen"), "aux_gradient: got 'frozen' with a shared_encoder"),
         ("m2", dict(first_run="x"), "first_run: got .*/x; allowed: none, as m2 starts from no other model"),
     ],
 )

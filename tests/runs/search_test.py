@@ -42,6 +42,8 @@ def test_with_the_defaults_of_the_space_the_settings_stay_what_they_are(model, d
     assert ("beta" in space) is (model in ("adgm", "cagem"))
     other = search_space.applied(settings, values | dict(width=2.0, layers=2, latents=0.01))
     assert other.hidden == (18, 14) and set(other.dim_z) == {1}
+    assert space["layers"].low == 1
+    assert search_space.space(dataclasses.replace(settings, shared_encoder="on"), True)["layers"].low == 2
 
 
 def test_a_search_goes_on_where_it_stopped_as_if_it_had_not(tmp_path, monkeypatch, no_test_set):

@@ -70,8 +70,7 @@ def latent_means(model: DeepGenerativeModel, x: np.ndarray) -> np.ndarray:
 
 def latent_names(model: DeepGenerativeModel) -> list[str]:
     """Returns the names of the columns of `latent_means`: z0, z1, ..., or z1_0, z1_1, ... of a latent called z1."""
-    names = [name for name in model.q if name != "y"]
-    return [f"{name}{'_' * name[-1].isdigit()}{i}" for name in names for i in range(model.sizes[name])]
+    return [f"{name}{'_' * name[-1].isdigit()}{i}" for name in model.latents for i in range(model.sizes[name])]
 
 
 def elbo(model: DeepGenerativeModel, x: np.ndarray) -> np.ndarray:

@@ -53,7 +53,7 @@ def taken_apart(
 
 def not_by_unit(model: DeepGenerativeModel, units: Container[str]) -> list[str]:
     """Returns the names of the latents that `units`, of `kl_per_unit`, leaves out."""
-    return [name for name, factor in model.q.items() if name != "y" and name not in units and not factor.is_deterministic]
+    return [name for name in model.latents if name not in units and not model.q[name].is_deterministic]
 
 
 def active_units(model: DeepGenerativeModel, x: np.ndarray, chunk: int = 100) -> dict[str, int]:
@@ -91,7 +91,7 @@ def _posterior_means(model, raw, seed, samples):
     for name, factor in model.q.items():
         distribution = factor.distribution(values)
         values[name] = draws(name, factor, distribution)
-        if name == "y" or not factor.given:
+        if name not in model.latents or not factor.given:
             continue
         # Given its parents the mean of a Gaussian is known; behind flows a draw stands for it.
         normal = isinstance(getattr(distribution, "distribution", None), DiagonalNormal)

@@ -57,6 +57,10 @@ class ADGM(DeepGenerativeModel):
         self.a_sees_x = a_sees_x
         self.auxiliary, self.aux_gradient = auxiliary, aux_gradient
         super().__init__(*args, **kwargs)
+        if aux_gradient == "frozen" and self.network.shared_encoder != "off":
+            raise ValueError(
+                "aux_gradient: got 'frozen' with a shared_encoder, which q(y|.) and q(z|.) train; allowed: joint, bound"
+            )
         self.q["a"].trainable = aux_gradient != "frozen"
 
     def factors(self):
@@ -82,7 +86,7 @@ class ADGM(DeepGenerativeModel):
     def _p_a(self):
         if self.auxiliary != "informed":
             return StandardNormal(units=self.dim_a)
-        return Gaussian("x y z" if self.a_sees_x else "y z", self.dim_a, self.network)
+        return Gaussian("x y z" if self.a_sees_x else "y z", self.dim_a, self.network.unshared)
 
     @property
     def stop_classification_gradient(self):

@@ -79,7 +79,7 @@ class AVAE(DeepGenerativeModel):
 
     def _p_a(self, z, i):
         given = " ".join(["x"] * self.a_sees_x + z[i:])
-        return Gaussian(given, self.dim_a[i], self.network if self.a_sees_x else self.network.above)
+        return Gaussian(given, self.dim_a[i], self.network.unshared if self.a_sees_x else self.network.above)
 
     def _q_linear(self, z, a):
         q = {}

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfadgm import noise
 from tfadgm.data.table_preprocess import preprocess_from_config
+from tfadgm.distributions import encoder
 from tfadgm.distributions.conditionals import FixedCategorical, UniformCategorical
 from tfadgm.distributions.likelihoods import likelihood
 from tfadgm.models import factorisation
@@ -87,7 +88,8 @@ class DeepGenerativeModel(Terms, Questions, keras.Model):
             self.network = dataclasses.replace(self.network, reads=preprocess.read_size)
         self._check_options()
         with _dtype_policy(precision):
-            self.p, self.q = self.factors()
+            p, q = self.factors()
+            self.p, self.q = p, encoder.share(type(self).__name__, p, q)
         self._check_reads()
         self.sizes = factorisation.check(type(self).__name__, self.p, self.q, preprocess.size, self.num_classes)
         for symbol, factors in (("p", self.p), ("q", self.q)):
@@ -193,12 +195,17 @@ class DeepGenerativeModel(Terms, Questions, keras.Model):
     def classifier_network(self):
         """The architecture of the classifier of x: that of q(y|.) where it reads x, else that of the other conditionals."""
         factor = self.q.get("y")
-        return factor.network if factor is not None and "x" in factor.given else self.network
+        return (factor.network if factor is not None and "x" in factor.given else self.network).unshared
 
     @property
     def learns_from_labels(self):
         """Whether batches have a labelled part. Without, y is a cluster."""
         return self.has_class and self.objective.num_labelled > 0
+
+    @property
+    def latents(self):
+        """Names of the latents that q infers, without y, and without h(x), a function of x that its networks may share."""
+        return [name for name in self.q if name not in ("y", mlp.SHARED)]
 
     @property
     def style(self):

@@ -1,8 +1,11 @@
 """What a factorisation may be: its notation, and the checks that refuse an impossible one at construction."""
 
+from tfadgm.networks import mlp
+
 
 def formula(p, q):
-    """Returns "p(x,y,z) = p(y) p(z) p(x|y,z)" and "q(y,z|x) = q(y|x) q(z|x,y)", two lines."""
+    """Returns "p(x,y,z) = p(y) p(z) p(x|y,z)" and "q(y,z|x) = q(y|x) q(z|x,y)", two lines, also where q reads h(x)."""
+    q = {name: factor for name, factor in q.items() if name != mlp.SHARED}
     joint = ",".join(["x", *(name for name in p if name != "x")])
     latents = ",".join(q)
     return f"p({joint}) = {_product('p', p)}\nq({latents}|x) = {_product('q', q)}"

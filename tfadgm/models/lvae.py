@@ -12,7 +12,7 @@ with (mu^, v^) read off x and (mu_p, v_p) those of p(z_i|z_{i+1}).
 Departures from the paper:
 
 - One deterministic path upwards feeds all (mu^, v^) there; here, as everywhere in this package, each factor has a network
-  of its own, deeper for higher layers.
+  of its own, deeper for higher layers, of which a `shared_encoder` shares the first layer.
 - The log-variance is linear in the last hidden layer, where the paper has a variance that is a softplus of it.
 """
 

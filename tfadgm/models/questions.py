@@ -24,7 +24,7 @@ class Questions:
         """
         if self.classifies:
             return tf.exp(self.log_answer(raw))
-        return self.encode(raw)[next(name for name, factor in self.q.items() if factor.given)]
+        return self.encode(raw)[next(name for name in self.latents if self.q[name].given)]
 
     def log_answer(self, raw, samples=CLASS_SAMPLES):
         """log q(y|x) = log mean_s q(y|a_s, x), [B, K], from draws that all rows share: a function of the example alone."""
@@ -114,7 +114,7 @@ class Questions:
                 values["y"] = tf.exp(factor.log_probs(values)) if y is None else y[tf.newaxis]
             else:
                 values[name] = factor.point(factor.distribution(values))
-        means = {name: value for name, value in values.items() if name not in ("x", "y")}
+        means = {name: values[name] for name in self.latents}
         # [units] where q(v) has no parents
         return {name: tf.broadcast_to(value, [1, tf.shape(raw)[0], value.shape[-1]])[0] for name, value in means.items()}
 

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tfadgm import bounds, class_weights, noise
 from tfadgm.models import adversarial
-from tfadgm.networks import batch_norm
+from tfadgm.networks import batch_norm, mlp
 
 
 def accuracy(log_probs, y):
@@ -65,7 +65,7 @@ class Terms:
         if "labelled" in batch:  # first, so that the moving averages of batch norm follow the unlabelled examples
             raw, y = batch["labelled"]
             with batch_norm.of_examples(raw.shape[0]):
-                inferred = self._infer_class(raw, noise.fold(seed, 1), self.stop_classification_gradient)
+                inferred = self._infer_class(raw, noise.fold(seed, 1), self._stopped())
                 terms |= self._labelled_terms(tf.one_hot(y, self.num_classes), *inferred, temperature)
         with batch_norm.of_examples(batch["unlabelled"].shape[0]):
             inferred = self._infer_class(batch["unlabelled"], noise.fold(seed, 2))
@@ -96,7 +96,7 @@ class Terms:
     def _reduce_samples(self):
         return bounds.importance_bound if self.objective.importance_weighted else bounds.mean_bound
 
-    def _infer_class(self, raw, seed, stop_gradient=False):
+    def _infer_class(self, raw, seed, stopped=()):
         """Returns (inferred, log_q_y, draws): what q draws before y, its class probabilities, and the bounds' draws.
 
         The class probabilities are those that the options ask for; `samples` of the draws before y are kept.
@@ -104,7 +104,7 @@ class Terms:
         objective, x = self.objective, self.observe(raw, noise.fold(seed, "x"))
         draws = self._draws(x, seed)
         many = draws.replace(samples=objective.classifier_samples or objective.samples)
-        values, log_q, log_q_y = bounds.infer_class(self.q, x, many, stop_gradient)
+        values, log_q, log_q_y = bounds.infer_class(self.q, x, many, stopped)
         if objective.classifier_samples is not None or objective.importance_weighted:
             log_q_y = class_weights.average_class(log_q_y)
         log_q = {name: term[..., : objective.samples, :] for name, term in log_q.items()}
@@ -143,7 +143,14 @@ class Terms:
         with batch_norm.unrecorded_moments():  # those of real examples are what a test example needs
             return adversarial.smoothness(log_probs, given, x, radius, read_size, seed)
 
+    # Whether the gradient of the labelled examples' class probabilities reaches q(y|.) alone.
     stop_classification_gradient = False
+
+    def _stopped(self):
+        """Names of what comes before y at which that gradient stops."""
+        if self.stop_classification_gradient:
+            return tuple(bounds.split_at_y(self.q)[0])
+        return (mlp.SHARED,) if self.network.shared_encoder == "stopped" else ()
 
     def log_weight_prior(self):
         """sum log N(W; 0, 1) / (N_l + N_u) over all kernels, without its constant; 0 if it is turned off."""

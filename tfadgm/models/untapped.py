@@ -162,7 +162,7 @@ class Untapped(DeepGenerativeModel):
         if self.options.class_draw == "enumerate" or "unlabelled_bound" not in self.term_weights:
             terms = super()._unlabelled_terms(inferred, log_q_y, draws, temperature)
         else:
-            relaxed = self._relaxed_bound(inferred[0]["x"], log_q_y, draws, temperature, self._reduce_samples())
+            relaxed = self._relaxed_bound(inferred[0], log_q_y, draws, temperature, self._reduce_samples())
             terms = {"unlabelled_bound": tf.reduce_mean(relaxed)}
         if "reverse_bound" in self.term_weights:
             seed = noise.fold(draws.seed, "reverse")
@@ -170,15 +170,16 @@ class Untapped(DeepGenerativeModel):
                 terms["reverse_bound"] = tf.reduce_mean(self.reverse_bound(self.unfeatured(draws.batch, seed), seed))
         return terms
 
-    def _relaxed_bound(self, x, log_q_y, draws, temperature=1.0, reduce_samples=bounds.mean_bound):
-        """J_f^u with y a Gumbel-softmax sample, [B]. With "concrete" a bound of log p(x), y on the simplex: of the weights
+    def _relaxed_bound(self, before, log_q_y, draws, temperature=1.0, reduce_samples=bounds.mean_bound):
+        """J_f^u with y a Gumbel-softmax sample, [B], given x and what else is known `before` y, a dict of values.
 
+        With "concrete" a bound of log p(x), y on the simplex: of the weights
         p(x|y,z) p(y) p(z) / (q(y|x) q(z|x,y)), whose mean is p(x), both densities of y being those on the simplex.
         """
         relaxed = RelaxedCategorical(self.num_classes, self.options.gumbel_temperature)
         distribution = relaxed.distribution(log_q_y)
         log_y = draws("y", relaxed, distribution)
-        values, log_q = bounds.follow({"z": self.q["z"]}, {"x": x, "y": tf.exp(log_y)}, draws)
+        values, log_q = bounds.follow({"z": self.q["z"]}, {**before, "y": tf.exp(log_y)}, draws)
         log_w = bounds.log_weight(self.p, values, log_q, temperature)
         if self.options.class_draw == "concrete":  # with log K! log p(y) is a density on the simplex
             log_w += temperature * (math.lgamma(self.num_classes + 1) - relaxed.simplex_log_prob(distribution, log_y))
@@ -198,7 +199,8 @@ class Untapped(DeepGenerativeModel):
             return self.elbo(raw, seed, observed)
         x = self._observed(raw, observed)
         draws = self._draws(x, seed, samples=1)
-        return self._relaxed_bound(x, self.q["y"].log_probs({"x": x}), draws)
+        before, _, log_q_y = bounds.infer_class(self.q, x, draws)
+        return self._relaxed_bound(before, log_q_y, draws)
 
     def unfeatured(self, batch, seed):
         """Labels without examples, each class as often as the others, and z with them from its prior.
@@ -231,7 +233,9 @@ class Untapped(DeepGenerativeModel):
     def _log_q(self, values):
         """log q(x, y, z) = log q(x) + log q(y|x) + log q(z|x, y), [1, B]."""
         log_q_x = -self.preprocess.size * math.log(2)
-        return log_q_x + sum(self.q[name].log_prob(values, values[name]) for name in ("y", "z"))
+        pinned = {name: values[name] for name in ("y", "z")}
+        _, log_q = bounds.follow(self.q, {"x": values["x"]}, noise.Draws(tf.constant([0, 0]), 1, pinned=pinned))
+        return log_q_x + sum(log_q.values())
 
     def _draw_x(self, values, seed):
         """Returns a straight-through sample x ~ p(x|y,z), whose gradient is that of its mean, and its log-density."""

@@ -7,7 +7,9 @@ import keras
 from tfadgm.networks.batch_norm import BatchNorm
 from tfadgm.networks.convolutions import ConvEncoder
 from tfadgm.networks.layers import ACTIVATIONS, ParentSum, hidden_dense
-from tfadgm.registry import TRUNKS
+from tfadgm.registry import SHARED_ENCODERS, TRUNKS
+
+SHARED = "h"  # the name of h(x) among the values that networks read
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +31,10 @@ class Network:
       filters: channels of the convolutions, one stride-2 layer each; only for trunk "conv".
       image_shape: [height, width, channels] of x, of any size; only for trunk "conv".
       reads: how many of the first entries of x networks read; None: all.
+      shared_encoder: whether the networks of q read h(x), of one encoder for all of them, in place of x (`encoder.Encoder`).
+        "off": each has an encoder of its own. "on": all that is maximised trains h. "stopped": all but the classification
+        term, the cross-entropy of the labelled examples, whose gradient stops at h. h is the first hidden layer, which with
+        trunk "conv" reads the convolutions; the layers behind it are each network's own.
     """
 
     hidden: tuple = (500, 500)
@@ -41,6 +47,7 @@ class Network:
     filters: tuple = (32, 64)
     image_shape: tuple | None = None
     reads: int | None = None
+    shared_encoder: str = "off"
 
     def __post_init__(self):
         for name in ("hidden", "hidden_above", "filters", "image_shape"):
@@ -50,6 +57,8 @@ class Network:
             raise ValueError(f"activation: got {self.activation!r}; allowed: {', '.join(ACTIVATIONS)}")
         if self.trunk not in TRUNKS:
             raise ValueError(f"trunk: got {self.trunk!r}; allowed: {', '.join(TRUNKS)}")
+        if self.shared_encoder not in SHARED_ENCODERS:
+            raise ValueError(f"shared_encoder: got {self.shared_encoder!r}; allowed: {', '.join(SHARED_ENCODERS)}")
         for name, widths in (("hidden", self.hidden), ("hidden_above", self.hidden_above or (1,))):
             if not widths or any(width < 1 for width in widths):
                 raise ValueError(f"{name}: got {widths}; allowed: one or more widths of at least 1")
@@ -60,6 +69,19 @@ class Network:
     def above(self):
         """The architecture of networks between latents."""
         return dataclasses.replace(self, hidden=self.hidden_above or self.hidden, hidden_above=None)
+
+    @property
+    def unshared(self):
+        """The architecture of a network that reads x itself."""
+        return dataclasses.replace(self, shared_encoder="off")
+
+    @property
+    def own(self):
+        """Widths of the hidden layers behind a shared encoder."""
+        if len(self.hidden) < 2:
+            got = f"hidden: got {self.hidden} with shared_encoder {self.shared_encoder!r}"
+            raise ValueError(f"{got}; allowed: two or more widths, of which the first is shared")
+        return self.hidden[1:]
 
     def _check_image(self):
         if self.image_shape is None or len(self.image_shape) != 3:
@@ -77,30 +99,34 @@ class MLP(keras.layers.Layer):
     def __init__(self, given, network, **kwargs):
         super().__init__(**kwargs)
         self.network, self.given = network, tuple(given)
-        first = ParentSum(given, network.hidden[0], network.activation, name="parents")
-        rest = [hidden_dense(units, network, name=f"dense_{i}") for i, units in enumerate(network.hidden[1:], 1)]
+        self.shares = network.shared_encoder != "off" and "x" in given
+        self.hidden = network.own if self.shares else network.hidden
+        first = ParentSum(given, self.hidden[0], network.activation, name="parents")
+        rest = [hidden_dense(units, network, name=f"dense_{i}") for i, units in enumerate(self.hidden[1:], 1)]
         self.dense = [first, *rest]
-        self.norms = [BatchNorm(name=f"norm_{i}") for i in range(len(network.hidden))] if network.batch_norm else []
+        self.norms = [BatchNorm(name=f"norm_{i}") for i in range(len(self.hidden))] if network.batch_norm else []
         self.encoder = None
-        if network.trunk == "conv" and "x" in given:
+        if network.trunk == "conv" and "x" in given and not self.shares:
             self.encoder = ConvEncoder(network, name="conv")
 
     def build_from(self, sizes):
-        if self.network.reads is not None and "x" in self.given:
+        if self.shares:
+            sizes = {**sizes, "x": sizes[SHARED]}
+        elif self.network.reads is not None and "x" in self.given:
             sizes = {**sizes, "x": self.network.reads}
         if self.encoder is not None:
             self.encoder.build((None, sizes["x"]))
             sizes = {**sizes, "x": self.encoder.units}
         self.dense[0].build_from(sizes)
-        for width, dense in zip(self.network.hidden, self.dense[1:], strict=False):
+        for width, dense in zip(self.hidden, self.dense[1:], strict=False):
             dense.build((None, width))
-        for width, norm in zip(self.network.hidden, self.norms, strict=False):
+        for width, norm in zip(self.hidden, self.norms, strict=False):
             norm.build((None, width))
         self.built = True
 
     def call(self, values):
-        h = {name: values[name] for name in self.given}
-        if self.network.reads is not None and "x" in h:
+        h = {name: values[SHARED if self.shares and name == "x" else name] for name in self.given}
+        if self.network.reads is not None and "x" in h and not self.shares:
             h["x"] = h["x"][..., : self.network.reads]
         if self.encoder is not None:
             h["x"] = self.encoder(h["x"])

@@ -22,6 +22,7 @@ POSITIVE = (
     *("patience", "head_deviation", "log_variance_ceiling"),
 )
 LAYERS = dict(m1=1, m2=1, adgm=1, sdgm=1, untapped=1, m1m2=2, cagem=2)  # of z; the others have as many as one likes
+READ_ONCE = ("vae", "m1", "m1m2")  # models with one network of q that reads x
 TABLES = ("csv", "parquet")
 # Which data sets have an option, and why others have not.
 OPTIONS_OF_DATA = dict(
@@ -101,8 +102,24 @@ def check_model(settings: Any) -> None:
         raise ValueError(f"clusters: got {settings.clusters} for {model}, which has no class y; allowed: none")
     if settings.first_run is not None and model not in registry.STAGED:
         raise ValueError(f"first_run: got {settings.first_run}; allowed: none, as {model} starts from no other model")
+    if settings.shared_encoder != "off":
+        check_encoder(settings)
     if model in registry.WITHOUT_CLASS or settings.labels == 0:
         check_unlabelled(settings)
+
+
+def check_encoder(settings: Any) -> None:
+    """Raises a ValueError for an encoder that the networks of q cannot share, of a `Settings`."""
+    model, how = settings.model, settings.shared_encoder
+    one_layer = settings.dim_z not in (None, AUTO) and len(settings.dim_z) == 1
+    if model in READ_ONCE or settings.auxiliary == "linear" or (model == "lvae" and one_layer):
+        raise ValueError(f"shared_encoder: got {how!r} for {model}, in whose q one network reads x; allowed: off")
+    if settings.hidden != AUTO and len(settings.hidden) < 2 and model != "untapped":  # which may have others for q
+        few = "two or more widths, of which the first is shared"
+        raise ValueError(f"hidden: got {settings.hidden} with shared_encoder {how!r}; allowed: {few}")
+    if settings.aux_gradient == "frozen":
+        why = "with a shared_encoder, which q(y|.) and q(z|.) train; allowed: joint, bound"
+        raise ValueError(f"aux_gradient: got 'frozen' {why}")
 
 
 def check_unlabelled(settings: Any) -> None:
@@ -112,6 +129,8 @@ def check_unlabelled(settings: Any) -> None:
         if getattr(settings, name) != neutral:
             told = f"{getattr(settings, name)} for {model}, which learns from no labels"
             raise ValueError(f"{name}: got {told}; allowed: {neutral}")
+    if settings.shared_encoder == "stopped":
+        raise ValueError(f"shared_encoder: got 'stopped' for {model}, which learns from no labels; allowed: off, on")
     if settings.patience is not None:
         raise ValueError(f"patience: got {settings.patience} for {model}, which learns from no labels; allowed: none")
 

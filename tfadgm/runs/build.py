@@ -134,6 +134,7 @@ def make_model(settings: Settings, data: Dataset, split: pipeline.Split) -> Deep
         trunk=settings.trunk,
         filters=settings.filters,
         image_shape=preprocess.image_shape,
+        shared_encoder=settings.shared_encoder,
     )
     classes = len(value_names(settings, data))
     objective = Objective(

@@ -2,7 +2,7 @@
 
     learning_rate       1e-4 to 1e-2, by its logarithm
     width               times the widths of the hidden layers, 1/4 to 4, by its logarithm
-    layers              hidden layers of each network, 1 to 4
+    layers              hidden layers of each network, 1 to 4; at least 2 where the first is shared
     latents             times the sizes of z and a, 1/4 to 4, by its logarithm
     batch_norm          yes or no
     average             moving average of the weights: none, 0.9, 0.99, 0.999
@@ -44,10 +44,11 @@ class Parameter:
 
 def space(settings: Settings, learns_from_labels: bool) -> dict[str, Parameter]:
     """Returns {name: `Parameter`} of what is searched around settings without "auto"; see the module."""
+    fewest = 1 if settings.shared_encoder == "off" else 2
     found = dict(
         learning_rate=Parameter(settings.learning_rate, 1e-4, 1e-2, log=True),
         width=Parameter(1.0, 0.25, 4.0, log=True),
-        layers=Parameter(len(settings.hidden), 1, 4),
+        layers=Parameter(len(settings.hidden), fewest, 4),
         latents=Parameter(1.0, 0.25, 4.0, log=True),
         batch_norm=Parameter(settings.batch_norm, choices=(False, True)),
         average=Parameter(settings.average, choices=(None, 0.9, 0.99, 0.999)),

@@ -96,6 +96,12 @@ class Settings:
         None, "The same for networks between latents; 'none': as hidden.", kind=tuple
     )
     filters: tuple[int, ...] = _network((32, 64), "Channels of the stride-2 convolutions, with trunk=conv.")
+    shared_encoder: str = _network(
+        "off",
+        "on: the networks of q share what reads x, up to their first hidden layer; stopped: it is not trained by the "
+        "classification term.",
+        registry.SHARED_ENCODERS,
+    )
     activation: str = _network("relu", "Activation of hidden layers.", registry.ACTIVATIONS)
     head_deviation: float | None = _network(None, "Initial spread of the heads of Gaussians; 'none': Glorot.", kind=float)
     log_variance_ceiling: float | None = _network(
