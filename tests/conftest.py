@@ -1,13 +1,19 @@
 """What tests share: quick XLA compilation, latents that are pinned to their means, and a sampled class that is chosen."""
 
+import gc
 import os
+import types
 
-import numpy as np
-import pytest
-import tensorflow as tf
+# Two processes of tests have two cores: NumPy's and scikit-learn's threads would wait for each other, busily.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
 
-from tfadgm import noise
-from tfadgm.runs import report_page
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+import tensorflow as tf  # noqa: E402
+
+from tfadgm import noise  # noqa: E402
+from tfadgm.runs import report_page, run  # noqa: E402
 
 # XLA reads this once, at its first compilation. The programs of the tests run for microseconds and compile for seconds.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
@@ -49,8 +55,27 @@ def choose_class(monkeypatch):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def no_report_pages():
-    """Runs of tests end without their page, which takes seconds; a test that wants it sets `report_page.write` again."""
+def no_pages_and_figures():
+    """Runs of tests end without page and figures, which take seconds.
+
+    A test that wants them sets `report_page.write` or `run.figures` again.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(report_page, "write", lambda *arguments, **found: None)
+        patch.setattr(run, "figures", types.SimpleNamespace(all_figures=lambda *arguments: None))
         yield
+
+
+LONG = ("queue_test", "workers_test", "pages_test", "run_test")
+
+
+def pytest_collection_modifyitems(items):
+    """What takes longest comes first, so that no process is alone with it at the end."""
+    items.sort(key=lambda item: item.path.stem not in LONG)
+
+
+def pytest_collection_finish():
+    """What was imported is no garbage: to look through it again and again took a tenth of all time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 10, 10)

@@ -1,5 +1,6 @@
 """What follows from the machine: cores that may be used, the threads of one operation, chunks side by side."""
 
+import json
 import os
 import subprocess
 import sys
@@ -26,43 +27,60 @@ CASES = {
     "XLA": ((2, None, "on"), (None, 1)),
     "asked for with XLA": ((2, 1, "on"), (1, 2)),
 }
+GIVEN = {  # {what TF_NUM_INTRAOP_THREADS is and the cores: as above}
+    ("2", 4): "2 2",
+    ("2", 2): "2 1",
+    ("some", 1): "None 1",
+}
 PROGRAM = """
-import sys
+import json, os, sys
 import tensorflow as tf
 from tfadgm import machine
-cores, asked, xla = eval(sys.argv[1])
-machine.cores = lambda: cores
-machine.set_threads(asked, xla)
-tf.constant(1.0)  # TensorFlow starts
-machine.set_threads(None, xla)  # keeps what is
-machine.set_threads(asked, xla)  # the same again
-try:
-    machine.set_threads(7)
-except ValueError as error:
-    print(error)
-print(machine.threads(), machine.side_by_side())
+
+def answers(given, cores, asked, xla):
+    if given is not None:
+        os.environ["TF_NUM_INTRAOP_THREADS"] = given
+    machine.cores = lambda: cores
+    machine.set_threads(asked, xla)
+    tf.constant(1.0)  # TensorFlow starts
+    machine.set_threads(None, xla)  # keeps what is
+    machine.set_threads(asked, xla)  # the same again
+    try:
+        machine.set_threads(7)
+    except ValueError as error:
+        yield str(error)
+    yield f"{machine.threads()} {machine.side_by_side()}"
+
+for case in json.loads(sys.argv[1]):
+    if not (child := os.fork()):  # it is imported, and has not started
+        print(json.dumps(list(answers(*case))), flush=True)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0, case
 """
 
 
-def _run(argument, **environment):
-    command = [sys.executable, "-c", PROGRAM, repr(argument)]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment})
+@pytest.fixture(scope="module")
+def told():
+    """[(what is refused, threads and chunks side by side)] of `CASES`, then of `GIVEN`."""
+    asked = [(None, *given) for given, _ in CASES.values()] + [(given, cores, None, "auto") for given, cores in GIVEN]
+    environment = {name: value for name, value in os.environ.items() if name != "TF_NUM_INTRAOP_THREADS"}
+    command = [sys.executable, "-c", PROGRAM, json.dumps(asked)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
     assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(found) == len(asked)
+    return found
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_threads_of_an_operation_are_set_before_tensorflow_starts_and_not_changed_after(case):
-    given, expected = CASES[case]
-    refused, found = _run(given)
+@pytest.mark.parametrize("number, case", enumerate(CASES))
+def test_threads_of_an_operation_are_set_before_tensorflow_starts_and_not_changed_after(number, case, told):
+    refused, found = told[number]
     assert refused == "threads: got 7; allowed: none, since TensorFlow has started to compute with another number"
-    assert found == "{} {}".format(*expected)
+    assert found == "{} {}".format(*CASES[case][1])
 
 
-def test_threads_that_the_environment_gives_stay():
-    assert _run((4, None, "auto"), TF_NUM_INTRAOP_THREADS="2")[1] == "2 2"
-    assert _run((2, None, "auto"), TF_NUM_INTRAOP_THREADS="2")[1] == "2 1"
-    assert _run((1, None, "auto"), TF_NUM_INTRAOP_THREADS="some")[1] == "None 1"
+def test_threads_that_the_environment_gives_stay(told):
+    assert [found[-1] for found in told[len(CASES) :]] == list(GIVEN.values())
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system cannot bind a process to cores")

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import light
 import numpy as np
 import pytest
 import scipy.stats
@@ -10,11 +11,21 @@ from tfadgm import registry
 from tfadgm.data import tfds_source
 from tfadgm.experiments import CELLS, listing, pictures, runner, toys
 from tfadgm.experiments.cell import MEASURES, Cell
-from tfadgm.runs import build
+from tfadgm.experiments.runner import draw
+from tfadgm.reporting import figures
+from tfadgm.runs import build, run
 from tfadgm.training import callbacks
 
 SMALL = dict(model="m2", dataset="digits", hidden=(8,), epochs=1)
 TINY = Cell("tiny", "nobody, table 0", "error", 50.0, 1.0, SMALL, epochs=None)
+
+
+@pytest.fixture(autouse=True)
+def light_runs():
+    """Runs of cells are not exported, and draw no figures of the papers."""
+    with light.runs(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runner, "draw", lambda opened: None)
+        yield
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -137,7 +148,9 @@ def test_a_cell_is_compared_with_its_control_seed_by_seed(tmp_path):
     assert "less control: -2.00 +- 1.00 (2 seeds, standard error)" in text
 
 
-def test_a_cell_of_a_plane_of_latents_draws_it_and_the_index_shows_it(tmp_path):
+def test_a_cell_of_a_plane_of_latents_draws_it_and_the_index_shows_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "figures", figures)
+    monkeypatch.setattr(runner, "draw", draw)
     settings = dict(model="vae", dataset="digits", hidden=(8,), epochs=1, dim_z=(2,), likelihood="bernoulli")
     cell = dataclasses.replace(TINY, name="plane", measure="log_density", settings=settings)
     runner.run_cell(cell, 0, None, tmp_path, tmp_path / "records")
@@ -148,7 +161,8 @@ def test_a_cell_of_a_plane_of_latents_draws_it_and_the_index_shows_it(tmp_path):
     assert all(f"../plane/seed-0/figures/{name}" in page.read_text() for name in drawn)
 
 
-def test_a_plane_of_latents_is_drawn_for_each_class(tmp_path):
+def test_a_plane_of_latents_is_drawn_for_each_class(tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "draw", draw)
     settings = dict(model="m2", dataset="digits", hidden=(8,), epochs=1, dim_z=(2,), likelihood="bernoulli")
     runner.run_cell(dataclasses.replace(TINY, settings=settings), 0, None, tmp_path, tmp_path / "records")
     drawn = {path.name for path in (tmp_path / "tiny" / "seed-0" / "figures").glob("manifold*.png")}

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import pathlib
 import signal
 import subprocess
@@ -11,22 +10,24 @@ import time
 
 import pytest
 
-import tfadgm
 from tfadgm.experiments import CELLS, queue, runner
 from tfadgm.experiments.cell import Cell
 
 TINY = Cell("tiny", "nobody", "error", 50.0, 1.0, dict(model="m2", dataset="digits", hidden=(8,)), epochs=6)
-PROGRAM = """
+TESTS = pathlib.Path(__file__).resolve().parents[1]
+PROGRAM = f"""
 import sys
-from tfadgm.cli import reproduce
-from tfadgm.experiments import CELLS
+sys.path.insert(0, {str(TESTS)!r})
+import light_bin
+from tfadgm.experiments import CELLS, pictures, runner
 from tfadgm.experiments.cell import Cell
+runner.draw = pictures.together = lambda *arguments: None
 CELLS.clear()
-for name, model, more in [("a", "m2", {}), ("broken", "m2", {"dim_z": (0,)}), ("c", "vae", {})]:
+for name, model, more in [("a", "m2", {{}}), ("broken", "m2", {{"dim_z": (0,)}}), ("c", "vae", {{}})]:
     settings = dict(model=model, dataset="digits", hidden=(8,), checkpoint_seconds=0.0, density_examples=20, **more)
     measure = "log_density" if model == "vae" else "error"
     CELLS[name] = Cell(name, "nobody", measure, 50.0, settings=settings, epochs=8)
-reproduce.entry()
+light_bin.enter("reproduce")
 """
 
 
@@ -70,9 +71,6 @@ def test_a_system_without_affinities_is_told(tmp_path, monkeypatch):
         queue.run_all({}, tmp_path, tmp_path / "records")
 
 
-ROOT = str(pathlib.Path(tfadgm.__file__).parents[1])
-
-
 def _values(records):
     names = {path.stem for path in records.glob("*.json")}
     return {name: [row["value"] for row in runner.rows_of(name, records)] for name in names}
@@ -81,40 +79,31 @@ def _values(records):
 def test_a_queue_that_is_killed_goes_on_to_the_same_records_and_a_failure_stops_no_other(tmp_path):
     (tmp_path / "program.py").write_text(PROGRAM)
 
-    def begin(out):
-        command = [
-            sys.executable,
-            str(tmp_path / "program.py"),
-            "--all",
-            "--cores=1",
-            "--priority=0",
-            f"--out={tmp_path / out}",
-        ]
-        return subprocess.Popen(
-            [*command, f"--records={tmp_path / out / 'records'}"],
-            stdout=subprocess.PIPE,
-            text=True,
-            env=os.environ | {"PYTHONPATH": ROOT},
-        )
+    def begin(*asked):
+        command = [sys.executable, str(tmp_path / "program.py"), *asked]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
-    whole = begin("whole")
-    printed, _ = whole.communicate()
-    assert whole.returncode == 1 and "failed:\nbroken, seed 0" in printed
-    failures = json.loads((tmp_path / "whole" / "failed.json").read_text())
-    assert list(failures) == ["broken, seed 0"] and "dim_z: got (0,)" in failures["broken, seed 0"]
-    parts = begin("parts")
+    def of(out):
+        return f"--out={tmp_path / out}", f"--records={tmp_path / out / 'records'}"
+
+    whole = begin("a", "c", *of("whole"))  # one after the other, without a queue
+    whole.communicate()
+    assert whole.returncode == 0
+    every = ("--all", "--cores=1", "--priority=0", *of("parts"))
+    parts = begin(*every)
     metrics = tmp_path / "parts" / "a" / "seed-0" / "metrics.csv"
     while not metrics.exists() and parts.poll() is None:
         time.sleep(0.05)
     parts.send_signal(signal.SIGKILL)
     parts.wait()
+    assert not (tmp_path / "parts" / "a" / "seed-0" / "results.json").exists(), "it must be killed in its midst"
     while True:  # what it had begun ends with it, and gives the lock back
-        again = begin("parts")
-        if (
-            "another queue" not in again.communicate()[0]
-            and again.returncode == 1
-            and (tmp_path / "parts" / "failed.json").exists()
-        ):
+        again = begin(*every)
+        printed, _ = again.communicate()
+        if "another queue" not in printed and (tmp_path / "parts" / "failed.json").exists():
             break
+    assert again.returncode == 1 and "failed:\nbroken, seed 0" in printed
+    failures = json.loads((tmp_path / "parts" / "failed.json").read_text())
+    assert list(failures) == ["broken, seed 0"] and "dim_z: got (0,)" in failures["broken, seed 0"]
     assert _values(tmp_path / "parts" / "records") == _values(tmp_path / "whole" / "records")
     assert set(_values(tmp_path / "parts" / "records")) == {"a", "c"}

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 
+import light
 import pytest
 import trainings
 
@@ -18,7 +19,7 @@ def trained(tmp_path_factory):
     """(directory, settings, weights, listing) of a finished run with best weights and two checkpoints."""
     folder = tmp_path_factory.mktemp("trained")
     own = trainings.settings(trainings.write_data(folder / "own.npz"), validation=6, epochs=3)
-    with trainings.nothing_but_training():
+    with light.nothing_but_training():
         trainings.train(own, folder / "run")
     yield folder / "run", own, trainings.weights(folder / "run"), trainings.listing(folder / "run")
     print("\n" + "\n".join(f"{case:<38} {outcome}" for case, outcome in TABLE))
@@ -149,7 +150,7 @@ def test_damage_is_mended_or_told(case, trained, tmp_path, capsys):
     damage(copy)
     damaged = trainings.listing(copy)
     try:
-        with trainings.nothing_but_training():
+        with light.nothing_but_training():
             trainings.train(own, copy)
         error = None
     except (ValueError, OSError) as refused:

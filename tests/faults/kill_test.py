@@ -8,6 +8,7 @@ import gc
 import os
 
 import killing
+import light
 import numpy as np
 import pytest
 import trainings
@@ -35,7 +36,7 @@ def whole(tmp_path_factory):
     @functools.cache
     def found(kind):
         own, directory = trainings.settings(data, **KINDS[kind]), tmp_path_factory.mktemp("whole") / "run"
-        with trainings.nothing_but_training(), killing.killed(directory) as changes:
+        with light.nothing_but_training(), killing.killed(directory) as changes:
             trainings.train(own, directory)
         return own, list(changes), trainings.weights(directory), trainings.listing(directory)
 
@@ -67,7 +68,7 @@ def kills(kind, changes):
 def test_a_killed_run_goes_on_to_the_same_bits_and_leaves_nothing_over(kind, whole, tmp_path):
     own, changes, weights, files = whole(kind)
     assert len(changes) > 15, changes
-    with trainings.nothing_but_training():
+    with light.nothing_but_training():
         for number, (first, second) in enumerate(kills(kind, changes)):
             directory = tmp_path / str(number) / "run"
             assert go_on(own, directory, first), changes[first - 1]

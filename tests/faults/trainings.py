@@ -1,33 +1,18 @@
-"""Runs that are as small as can be: no figures, no page, no export, an evaluation of nothing."""
+"""Runs that are as small as can be."""
 
-import contextlib
 import dataclasses
 import json
 
 import numpy as np
-import pytest
 
 from tfadgm.data.preprocess import Preprocess
 from tfadgm.models.m2 import M2
 from tfadgm.networks import mlp
-from tfadgm.reporting import figures, report
-from tfadgm.runs import recipes, reference, resuming, run
+from tfadgm.runs import recipes, run
 from tfadgm.runs.run_directory import Run
 from tfadgm.training import checkpoints
 
 SMALL = dict(hidden=(4,), dim_z=2, epochs=2, batch=20, checkpoint_seconds=0.0, select=False, stop="none")
-
-
-@contextlib.contextmanager
-def nothing_but_training():
-    """Within this scope `run.train` loads, trains, and writes what belongs to training."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(figures, "all_figures", lambda *arguments: None)
-        patch.setattr(report, "labelled_accuracy", lambda *arguments: {})
-        patch.setattr(report, "evaluate", lambda *arguments: (dict.fromkeys(resuming.NEEDED, 0), None, None))
-        patch.setattr(reference, "measure", lambda *arguments: None)
-        patch.setattr(Run, "export", lambda self, **options: None)
-        yield
 
 
 def write_data(path):

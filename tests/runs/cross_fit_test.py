@@ -1,5 +1,6 @@
 """Cross-fitting: folds leave out each label once, and no model has seen what it is asked."""
 
+import light
 import numpy as np
 import pytest
 
@@ -27,7 +28,8 @@ def test_each_label_is_answered_by_a_model_that_has_not_seen_it(tmp_path, monkey
     monkeypatch.setattr(build, "train", watched)
     probabilities = evaluation.class_probabilities
     monkeypatch.setattr(evaluation, "class_probabilities", lambda m, x, s: asked.append(len(x)) or probabilities(m, x, s))
-    results = run.train(settings, tmp_path / "run", quiet=True)
+    with light.runs():
+        results = run.train(settings, tmp_path / "run", quiet=True)
     whole, *parts = trained
     assert results["crossfit_examples"] == 40 and len(parts) == 2 and asked[-2:] == [20, 20]
     for part in parts:

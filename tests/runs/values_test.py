@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from tfadgm.reporting import report
+from tfadgm.reporting import figures, report
 from tfadgm.runs import build, cross_fit, recipes, resuming, run, run_directory
 from tfadgm.serving import classification, records
 
@@ -104,7 +104,9 @@ def blobs(tmp_path_factory):
     np.savez(directory / "own.npz", x=x, y=y, x_test=x[:200][test], y_test=y_test)
     sizes = dict(hidden=(20,), dim_z=2, density_samples=2, density_examples=10, test_samples=1)
     settings = recipes.resolve("m2", f"npz:{directory / 'own.npz'}", clusters=1, epochs=60, **sizes)
-    return directory / "run", run.train(settings, directory / "run", quiet=True), x, blob
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "figures", figures)
+        return directory / "run", run.train(settings, directory / "run", quiet=True), x, blob
 
 
 def test_the_blob_without_labels_becomes_a_value_of_its_own(blobs, tmp_path):
