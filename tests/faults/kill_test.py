@@ -25,7 +25,7 @@ KINDS = {
 }
 if EVERY:
     KINDS["2 replicas"] = dict(strategy="mirrored", batch_norm=True)  # see conftest.py
-KILLS = 2  # of each kind, where not all are made
+KILLS = 3  # of each kind, where not all are made
 
 
 @pytest.fixture(scope="module")
