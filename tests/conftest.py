@@ -8,6 +8,7 @@ import types
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
+import light  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 import tensorflow as tf  # noqa: E402
@@ -62,7 +63,7 @@ def no_pages_and_figures():
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(report_page, "write", lambda *arguments, **found: None)
-        patch.setattr(run, "figures", types.SimpleNamespace(all_figures=lambda *arguments: None))
+        patch.setattr(run, "figures", types.SimpleNamespace(all_figures=light.no_figures))
         yield
 
 

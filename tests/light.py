@@ -18,6 +18,11 @@ def _guess(model, x, y, x_test, **_):
     return np.full((len(x_test), model.num_classes), 1 / model.num_classes)
 
 
+def no_figures(directory, *arguments):
+    """In place of `figures.all_figures`."""
+    directory.mkdir(parents=True, exist_ok=True)
+
+
 @contextlib.contextmanager
 def runs():
     """Within this scope `run.train` writes no export, and its baseline guesses."""

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import trainings
 
+from tfadgm.training import callbacks
+
 EVERY = bool(os.environ.get("TFADGM_ALL_KILLS"))
 KINDS = {
     "adgm": dict(model="adgm", dim_a=2, average=0.9),
@@ -26,6 +28,14 @@ KINDS = {
 if EVERY:
     KINDS["2 replicas"] = dict(strategy="mirrored", batch_norm=True)  # see conftest.py
 KILLS = 3  # of each kind, where not all are made
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_clock():
+    """Checkpoints are those of epochs: within one they come by the clock, and on a busy machine files would be others."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(callbacks.Checkpoint, "on_train_batch_end", lambda *arguments, **options: None)
+        yield
 
 
 @pytest.fixture(scope="module")
