@@ -38,6 +38,7 @@ setup(
         "pyyaml>=6",
         "scikit-learn>=1.6",
         "scipy>=1.11",
+        "threadpoolctl>=3.1",
         "tensorboard>=2.18",
         "tensorflow>=2.18",
         "tensorflow-datasets>=4.9.6",

@@ -25,6 +25,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import threadpoolctl
 from scipy import optimize, special
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
@@ -176,7 +177,7 @@ def _of_logistic(data, split, model, fold, asked, chosen):
 
 def _logistic(x, y, C):
     """(W, b) of multinomial logistic regression, [D, K] and [K]."""
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), threadpoolctl.threadpool_limits(1):  # few rows: threads only wait for each other
         warnings.simplefilter("ignore", ConvergenceWarning)
         found = LogisticRegression(C=C, max_iter=1000).fit(x, y)
     W, b = found.coef_.T, found.intercept_
