@@ -70,6 +70,18 @@ def test_one_picture_in_colour_makes_all_coloured(tmp_path):
     ]
 
 
+def test_a_folder_that_may_hold_what_has_no_label_is_told(tmp_path):
+    many = {f"{i}.png": np.full((8, 6), i, "uint8") for i in range(19)}
+    few = {"a.png": np.zeros((8, 6), "uint8")}
+    root = examples.write_folders(tmp_path / "a", cat=dict(few), dog=dict(few), sort_me=many)
+    (line,) = images.load(str(root)).warnings
+    assert "class 'sort_me' has 19 of 21 pictures; if these have no label, name their folder 'unlabelled'" in line
+    root = examples.write_folders(tmp_path / "b", cat=dict(few), dog=dict(few), unlabelled=many)
+    assert not list(images.load(str(root)).warnings)
+    root = examples.write_folders(tmp_path / "c", cat=dict(few), dog=many)  # two classes, one of them rare
+    assert not list(images.load(str(root)).warnings)
+
+
 def test_pictures_of_several_sizes_become_pictures_of_the_median_size_and_this_is_told(tmp_path):
     other = {"a.png": examples.levels(6, 8, 1), "b.png": np.zeros((5, 5), "uint8"), "c.png": np.zeros((50, 50), "uint8")}
     root = examples.write_folders(tmp_path, cat=other, dog=GREY, owl=GREY)
@@ -168,7 +180,7 @@ def test_what_is_no_folder(tmp_path):
 
 
 def test_reading_takes_at_most_3_times_the_memory_of_the_pictures(tmp_path):
-    pictures = {f"{i:03}.png": np.full((128, 128, 3), i, "uint8") for i in range(250)}
+    pictures = {f"{i:03}.png": np.full((128, 128, 3), (i, 0, 0), "uint8") for i in range(250)}
     root = examples.write_folders(tmp_path, cat=pictures, dog=pictures)
     tracemalloc.start()
     data = images.load(str(root))

@@ -18,6 +18,7 @@ from tfadgm.data.picture_files import SUFFIXES, read_image, read_shape
 
 UNLABELLED_FOLDER = "unlabelled"
 PARTS = {"train", "training", "test", "testing", "val", "valid", "validation", "dev", "extra"}
+LARGE_SHARE = 3  # times all other folders together: pictures that perhaps have no label
 MOST_PIXELS = 64 * 64  # of the size that is taken by itself
 
 
@@ -35,6 +36,16 @@ def _chosen(shapes, image_size):
     any_size = image_size is not None or len(sizes) > 1
     size = image_sizes.parse(image_size) if image_size is not None else _median(shapes) if any_size else sizes.pop()
     return (*size, max(shape[2] for shape in shapes)), any_size
+
+
+def _in_grey(x, what):
+    """Returns pictures of three channels with the first alone if all three are the same in every one; None if not."""
+    if not all((chunk == chunk[..., :1]).all() for chunk in on_disk.chunks(x)):
+        return None
+    found = on_disk.Growing((*x.shape[1:3], 1), x.dtype, what)
+    for chunk in on_disk.chunks(x):
+        found.add(chunk[..., :1])
+    return found.array()
 
 
 def _median(shapes):
@@ -96,9 +107,21 @@ class _Listing:
                 f"{self.root}: {len(self.nested)} pictures lie in folders within the class folders, and are read as of the "
                 f"class (first: {self.nested[0]})"
             )
+        yield from self._without_labels()
         taken = [name for name in self.folders if is_unlabelled(name) and name != UNLABELLED_FOLDER]
         if taken:
             yield f"{self.root}: pictures in {', '.join(taken)} are taken to have no label; other names are classes"
+
+    def _without_labels(self):
+        """A line about a folder that is far larger than the others together: it may hold what has no label yet."""
+        sizes = {name: len(paths) for name, paths in self.folders.items()}
+        largest = max(sizes, key=sizes.get)
+        rest = sum(sizes.values()) - sizes[largest]
+        if len(sizes) > 2 and sizes[largest] > LARGE_SHARE * rest and not is_unlabelled(largest):
+            yield (
+                f"{self.root}: class {largest!r} has {sizes[largest]} of {sizes[largest] + rest} pictures; if these have no "
+                f"label, name their folder {UNLABELLED_FOLDER!r}, or link it under that name"
+            )
 
 
 def _unreadable(error):
@@ -127,7 +150,8 @@ def _check_folders(root, folders):
             f"images:{root / class_names[-1]}"
         )
     if len(class_names) < 2:
-        raise ValueError(f"{root}: has {len(class_names)} class folders; allowed: at least 2")
+        layout = f"at least 2, a folder for each, such as cat/ and dog/, beside {UNLABELLED_FOLDER}/ for the others"
+        raise ValueError(f"{root}: has {len(class_names)} class folders; allowed: {layout}")
     if not any(folders.values()):
         raise ValueError(f"{root}: its folders hold no pictures; allowed: files ending in {', '.join(SUFFIXES)}")
     empty = [name for name in class_names if not folders[name]]
@@ -139,7 +163,8 @@ def _check_folders(root, folders):
 def load(argument=None, image_size=None, preprocess=None, **_):
     """Returns the data set in the folder `argument`; it has no test set.
 
-    All headers are read before the first pixel. One picture in colour gives all three channels.
+    All headers are read before the first pixel. One picture in colour gives all three channels; files that could hold
+    colours, and hold grey alone, give none.
 
     Args:
       argument: a directory.
@@ -160,12 +185,17 @@ def load(argument=None, image_size=None, preprocess=None, **_):
         shape, any_size = _chosen(shapes, image_size)
     else:
         shape, any_size = preprocess.raw_shape, preprocess.any_size
-    x = read_images(paths, shape, remarks, any_size, str(root))
+    x, coloured = read_images(paths, shape, remarks, any_size, str(root)), []
+    if preprocess is None and shape[-1] == 3 and (grey := _in_grey(x, str(root))) is not None:
+        x, count = grey, sum(own[2] == 3 for own in shapes)
+        remarks.pop(picture_files.MADE_COLOURED, None)
+        coloured = [f"all pictures are grey, though {count} of {len(shapes)} files could hold colours: one channel is read"]
     if x.shape[-1] == 1:
         kind = dict(likelihood="bernoulli", scale=1 / 255)
     else:
         kind = dict(likelihood="gaussian", scale="standardise_channels")
     data = Dataset(str(root), x, np.asarray(y), None, None, class_names, levels=256, any_size=any_size, **kind)
-    data.notes = (labels.told(data.y_train, class_names), *_told(shapes, shape, image_size is None and preprocess is None))
+    sizes = _told(shapes, shape, image_size is None and preprocess is None)
+    data.notes = (labels.told(data.y_train, class_names), *sizes, *coloured)
     data.warnings = (*listing.warnings(), *(f"{root}: {line}" for line in remarks.lines()))
     return data
