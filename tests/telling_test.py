@@ -131,3 +131,12 @@ def test_a_task_that_ends_leaves_no_thread(fails):
     while threading.active_count() > before and time.monotonic() < deadline:
         time.sleep(0.01)
     assert threading.active_count() == before
+
+
+def test_what_a_reader_counts_has_not_the_unit_of_its_task():
+    stream = io.StringIO()
+    with telling.showing("on"), telling.task("classification", "examples", stream) as task:
+        telling.advance("rows.csv", 50, 100)
+        task(7, 10)
+    told = stream.getvalue()
+    assert "classification  50%  rows.csv" in told and "classification  70% of 10 examples" in told

@@ -92,7 +92,7 @@ def advance(what: str, done: int, total: int) -> None:
     """Tells the innermost task that `what` is so far; for readers, and others that do not know what they are part of."""
     found = _current.get()
     if found is not None:
-        found(done, total, "" if printable(what) in found.what else printable(what))
+        found(done, total, "" if printable(what) in found.what else printable(what), unit="")
 
 
 class Task:
@@ -104,17 +104,18 @@ class Task:
 
     def __init__(self, what, unit, stream, later):
         self.what, self.unit, self.stream, self.later = printable(what), unit, stream, later
+        self.counted = unit
         self.live = stream.isatty()
         self.begun = self.since = time.perf_counter()
         self.done, self.total, self.first, self.told, self.covered = 0, 0, 0, "", 0
         self.drawn, self.tenth = 0.0, -1
         self.ended = threading.Event()
 
-    def __call__(self, done, total, told=""):
-        """Notes that `done` of `total` is done; `told` is what there is to say beside it."""
+    def __call__(self, done, total, told="", unit=None):
+        """Notes that `done` of `total` is done; `told` is what there is to say beside it. `unit`: if not the task's own."""
         if not self.total or done < self.done:  # of what went on, and of a second pass, the speed is that from here on
             self.first, self.since, self.tenth = done, time.perf_counter(), -1
-        self.done, self.total, self.told = done, total, told
+        self.done, self.total, self.told, self.counted = done, total, told, self.unit if unit is None else unit
         self.draw()
 
     @property
@@ -155,7 +156,7 @@ class Task:
         if not self.total:
             return f"{self.what} ... {_clock(time.perf_counter() - self.begun)}" if self.live else f"{self.what} ..."
         bar = f" [{'=' * int(24 * self.share):.<24}]" if self.live else ""
-        count = f" of {self.total} {self.unit}" if self.unit else ""
+        count = f" of {self.total} {self.counted}" if self.counted else ""
         parts = [f"{self.what} {100 * self.share:3.0f}%{count}{bar}", self.told, self.left()]
         return "  ".join(part for part in parts if part)
 

@@ -104,7 +104,10 @@ def test_classes_may_be_numbers(tmp_path):
 
 
 def test_a_table_without_labels_is_for_models_without_classes(tmp_path):
-    for text, why in (("u,v\n1,2\n3,4\n", "has no column 'label'"), ("u,label\n1,\n3,-1\n", "is unlabelled in every row")):
+    for text, why in (
+        ("u,v\n1,2\n3,4\n", "has no column 'label' .--label=COLUMN names another."),
+        ("u,label\n1,\n3,-1\n", "is unlabelled in every row"),
+    ):
         settings = recipes.resolve("vae", f"csv:{write(tmp_path / 't.csv', text)}", epochs=1)
         data, split = build.load_data(settings)
         assert not data.num_classes and len(split.unlabelled) == 2

@@ -32,7 +32,8 @@ def test_a_doubtful_thousand_is_told(tmp_path):
     for text, value in (('u,label\n"1,234",a\n"5,678",b\n', 1234), ("u;label\n1,234;a\n5,678;b\n", 1.234)):
         data = load(tmp_path / "t.csv", text)
         assert data.x_train[0, 0] == np.float32(value)
-        assert "column 'u': nothing tells what 1,234 or 1.234 is" in data.warnings[0]
+        assert "column 'u': nothing tells what 1,234 or 1.234 is there; a " in data.warnings[0]
+        assert data.warnings[0].endswith(" for 1234")
     data = load(tmp_path / "t.csv", "u;v;label\n1.234;0,5;a\n5.678;2,25;b\n")  # v tells it of u
     assert data.x_train[:, 0].tolist() == [1234, 5678]
 

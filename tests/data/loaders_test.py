@@ -320,7 +320,7 @@ BAD_CSV = {
     "ragged by two": ("u,label\n1,a,3,4\n2,b\n", "row 2 has 4 columns"),
     "ragged later": ("u,label\n1,a\n2,b,3,4\n", "row 3 has 4 columns; allowed: 2"),
     "ragged later by one": ("u,label\n1,a\n2,b,3\n", "row 3 has 3 columns; allowed: 2"),
-    "header only": ("u,label\n", "has 1 row; allowed: a header and at least one example"),
+    "header only": ("u,label\n", "has a header and no example; allowed: at least one"),
     "empty": ("", "has 0 rows"),
     "one class": ("u,label\n1,a\n2,a\n", "name 1 class, 'a'"),
     "infinite": ("u,label\ninf,a\n2,b\n", "row 2, column 'u': got 'inf'; allowed: a number"),

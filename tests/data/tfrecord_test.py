@@ -178,7 +178,7 @@ def test_settings_name_features_and_test_files_and_the_run_knows_them_all(folder
     before = fingerprint.of(f"{folder}/train*", *files.values())
     assert before["files"] == 4
     write(folder / "test.tfrecord", [example(x=X[0], y=0)])
-    with pytest.raises(ValueError, match="has changed since the run began"):
+    with pytest.raises(ValueError, match="is not, or no longer, what the run began on"):
         fingerprint.check(f"{folder}/train*", before, "run: x", *files.values())
     with pytest.raises(
         ValueError, match="test_files: got 'x' for digits; allowed: none, as it is for tfrecord:PATTERN alone"

@@ -208,6 +208,9 @@ def test_one_of_run_and_saved_model(tmp_path):
         classification.choose("a", "b")
     with pytest.raises(ValueError, match="has no export; allowed: .* after bin/export --run="):
         classification.choose(run=tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ValueError, match="its training has not ended; allowed: a finished run"):
+        classification.choose(run=tmp_path)
 
 
 def test_what_is_no_saved_model(tmp_path):
@@ -247,7 +250,7 @@ BAD = {
     "text.npz": (dict(x=np.full((1, 5, 4, 1), "a")), "x has dtype <U1; allowed: numbers"),
     "wide.csv": ("a,b,c\n1,2,3\n", r"wide.csv: x has shape \(1, 3\); allowed: \(N, 5, 4, 1\)"),
     "word.csv": ("a,b\n1,two\n", "word.csv: row 2, column 'b': got 'two'; allowed: a number"),
-    "empty.csv": ("a,b\n", "empty.csv: has 1 row; allowed: a header and at least one example"),
+    "empty.csv": ("a,b\n", "empty.csv: has a header and no example; allowed: at least one"),
     "size.png": (np.zeros((4, 5), "uint8"), r"size.png: is a picture of 5 x 4 pixels .*; allowed: 4 x 5 pixels"),
 }
 

@@ -156,7 +156,7 @@ def _table(source, width, names, columns):
     further = [name for name in identifiers if name not in {column.name for column in columns}][:1]
     x = encoding.encode(source, columns, tell=notes.append, further=further, each=ids.extend)
     if not len(x):
-        raise ValueError(f"{source.where}: has 1 row; allowed: a header and at least one example")
+        raise ValueError(f"{source.where}: has a header and no example; allowed: at least one")
     missing = _first_missing(x) if complete else None
     if missing is not None:
         row, c = missing

@@ -38,8 +38,8 @@ def check(path, before, what, *further):
     if now["content"] != before.get("content"):
         sizes = f"{now['files']} files, {now['bytes']} bytes; then {before.get('files')} files, {before.get('bytes')} bytes"
         raise ValueError(
-            f"{what}: {path} has changed since the run began ({sizes}); allowed: the data as they "
-            "were, or another run, of another --out, on them as they are now"
+            f"{what}: {path} is not, or no longer, what the run began on ({sizes}); allowed: the data as they were, or "
+            "another run, of another --out, on these"
         )
 
 

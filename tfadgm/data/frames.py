@@ -132,7 +132,7 @@ def _survey(source, chosen, y):
             _check_labels(source, chosen.label, arrays[-1].type)
             y.add(cells.as_text(arrays[-1]).to_pandas())
     if not found.rows:
-        raise ValueError(f"{source.where}: has 1 row; allowed: a header and at least one example")
+        raise ValueError(f"{source.where}: has a header and no example; allowed: at least one")
     findings = found.findings()
     usual = survey.decimal(findings, source.decimal)
     inferred = [survey.infer(source, each, usual, chosen.kinds.get(each.name)) for each in findings]
@@ -191,7 +191,8 @@ def _settled(columns, x, given):
 
 def _dataset(source, chosen, columns, x, y, told):
     """Returns the `Dataset` of what was read; `y` are the `labels.Labels`."""
-    lack, names, spelled, numbers = f"{source.where}: has no column {LABEL!r}", [], {}, np.full(len(x), UNLABELLED)
+    lack = f"{source.where}: has no column {LABEL!r} (--label=COLUMN names another)"
+    names, spelled, numbers = [], {}, np.full(len(x), UNLABELLED)
     if chosen.label is not None:
         numbers, names, spelled = y.result()
         lack = "" if names else f"{source.where}: column {chosen.label!r} is unlabelled in every row"

@@ -88,8 +88,8 @@ def ambiguous(source, found, inferred, usual):
     ]
     if not doubtful:
         return []
-    sign = {".": "a point", ",": "a comma"}[usual]
-    return [f"{source.where}: {_columns(doubtful)}: nothing tells what 1,234 or 1.234 is there; {sign} is taken for decimal"]
+    told = {".": "a point is taken for decimal, and 1,234 for 1234", ",": "a comma is taken for decimal, and 1.234 for 1234"}
+    return [f"{source.where}: {_columns(doubtful)}: nothing tells what 1,234 or 1.234 is there; {told[usual]}"]
 
 
 def left_out(source, found, texts):

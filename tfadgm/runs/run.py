@@ -75,7 +75,8 @@ def _train(settings, directory, quiet, warnings):
     _tell_few_steps(settings, split)
     if not quiet:
         labelled = len(split.labelled) if model_probe.classifies else 0
-        print(model_probe.formula, f"{data.name}: {len(split.unlabelled)} unlabelled, {labelled} labelled", sep="\n")
+        held = f", {len(split.validation)} labelled ones held out to measure by" if len(split.validation) else ""
+        print(model_probe.formula, f"{data.name}: {len(split.unlabelled)} unlabelled, {labelled} labelled{held}", sep="\n")
         print(*notes.taken(data, model_probe.likelihood), sep="\n")
         if sizes:
             print("by the size of the data:", ", ".join(f"{name} {_told(value)}" for name, value in sizes.items()))

@@ -39,6 +39,8 @@ def choose(run: pathlib.Path | str | None = None, saved_model: pathlib.Path | st
     if not run or saved_model:
         raise ValueError(f"got {'both' if run else 'neither'} of --run and --saved_model; allowed: exactly one")
     exports = pathlib.Path(run) / "export"
+    if (pathlib.Path(run) / "config.json").is_file() and not (pathlib.Path(run) / "model.weights.h5").is_file():
+        raise ValueError(f"{run}: its training has not ended; allowed: a finished run, which the same bin/train makes of it")
     if not exports.is_dir():
         raise ValueError(f"{run}: has no export; allowed: the directory of a run after bin/export --run={run}")
     return find(exports)
