@@ -130,7 +130,7 @@ def test_a_task_that_ends_leaves_no_thread(fails):
     deadline = time.monotonic() + 5
     while threading.active_count() > before and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert threading.active_count() == before
+    assert threading.active_count() <= before  # one of another test may have ended
 
 
 def test_what_a_reader_counts_has_not_the_unit_of_its_task():
