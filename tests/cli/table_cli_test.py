@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pandas
 import pytest
-from calling import call
+from calling import call, with_flags
 
+from tfadgm.cli import classify
 from tfadgm.runs import build, recipes, run_directory
 
 
@@ -101,5 +102,13 @@ def test_rows_are_classified_by_their_columns(place, capsys):
     told = capsys.readouterr()
     assert [set(json.loads(line)["probabilities"]) for line in told.out.splitlines()] == [{"ill", "well"}] * 2
     assert "column 'job': 1 cells say what is no category of training, such as 'diver'" in told.err
+    out = f"--out={place / 'answers.csv'}"
+    assert not call("classify", f"--run={place / 'run'}", out, str(file)) and not capsys.readouterr().out
+    table, lines = pandas.read_csv(place / "answers.csv"), [json.loads(line) for line in told.out.splitlines()]
+    assert list(table) == ["file", "row", "id", "class", "probability", "log_density", "p(ill)", "p(well)"]
+    assert table["class"].tolist() == [line["class"] for line in lines] and table["row"].tolist() == [0, 1]
+    np.testing.assert_allclose(table["p(ill)"], [line["probabilities"]["ill"] for line in lines])
+    with pytest.raises(ValueError, match=r"answers.csv exists; allowed: another file, or --overwrite"):
+        with_flags(classify, [f"--run={place / 'run'}", out], classify.before)
     index = json.loads((place / "run" / "export" / "index.json").read_text())
     assert [column["name"] for column in index["1"]["description"]["columns"]] == ["age", "job", "smoker", "since"]

@@ -1,9 +1,10 @@
-"""Classifies your files with an exported model: one line of JSON per example on stdout.
+"""Classifies your files with an exported model: one line of JSON per example on stdout, or a table.
 
   bin/classify --run=DIR FILE...
   bin/classify --saved_model=DIR --log_density_samples=100 FILE...
   bin/classify --server=localhost:8500 FILE...
   bin/classify --run=DIR --novelty FILE...
+  bin/classify --run=DIR --out=answers.csv FILE...     a table with a column p(NAME) for each class
 
 FILE is an .npz with an array x, a .csv with a header, a picture, or a directory of these. The columns of a csv are found by
 the names that the model was trained with, in any order; others are ignored, but one that identifies the rows (id, or an
@@ -19,6 +20,7 @@ One that is not yours may still take all the memory and time there is, and answe
 """
 
 import contextlib
+import csv
 import functools
 import json
 import pathlib
@@ -51,6 +53,8 @@ def define_flags():
     flags.DEFINE_list(
         "allow_ops", [], "Names of operations that the graph of --run or --saved_model may have beside those that compute."
     )
+    common.define_path("out", "A .csv that is written in place of lines of JSON on stdout.")
+    flags.DEFINE_bool("overwrite", False, "Whether an existing --out is replaced.")
     flags.DEFINE_bool("novelty", False, "Whether each example is compared with those of training.")
     common.define_progress()
 
@@ -67,6 +71,10 @@ def before(argv):
         raise ValueError(
             "log_density_samples: got it beside --novelty; allowed: one of them, as a run's samples are compared"
         )
+    if values.out and pathlib.Path(values.out).suffix != ".csv":
+        raise ValueError(f"out: got {values.out}; allowed: a .csv")
+    if values.out and pathlib.Path(values.out).exists() and not values.overwrite:
+        raise ValueError(f"out: {values.out} exists; allowed: another file, or --overwrite")
     for name in ("run", "saved_model"):
         if values[name].value and not pathlib.Path(values[name].value).is_dir():
             raise ValueError(f"{values[name].value}: is no directory; allowed: one that bin/train or bin/export made")
@@ -86,14 +94,41 @@ def main(argv):
     files = _files(argv[1:], failed)
     if files:
         with contextlib.ExitStack() as stack:
-            if sys.stdout.isatty():  # answers would be mixed up with a line that is drawn there
+            write = stack.enter_context(_writer(values.out))
+            if sys.stdout.isatty() and not values.out:  # answers would be mixed up with a line that is drawn there
                 stack.enter_context(telling.showing("off"))
             with telling.task("loading the model"):
                 classifier = open_classifier()
             progress, samples = stack.enter_context(telling.task("classification", "examples")), values.log_density_samples
             for record in records.of_files(classifier, files, values.batch, samples, progress, failed, values.novelty):
-                print(json.dumps(record, allow_nan=False), flush=True)
+                write(record)
     return 1 if errors else 0
+
+
+@contextlib.contextmanager
+def _writer(out):
+    """Yields the function that writes a record: to stdout, or to the file `out`, which is there when all are written."""
+    if not out:
+        yield lambda record: print(json.dumps(record, allow_nan=False), flush=True)
+        return
+    out, table = pathlib.Path(out), []
+    out.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = out.with_name(f".unfinished-{out.name}")
+
+    def write(record):
+        cells = {"file": record["file"], "row": record["row"], "id": record.get("id"), **record}
+        cells |= {f"p({name})": value for name, value in cells.pop("probabilities", {}).items()}
+        if not table:
+            table.append(csv.DictWriter(file, cells))
+            table[0].writeheader()
+        table[0].writerow(cells)
+
+    try:
+        with unfinished.open("w", encoding="utf-8", newline="") as file:
+            yield write
+        unfinished.replace(out)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def _files(arguments, failed):

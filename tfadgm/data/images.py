@@ -120,7 +120,7 @@ class _Listing:
         if len(sizes) > 2 and sizes[largest] > LARGE_SHARE * rest and not is_unlabelled(largest):
             yield (
                 f"{self.root}: class {largest!r} has {sizes[largest]} of {sizes[largest] + rest} pictures; if these have no "
-                f"label, name their folder {UNLABELLED_FOLDER!r}, or link it under that name"
+                f"label, name their folder {UNLABELLED_FOLDER!r}"
             )
 
 
