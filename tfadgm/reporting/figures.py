@@ -222,10 +222,15 @@ def latent_means(model, raw):
     return {name: np.concatenate([part[name] for part in encoded]) for name in encoded[0] if model.q[name].given}
 
 
+def unused(points):
+    """Whether means [N, units] of a latent differ by less than `UNUSED`."""
+    return bool(np.std(points, 0).max() < UNUSED)
+
+
 def latents(ax, name, points, y, class_names, legend=True):
     """Draws a panel of `latent_pca`: the means [N, units] of the latent `name`."""
     title = f"Mean of q({name}|x), {len(points)} examples"
-    if np.std(points, 0).max() < UNUSED:
+    if unused(points):
         title = f"q({name}|x) is the same for every x"
     labels = [f"{name}[0]", f"{name}[1]"]
     if points.shape[1] != 2:

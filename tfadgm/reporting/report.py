@@ -66,11 +66,14 @@ def evaluate(model, settings, data, split, progress=None, measured=None):
             results["classes_without_labels"] = [data.class_names[k] for k in np.setdiff1d(y, data.labelled_classes)]
         named = evaluation.classification(probabilities, y)
         recall = evaluation.recall(probabilities, y)
+        answers = probabilities.argmax(1)
         results["recall"] = {data.class_names[k]: float(recall[k]) for k in np.unique(y)}
+        results["never_answered"] = [data.class_names[k] for k in np.setdiff1d(y, answers)]
+        results["most_frequent_error"] = float(np.mean(y != np.bincount(y).argmax()))  # of that class as every answer
         results.update({(f"{part}_{k}" if k.startswith("error") or k == "examples" else k): v for k, v in named.items()})
         if split.labelled.size:
             with telling.task("what the labels alone give"):
-                results.update(_of_labels_alone(model, settings, data, split, x_known, y, probabilities.argmax(1)))
+                results.update(_of_labels_alone(model, settings, data, split, x_known, y, answers))
     if settings.chooses and split.validation.size and model.learns_from_labels:
         results["weights_chosen_by_validation"] = True
     results.update(evaluation.densities(model, x, settings.density_samples, settings.density_examples, progress))
@@ -90,8 +93,9 @@ def _probabilities(model, settings, data, split, x):
 def _of_labels_alone(model, settings, data, split, x, y, answers):
     """Returns the errors of what the labels alone give on examples (x, y), where the model gives the classes `answers`.
 
-    If the better of network and SVM is better than the model, `labels_alone_p_value` is the probability of as many more
-    right answers, or more, if both were equally good: a sign test on the examples on which they differ (McNemar's, exact).
+    `labels_alone_p_value` is the probability of a difference between the model and the better of network and SVM that is as
+    large, or larger, either way, if both were equally good: a sign test on the examples of which one of them is right
+    (McNemar's, exact, two-sided).
     """
     labelled = (on_disk.take(data.x_train, split.labelled), data.y_train[split.labelled])
     chosen_by = None
@@ -105,8 +109,8 @@ def _of_labels_alone(model, settings, data, split, x, y, answers):
     results = {f"{name}_error": float(1 - np.mean(each)) for name, each in right.items()}
     best, own = max(right.values(), key=np.sum), answers == y
     gained, lost = int(np.sum(best & ~own)), int(np.sum(own & ~best))
-    if gained > lost:
-        results["labels_alone_p_value"] = float(scipy.stats.binomtest(gained, gained + lost, alternative="greater").pvalue)
+    differ = gained + lost
+    results["labels_alone_p_value"] = float(scipy.stats.binomtest(gained, differ).pvalue) if differ else 1.0
     return results
 
 

@@ -2,13 +2,14 @@
 
 OWN_UNITS = "_own_units"
 SHOWN = 5  # classes in a line
+SIGNIFICANT = 0.05  # p-value below which a difference is said to be one
 
 
 def rows(results, warmup_epochs=0.0):
     """Returns pairs (name, value) of text from the content of a results.json, of an older version too.
 
-    They tell of a run that ended within its `warmup_epochs`, which maximised no bound yet; of labels alone that are better
-    than the model; of what was not measured.
+    They tell of a run that ended within its `warmup_epochs`, which maximised no bound yet; of an error that is not below that
+    of the most frequent class; of labels alone that are better than the model; of what was not measured.
     """
     found = [
         ("model", results["model"]),
@@ -42,6 +43,7 @@ def _errors(results):
         chosen = results.get("weights_chosen_by_validation") and part == "validation"
         chosen = ", which chose the weights, so that it is too low" if chosen else ""
         yield f"{part} error", f"{100 * error:.2f}%{spread}, {examples} examples{chosen}"
+        yield from _constant(results, error)
         yield from _selection(results)
         yield from _by_class(results)
         yield from _of_labels_alone(results)
@@ -52,6 +54,20 @@ def _errors(results):
         yield "cross-fitted error", f"{text}, {results['crossfit_examples']} examples in {results['crossfit_folds']} folds"
     if "labelled_accuracy_warning" in results:
         yield "warning", results["labelled_accuracy_warning"]
+
+
+def _constant(results, error):
+    """Of a classifier that does not beat one answer to all, or that never gives some answer."""
+    frequent = results.get("most_frequent_error")
+    if frequent is not None and error >= frequent:
+        yield "no better", f"than the most frequent class as every answer, which has {100 * frequent:.2f}%"
+    if results.get("never_answered"):
+        yield "never answered", some(results["never_answered"])
+
+
+def some(names):
+    """The first `SHOWN` of some names, and how many more there are."""
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
 
 
 def _selection(results):
@@ -77,20 +93,21 @@ def _by_class(results):
     which = f"recall {lowest}" if len(recall) <= SHOWN else f"lowest recall of {len(recall)}: {lowest}"
     yield "balanced accuracy", f"{100 * results['balanced_accuracy']:.2f}%; {which}"
     if results.get("classes_without_labels"):
-        names = results["classes_without_labels"]
-        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-        found = f"{', '.join(names[:SHOWN])}{more}"
+        found = some(results["classes_without_labels"])
         yield "without labels", f"{found}: values of y were matched to these classes by the examples that are measured"
 
 
 def _of_labels_alone(results):
     names = {"supervised_baseline_error": "network", "supervised_svm_error": "SVM"}
-    found = [f"{100 * results[key]:.2f}% ({name})" for key, name in names.items() if key in results]
-    better = ""
-    if "labels_alone_p_value" in results:
-        better = f"; better than the model, p = {results['labels_alone_p_value']:.2g}"
-    if found:
-        yield "the labels alone", ", ".join(found) + better
+    errors = {name: results[key] for key, name in names.items() if key in results}
+    p, told, part = results.get("labels_alone_p_value"), "", results["evaluated_on"]
+    if p is not None and errors:
+        told = f"no difference to the model that {results[f'{part}_examples']} examples can show"
+        if p < SIGNIFICANT:
+            told = f"{'better' if min(errors.values()) < results[f'{part}_error'] else 'worse'} than the model"
+        told = f"; {told}, p = {p:.2g}"
+    if errors:
+        yield "the labels alone", ", ".join(f"{100 * error:.2f}% ({name})" for name, error in errors.items()) + told
 
 
 def _calibration(results):

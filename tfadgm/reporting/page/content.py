@@ -78,5 +78,6 @@ class Content:
         return names if self.probabilities.shape[1] == len(names) else self.names
 
     def example(self, number: int) -> str:
-        """How an example is called: by its number, from 0, in its part of the data."""
-        return f"{'test' if self.part == 'test' else 'training'} example {number}"
+        """How an example is called: by its number in its part of the data, from 0; a row of a table from 1."""
+        what = f"example {number}" if self.data.columns is None else f"row {number + 1}"
+        return f"{what}{dict(test=' of the test set', validation=', kept from training').get(self.part, ' of training')}"

@@ -54,9 +54,9 @@ def _shown(content, chosen):
     if plotting.is_image(content.data.raw_shape):
         for each, tile in zip(found, plotting.pixels(content.model, x.astype("float32")) if len(x) else [], strict=True):
             each["picture"] = vector.data_uri(tile)
-        return dict(pictures=found, rows=None, how=None)
+        return dict(pictures=found, rows=None, how=None, numbered=False)
     how = _speak(content, x, chosen, found) if len(x) else None
-    return dict(pictures=None, rows=found, how=how)
+    return dict(pictures=None, rows=found, how=how, numbered=content.data.columns is not None)
 
 
 def _described(content, i, number):
@@ -139,7 +139,8 @@ def density(content):
     ends = [("least probable", order[:count]), ("most probable", order[::-1][:count])]
     groups = [(title, _odd(content, x, numbers, bound, chosen)) for title, chosen in ends]
     spread = _spread(content.usual) if content.usual is not None and len(content.usual.log_density) > 1 else None
-    return dict(groups=groups, examples=len(finite), missing=int(usual) if missing.any() else None, spread=spread)
+    about = dict(numbered=content.data.columns is not None, part=content.part, examples=len(finite))
+    return about | dict(groups=groups, missing=int(usual) if missing.any() else None, spread=spread)
 
 
 def _spread(usual):

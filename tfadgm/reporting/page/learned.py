@@ -56,14 +56,17 @@ def _drawn_examples(content):
 
 
 def latents(content):
-    """A panel for each latent, coloured by class."""
+    """A panel for each latent that is used, coloured by class, and the names of the others."""
     raw, y = figures.shown_examples(content.data, content.split)
     means = figures.latent_means(content.model, raw)
     names, found = content.data.class_names, []
+    same = [name for name, points in means.items() if figures.unused(points)]
     for name, points in means.items():
+        if name in same:
+            continue
         draw = partial(figures.latents, name=name, points=points, y=y, class_names=names)
         found.append((name, points.shape[1], _drawn(draw, f"latents-{name}", 4.4, 3.2)))
-    return dict(panels=found, examples=len(raw), coloured=y is not None) if found else None
+    return dict(panels=found, same=same, examples=len(raw), coloured=y is not None) if means else None
 
 
 def bound(content):

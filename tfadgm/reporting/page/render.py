@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 
 import jinja2
 from markupsafe import Markup
@@ -9,6 +10,7 @@ from markupsafe import Markup
 from tfadgm import telling
 
 MOST_BYTES = 2_900_000
+UNBROKEN = 14  # letters of a name that stay on one line
 LARGE = 100_000  # bytes of a part, which is left out where the page has too many
 
 
@@ -22,7 +24,7 @@ def environment():
         lstrip_blocks=True,
         finalize=_visible,
     )
-    found.filters.update(percent=percent, sure=sure, number=number, signed=signed, digits=digits, chart=chart)
+    found.filters.update(percent=percent, sure=sure, number=number, signed=signed, digits=digits, chart=chart, breakable=breakable)
     return found
 
 
@@ -31,6 +33,17 @@ def _visible(value):
     if not isinstance(value, str) or isinstance(value, Markup) or value.isprintable():
         return value
     return "\n".join(map(telling.printable, value.split("\n")))
+
+
+def parts(name):
+    """The parts of a name between which a line may end: at blanks, before capitals, after _ and the like; of at most 14."""
+    words = re.split(r"(?<=[a-z\d])(?=[A-Z])|(?<=[_./-])(?=\w)", name)
+    return [part for word in words for part in re.findall(rf"\s*\S{{1,{UNBROKEN}}}|\s+", word)] or [name]
+
+
+def breakable(name):
+    """A name with the places at which a line may end."""
+    return Markup("<wbr>").join(_visible(part) for part in parts(str(name)))
 
 
 def percent(share, digits=1):

@@ -9,7 +9,6 @@ MEMBERS = dict(model="the model", network="the same network, labels alone", logi
 SIMPLE = dict(
     supervised_baseline_error="the same network, labels alone", supervised_svm_error="support vector machine, labels alone"
 )
-plotting.MANY = plotting.MANY
 
 
 def answer(content):
@@ -31,6 +30,7 @@ def answer(content):
             dict(name=name, error=results["crossfit_error"], interval=results["crossfit_error_interval"], own=True)
         )
     finite = np.isfinite(content.probabilities).all(1)
+    best, p = _best(beside), results.get("labels_alone_p_value")
     return found | dict(
         error=error,
         interval=results[f"{content.part}_error_interval"],
@@ -38,8 +38,12 @@ def answer(content):
         wrong=round(error * n),
         beside=beside,
         most=min(1.0, 1.1 * max(each["interval"][1] for each in beside)),
-        best=_best(beside),
-        frequent=1 - float(np.bincount(y).max()) / n,
+        best=best,
+        differs=best is not None and p is not None and p < summary.SIGNIFICANT,
+        p_value=p,
+        frequent=results["most_frequent_error"],
+        most_frequent=content.data.class_names[np.bincount(y).argmax()],
+        never=summary.some(results["never_answered"]),
         sure=float(content.probabilities[finite].max(1).mean()) if finite.any() else None,
         right=float(np.mean(answers == y)),
         selection=_selection(results),
@@ -68,7 +72,15 @@ def _selection(results):
     if not found:
         return None
     members = [dict(name=MEMBERS[name], **member) for name, member in found["members"].items()]
-    return dict(members=members, pool=found)
+    better = [each for each in members if None not in (each["nll"], found["nll"]) and each["nll"] < found["nll"]]
+    best = min(better, key=lambda each: each["nll"], default=None)
+    return dict(members=members, pool=found, better=best, unclear=best is not None and _unclear(best, found))
+
+
+def _unclear(member, pool):
+    """Whether two cross-fitted NLLs are within two standard errors, as of examples that are not paired."""
+    errors = (member["nll_stderr"], pool["nll_stderr"])
+    return None in errors or pool["nll"] - member["nll"] < 2 * float(np.hypot(*errors))
 
 
 def numbers(content):
@@ -118,4 +130,4 @@ def calibration(content):
     top, right = content.probabilities.max(1), content.probabilities.argmax(1) == content.y
     levels = [(level, top >= level) for level in (0.5, 0.9, 0.99)]
     rows = [(level, int(sure.sum()), float(right[sure].mean())) for level, sure in levels if sure.any()]
-    return dict(figure=content.figures["reliability_diagram"], results=content.results, rows=rows, examples=len(top))
+    return dict(figure=content.figures["reliability_diagram"], results=content.results, rows=rows, examples=len(top), surest=float(np.nanmax(top)))

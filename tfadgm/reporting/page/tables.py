@@ -5,15 +5,18 @@ import tensorflow as tf
 
 from tfadgm import evaluation
 from tfadgm.data import on_disk, spelling
+from tfadgm.reporting.page import render
 
 ROWS = 2000  # real rows that are compared, and as many that are drawn
 SHOWN = 40  # columns
 BARS = 24
 MOST_CATEGORIES = 12
+LEAST_SHARE = 5e-4  # of "other", which is else no bar
 IMPUTED, HIDDEN, FEWEST = 400, 0.15, 5  # rows of which a share of cells is hidden; cells of a column that are enough
 MOST_TIMES = 5  # as often other cells of the same rows are hidden, where these are few
 SAMPLES = 50
 EACH, MOST_CLASSES, MOST_CELLS = 3, 5, 12  # rows that are shown of each class; classes; columns
+LINE, GAP = 76, 2  # letters of such a row at most, of which some between columns
 EXACT = ("binary", "category")  # kinds whose cells are right or wrong
 
 
@@ -45,7 +48,11 @@ def rows(content):
         drawn = model.preprocess.raw(x, drawn=True).numpy()
         texts = [spelling.texts(_round(drawn[:, c]), column) for c, column in enumerate(columns[:MOST_CELLS])]
         found += [(name, [cells[n] for cells in texts]) for n in range(EACH)]
-    return [column.name for column in columns[:MOST_CELLS]], found, max(0, len(columns) - MOST_CELLS)
+    names = [column.name for column in columns[:MOST_CELLS]]
+    lines = [["class", *names], *(["" if name is None else name, *cells] for name, cells in found)]
+    wide = [max(len(part) for line in lines for part in render.parts(line[c])) + GAP for c in range(len(names) + 1)]
+    shown = max(1, int(np.sum(np.cumsum(wide) <= LINE)) - 1)
+    return names[:shown], [(name, cells[:shown]) for name, cells in found], len(columns) - shown
 
 
 def _some(x, most):
@@ -65,6 +72,8 @@ def _column(column, real, drawn):
     order = range(len(shares[0]))
     if words and len(words) > MOST_CATEGORIES:
         order = np.argsort(-shares[0], kind="stable")[:MOST_CATEGORIES]
+    if column.kind == "category":
+        order = [k for k in order if k < len(words) - 1 or max(part[k] for part in shares) >= LEAST_SHARE]
     bars = [[float(part[k]) for k in order] for part in shares]
     described = dict(
         name=column.name,
@@ -130,6 +139,7 @@ def imputation(content):
         row["ratio"] = row["model"] / row["usual"] if row["usual"] else None
     rows.sort(key=lambda row: np.inf if row["ratio"] is None else row["ratio"])
     about = dict(examples=examples, times=times, share=HIDDEN, trained=content.part == "train")
+    about["worse"] = sum(row["ratio"] is not None and row["ratio"] > 1 for row in rows)
     return dict(rows=rows[:SHOWN], total=len(rows), **about) if rows else None
 
 
