@@ -1,19 +1,22 @@
 """The page of a run: one file that asks for nothing, in which names of the data are text, and whose numbers are right."""
 
+import dataclasses
 import html.parser
 import json
 import re
 import shutil
 import subprocess
+import types
 
 import numpy as np
 import pandas
 import pytest
+from markupsafe import Markup
 
 from tfadgm import evaluation
 from tfadgm.evaluation import predictions
 from tfadgm.reporting import figures, plotting, report, vector
-from tfadgm.reporting.page import examples, render, result, run_page, tables
+from tfadgm.reporting.page import examples, learned, render, result, run_page, tables
 from tfadgm.reporting.page.content import Content
 from tfadgm.runs import build, recipes, reference, repeating, run_directory
 from tfadgm.runs.report_page import write
@@ -22,7 +25,7 @@ HOSTILE = "<script>alert(1)</script>"
 TINY = dict(hidden=(8,), epochs=3, density_samples=2, density_examples=20, test_samples=3)
 ROWS = [dict(epoch=i, objective=-9.0 + i, unlabelled_bound=-8.0 + i, labelled_accuracy=0.3 * i) for i in (1, 2, 3)]
 COSTS = dict(train_seconds=2.0, epochs=3, steps=36, steps_per_second=18.0, peak_memory_mb=900.0)
-ALONE = dict(supervised_baseline_error=0.3, supervised_svm_error=0.25)
+ALONE = dict(supervised_baseline_error=0.3, supervised_svm_error=0.25, labels_alone_p_value=0.3)
 MEMBER = dict(weight=1 / 3, temperature=1.0, nll=0.5, nll_stderr=0.1, error=0.2)
 POOL = dict(
     members=dict(model=MEMBER, network=MEMBER, logistic=MEMBER), nll=0.4, nll_stderr=0.1, error=0.1, examples=40, folds=4
@@ -195,6 +198,127 @@ def test_the_answer_comes_first_and_is_that_of_the_results(parsed, digits):
     assert "labels alone" in parsed.text
 
 
+def shown(part, found):
+    """The text of a part of the page."""
+    return Parsed(render.environment().get_template(f"parts/{part}.html").render(**found)).text
+
+
+def staff(content, wrong, **results):
+    """The `Content` of 28 examples, 5 of the class 1, of which `wrong` are wrongly answered as 0."""
+    y, p = np.repeat([0, 1], [23, 5]), np.tile([0.8, 0.2], (28, 1))
+    p[28 - (5 - wrong) :] = [0.1, 0.9]
+    found = {f"{content.part}_error": wrong / 28, f"{content.part}_error_interval": result.interval(wrong / 28, 28)}
+    never = [content.data.class_names[1]] if wrong == 5 else []
+    results = found | dict(most_frequent_error=5 / 28, never_answered=never) | results
+    return dataclasses.replace(content, y=y, probabilities=p, results=content.results | results)
+
+
+def test_a_model_that_gives_one_answer_to_all_is_no_better_and_the_page_says_so_first(table):
+    text = shown("answer", result.answer(staff(table, 5)))
+    told = f"No better than one answer to all: {HOSTILE}, the most frequent class, as every answer has 17.9% too."
+    assert text.index(told) < 250 and "It never answers a\\u202eb & $c$." in text
+    text = shown("answer", result.answer(staff(table, 3)))
+    assert "No better" not in text and "never answers" not in text
+
+
+@pytest.mark.parametrize(
+    "wrong, p, said",
+    [
+        (5, 0.5, "there is no difference that 28 examples can show"),
+        (5, 0.03, "It makes 29% fewer errors than the better of what the labels alone give"),
+        (5, None, "On average"),
+        (8, 0.3, "there is no difference that 28 examples can show"),
+        (8, 0.03, "The labels alone do better than the model: support vector machine 25.00%"),
+    ],
+)
+def test_a_difference_that_may_be_chance_is_no_praise(table, wrong, p, said):
+    content = staff(table, 5, labels_alone_p_value=p, **{f"{table.part}_error": wrong / 28})
+    text = shown("answer", result.answer(content))
+    others = ("no difference that", "fewer errors", "do better than")
+    assert said in text and sum(other in text for other in others) == sum(other in said for other in others)
+
+
+def test_differences_to_the_labels_alone_are_tested_in_pairs(digits, monkeypatch):
+    split = digits.split
+    y = np.zeros(12, int)
+
+    def p_value(answers, network, svm=None):
+        monkeypatch.setattr(report.baseline, "class_probabilities", lambda *a, **k: np.eye(2)[network])
+        monkeypatch.setattr(report.baseline, "svm_classes", lambda *a: svm)
+        settings = types.SimpleNamespace(chooses=False, seed=0, average=0.0)
+        found = report._of_labels_alone(None, settings, digits.data, split, None, y, np.array(answers))
+        return found["labels_alone_p_value"]
+
+    assert p_value([0] * 12, [1] * 5 + [0] * 7) == pytest.approx(2 * 0.5**5)
+    assert p_value([1] * 5 + [0] * 7, [0] * 12) == pytest.approx(2 * 0.5**5)
+    assert p_value([0] * 12, [1] * 12, np.array([1] * 2 + [0] * 10)) == pytest.approx(0.5)  # the better one
+    assert p_value([0] * 12, [0] * 12) == 1
+
+
+def test_results_tell_the_error_of_the_most_frequent_class_and_what_is_never_answered(digits):
+    count = np.bincount(digits.y)
+    assert digits.results["most_frequent_error"] == pytest.approx(1 - count.max() / count.sum())
+    asked = set(digits.probabilities.argmax(1).tolist())
+    never = [name for k, name in enumerate(digits.data.class_names) if k not in asked]
+    assert digits.results["never_answered"] == never
+
+
+def test_a_member_that_is_better_than_the_pool_has_a_reason_not_to_answer_alone(table):
+    def said(nll):
+        members = POOL["members"] | dict(network=MEMBER | dict(nll=nll))
+        return shown("answer", result.answer(staff(table, 5, selection=POOL | dict(members=members))))
+
+    assert "does not answer alone" not in said(0.41)
+    assert "The same network, labels alone, has the lower NLL, 0.390, but" in said(0.39)
+    assert "40 labels cannot tell them apart" in said(0.39) and "cannot tell" not in said(0.1)
+    assert "the weights have a prior" in said(0.1)
+
+
+def test_a_classifier_that_is_never_as_sure_as_half_has_no_table_of_sure_answers(digits):
+    unsure = dataclasses.replace(digits, probabilities=np.full_like(digits.probabilities, 0.1))
+    text = shown("calibration", result.calibration(unsure))
+    assert "No answer is as sure as 50%: the surest is 10% sure." in text and "at least so sure" not in text
+
+
+def test_an_example_is_called_by_its_row_and_said_to_be_kept_from_training(table, digits, density):
+    parts = [dataclasses.replace(table, results=dict(evaluated_on=part)) for part in ("validation", "test", "train")]
+    told = ["row 32, kept from training", "row 32 of the test set", "row 32 of training"]
+    assert [content.example(31) for content in parts] == told
+    assert digits.example(31) == "example 31 of the test set"
+
+
+def test_a_latent_that_is_the_same_for_every_x_is_not_drawn(digits, monkeypatch):
+    means = dict(a=np.zeros((500, 2)), z=np.random.default_rng(0).standard_normal((500, 2)))
+    monkeypatch.setattr(figures, "latent_means", lambda model, raw: means)
+    found = learned.latents(digits)
+    assert found["same"] == ["a"] and [name for name, _, _ in found["panels"]] == ["z"]
+    assert "The mean of q(a|x) is the same for every x" in shown("latents", found)
+    means.pop("z")
+    assert "two principal components" not in shown("latents", learned.latents(digits))
+
+
+@pytest.mark.parametrize(
+    "name, parts",
+    [
+        ("NumCompaniesWorked", ["Num", "Companies", "Worked"]),
+        ("work_life__balance", ["work_", "life_", "_", "balance"]),
+        ("a" * 30, ["a" * 14, "a" * 14, "aa"]),
+        ("Human resources", ["Human", " resources"]),
+        ("50.6", ["50.6"]),
+        ("", [""]),
+    ],
+)
+def test_a_name_breaks_at_capitals_and_underscores(name, parts):
+    assert render.parts(name) == parts and "".join(parts) == name
+    assert render.breakable(name) == "<wbr>".join(parts)
+
+
+def test_a_name_that_may_break_is_text():
+    found = render.breakable(HOSTILE + "\u202e")
+    assert "<script" not in found and "\u202e" not in found and found.count("<wbr>") > 1
+    assert Markup(found.replace("<wbr>", "")).unescape() == HOSTILE + "\\u202e"
+
+
 def test_an_error_has_the_interval_of_clopper_and_pearson():
     np.testing.assert_allclose(result.interval(0.0, 20), [0.0, 1 - 0.025 ** (1 / 20)], atol=1e-9)
 
@@ -208,7 +332,7 @@ def test_the_examples_are_the_surest_wrong_and_the_least_sure(digits):
     entropy = -(p * np.log(p)).sum(1)
     found = examples.uncertain(digits)
     assert found["entropy"] == pytest.approx(np.sort(entropy)[::-1][: len(found["pictures"])])
-    number = int(found["pictures"][0]["name"].rpartition(" ")[2])
+    number = int(found["pictures"][0]["name"].split()[1])
     assert number == entropy.argmax() and found["pictures"][0]["truth"] == str(y[number])
 
 
@@ -217,7 +341,7 @@ def test_what_speaks_for_a_class_is_what_its_probability_loses_without_the_colum
     x, numbers = table.measured
     names = [column.name for column in table.data.columns]
     for each in shown[:2]:
-        row = np.flatnonzero(numbers == int(each["name"].rpartition(" ")[2]))
+        row = np.flatnonzero(numbers + 1 == int(each["name"].split()[1].strip(",")))
         column, _, first, other = each["columns"][0]
         without = x[row].copy()
         without[0, names.index(column)] = np.nan
@@ -248,6 +372,9 @@ def test_cells_that_are_filled_in_are_compared_with_what_was_hidden(table, monke
     monkeypatch.setattr(evaluation, "impute", median)
     ratios = {row["name"]: row["ratio"] for row in tables.imputation(table)["rows"]}
     assert [ratios[name] for name in ("age", "visits", "since")] == pytest.approx([1.0] * 3)
+    monkeypatch.setattr(evaluation, "impute", lambda model, x, samples: np.where(np.isnan(x), -9.0, x))
+    found = tables.imputation(table)
+    assert found["worse"] == len(found["rows"]) and shown("imputation", found).count(", worse") == found["worse"]
 
 
 def test_a_model_that_knows_no_missing_cells_is_not_asked_about_any(table, monkeypatch):
@@ -259,6 +386,22 @@ def test_a_model_that_knows_no_missing_cells_is_not_asked_about_any(table, monke
     usual = tables.usual_values(table.data)
     assert how == "usual" and usual[0] == pytest.approx(np.nanmedian(table.data.x_train[:, 0]))
     np.testing.assert_array_equal(hidden[1, 2], np.where(np.arange(5) == 2, usual, x[1]).astype("float32"))
+
+
+def test_no_bar_is_of_other_categories_where_there_are_none(table):
+    job = table.data.columns[1]
+    codes = np.array([0.0, 1, 1])
+    assert job.kind == "category" and tables._column(job, codes, codes)["words"] == list(job.categories)
+    found = tables._column(job, codes, np.array([0.0, 1, 2]))
+    assert found["words"] == [*job.categories, "other"] and found["drawn"] == pytest.approx([1 / 3] * 3)
+
+
+def test_rows_that_are_drawn_have_the_columns_that_fit_a_line(table, monkeypatch):
+    names, drawn, more = tables.rows(table)
+    assert len(names) == 5 and more == 0 and len(drawn[0][1]) == 5
+    monkeypatch.setattr(tables, "LINE", 34)
+    names, drawn, more = tables.rows(table)
+    assert 1 <= len(names) < 5 and more == 5 - len(names) and {len(cells) for _, cells in drawn} == {len(names)}
 
 
 def test_marginals_that_are_the_same_have_the_distance_0_and_disjoint_ones_1(table):
@@ -355,3 +498,29 @@ def test_a_browser_finds_no_error_and_asks_for_nothing(digits, table, density, p
         unguarded.mkdir()
         (unguarded / "report.html").write_text(re.sub("<meta http-equiv[^>]*>", "", text))
         assert opened(unguarded / "report.html", tmp_path) == ([], []), name
+
+
+MEASURE = """<iframe width="390" height="800"></iframe><script>
+const frame = document.querySelector("iframe");
+frame.onload = () => {
+  const page = frame.contentDocument, lost = [];
+  for (const each of page.querySelectorAll("table, th, td, nav li")) {
+    const hidden = frame.contentWindow.getComputedStyle(each).display === "none";
+    if (hidden || (each.getBoundingClientRect().right > 390 && !each.closest(".scroll, .card"))) lost.push(each);
+  }
+  document.body.textContent = `${page.documentElement.scrollWidth} wide, ${lost.length} lost`;
+};
+frame.srcdoc = %s;
+</script>"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+def test_on_a_telephone_nothing_is_cut_that_does_not_scroll(table, place, tmp_path):
+    text = re.sub("<meta http-equiv[^>]*>", "", (place / "table" / "report.html").read_text())
+    path = tmp_path / "framed.html"
+    path.write_text(MEASURE % json.dumps(text).replace("</", "<\\/"))
+    profile = f"--user-data-dir={tmp_path / 'profile'}"
+    command = [CHROMIUM, *QUIET.split(), profile, "--virtual-time-budget=2000", "--dump-dom", path.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    wide, lost = map(int, re.search(r"(\d+) wide, (\d+) lost", done.stdout).groups())
+    assert 300 < wide <= 390 and lost == 0

@@ -39,8 +39,23 @@ def test_what_densities_are_given_is_shown():
 
 
 def test_labels_alone_that_are_better_are_said_to_be():
-    assert _text(NEW)["the labels alone"] == "20.00% (network), 8.00% (SVM); better than the model, p = 0.02"
+    alone = "20.00% (network), 8.00% (SVM); "
+    assert _text(NEW)["the labels alone"] == f"{alone}better than the model, p = 0.02"
+    assert _text(NEW | dict(test_error=0.05))["the labels alone"] == f"{alone}worse than the model, p = 0.02"
+    chance = f"{alone}no difference to the model that 500 examples can show, p = 0.3"
+    assert _text(NEW | dict(labels_alone_p_value=0.3))["the labels alone"] == chance
     assert _text(NEW)["test error"] == "10.00% (7.00 to 13.00%, 95% interval), 500 examples"
+
+
+def test_a_model_that_is_no_better_than_one_answer_is_said_to_be_right_after_its_error():
+    found = summary.rows(NEW | dict(most_frequent_error=0.1, never_answered=["rare"]))
+    at = [name for name, _ in found].index("test error")
+    told = ("most frequent class", "as every answer has 10.00%: the model is no better"), ("never answered", "rare")
+    assert tuple(found[at + 1 : at + 3]) == told
+    better = _text(NEW | dict(most_frequent_error=0.11, never_answered=[]))
+    assert not {"most frequent class", "never answered"} & set(better)
+    many = _text(NEW | dict(never_answered=list("abcdefg")))["never answered"]
+    assert many == "a, b, c, d, e and 2 more"
 
 
 def test_recall_is_shown_for_few_classes_and_the_lowest_of_many():

@@ -8,8 +8,8 @@ SIGNIFICANT = 0.05  # p-value below which a difference is said to be one
 def rows(results, warmup_epochs=0.0):
     """Returns pairs (name, value) of text from the content of a results.json, of an older version too.
 
-    They tell of a run that ended within its `warmup_epochs`, which maximised no bound yet; of an error that is not below that
-    of the most frequent class; of labels alone that are better than the model; of what was not measured.
+    They tell of a run that ended within its `warmup_epochs`, which maximised no bound yet; of an error that is not below
+    that of the most frequent class; of labels alone that are better than the model; of what was not measured.
     """
     found = [
         ("model", results["model"]),
@@ -60,7 +60,7 @@ def _constant(results, error):
     """Of a classifier that does not beat one answer to all, or that never gives some answer."""
     frequent = results.get("most_frequent_error")
     if frequent is not None and error >= frequent:
-        yield "no better", f"than the most frequent class as every answer, which has {100 * frequent:.2f}%"
+        yield "most frequent class", f"as every answer has {100 * frequent:.2f}%: the model is no better"
     if results.get("never_answered"):
         yield "never answered", some(results["never_answered"])
 

@@ -81,7 +81,8 @@ def bound(content):
         _units(name, np.array(values), found["active_units"].get(name)) for name, values in found["kl_per_unit"].items()
     ]
     rest = diagnostics.not_by_unit(content.model, found["kl_per_unit"])
-    return dict(terms=terms, total=total, most=most, units=units, examples=found["examples"], rest=rest)
+    about = dict(examples=found["examples"], part=content.part)
+    return about | dict(terms=terms, total=total, most=most, units=units, rest=rest)
 
 
 def _units(name, kl, active):

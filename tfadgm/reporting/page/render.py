@@ -24,7 +24,9 @@ def environment():
         lstrip_blocks=True,
         finalize=_visible,
     )
-    found.filters.update(percent=percent, sure=sure, number=number, signed=signed, digits=digits, chart=chart, breakable=breakable)
+    found.filters.update(
+        percent=percent, sure=sure, number=number, signed=signed, digits=digits, chart=chart, breakable=breakable
+    )
     return found
 
 
@@ -37,7 +39,7 @@ def _visible(value):
 
 def parts(name):
     """The parts of a name between which a line may end: at blanks, before capitals, after _ and the like; of at most 14."""
-    words = re.split(r"(?<=[a-z\d])(?=[A-Z])|(?<=[_./-])(?=\w)", name)
+    words = re.split(r"(?<=[a-z\d])(?=[A-Z])|(?<=[_/-])(?=\w)|(?<=\.)(?=[^\W\d])", name)
     return [part for word in words for part in re.findall(rf"\s*\S{{1,{UNBROKEN}}}|\s+", word)] or [name]
 
 

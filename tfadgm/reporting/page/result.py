@@ -130,4 +130,5 @@ def calibration(content):
     top, right = content.probabilities.max(1), content.probabilities.argmax(1) == content.y
     levels = [(level, top >= level) for level in (0.5, 0.9, 0.99)]
     rows = [(level, int(sure.sum()), float(right[sure].mean())) for level, sure in levels if sure.any()]
-    return dict(figure=content.figures["reliability_diagram"], results=content.results, rows=rows, examples=len(top), surest=float(np.nanmax(top)))
+    about = dict(examples=len(top), surest=float(np.nanmax(top)))
+    return about | dict(figure=content.figures["reliability_diagram"], results=content.results, rows=rows)
