@@ -63,7 +63,7 @@ def guard(main, argv):
         print(*map(printable, [f"error: {lines[0]}", *lines[1:4]]), sep="\n", file=sys.stderr)
         return 1
     except stopping.Stopped as stop:
-        return interrupted(main, str(stop), stop.code)
+        return interrupted(main, str(stop), stop.code, stop.left)
     except KeyboardInterrupt:
         return interrupted(main)
 
@@ -81,9 +81,9 @@ def _told():
     return (ValueError, OSError, *(getattr(module, name) for name, module in imported.items() if module is not None))
 
 
-def interrupted(main, told="interrupted", code=130):
+def interrupted(main, told="interrupted", code=130, left=stopping.Stopped.left):
     """Tells that `main` was interrupted, and whether its command goes on from there; returns the exit code."""
-    further = "; the same command goes on from the last checkpoint" if getattr(main, "goes_on", False) else ""
+    further = f"; the same command goes on {left}" if getattr(main, "goes_on", False) else ""
     print(f"{told}{further}", file=sys.stderr)
     return code
 

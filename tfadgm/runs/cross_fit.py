@@ -11,6 +11,7 @@ from tfadgm.data.dataset import Dataset
 from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.runs import build
 from tfadgm.runs.settings import Settings
+from tfadgm.training import stopping
 
 
 def folds(y: np.ndarray, count: int, seed: int) -> np.ndarray:
@@ -55,26 +56,31 @@ def measure(
     Returns:
       A dict of crossfit_folds, crossfit_error, crossfit_error_interval, crossfit_balanced_accuracy, crossfit_examples,
       crossfit_ece, crossfit_nll.
+
+    Raises:
+      stopping.Stopped: by SIGTERM or SIGINT.
     """
     fold = folds(data.y_train[split.labelled], settings.cross_fit, settings.seed)
     last = dataclasses.replace(settings, keep="last", patience=None)
     answers = np.zeros((len(fold), len(build.value_names(settings, data))))
-    for k in range(fold.max(initial=-1) + 1):
-        telling.advance("folds", k, settings.cross_fit)
-        left_out = split.labelled[fold == k]
-        part = dataclasses.replace(
-            split,
-            labelled=split.labelled[fold != k],
-            unlabelled=np.setdiff1d(split.unlabelled, left_out),
-            validation=left_out,
-        )
-        path = directory / "folds" / f"{k}-of-{settings.cross_fit}"
-        path.mkdir(parents=True, exist_ok=True)
-        model, _, _ = build.train(last, data, part, path, quiet, start)
-        model = model.with_precision("float32")
-        answers[fold == k] = evaluation.class_probabilities(
-            model, on_disk.take(data.x_train, left_out), settings.test_samples
-        )
+    k = 0
+    with stopping.within(lambda: f"in the cross-fitting, in fold {k + 1} of {settings.cross_fit}"):
+        for k in range(fold.max(initial=-1) + 1):
+            telling.advance("folds", k, settings.cross_fit)
+            left_out = split.labelled[fold == k]
+            part = dataclasses.replace(
+                split,
+                labelled=split.labelled[fold != k],
+                unlabelled=np.setdiff1d(split.unlabelled, left_out),
+                validation=left_out,
+            )
+            path = directory / "folds" / f"{k}-of-{settings.cross_fit}"
+            path.mkdir(parents=True, exist_ok=True)
+            model, _, _ = build.train(last, data, part, path, quiet, start)
+            model = model.with_precision("float32")
+            answers[fold == k] = evaluation.class_probabilities(
+                model, on_disk.take(data.x_train, left_out), settings.test_samples
+            )
     kept = fold >= 0
     if not kept.any():
         return {}

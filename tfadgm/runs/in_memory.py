@@ -51,8 +51,7 @@ def _train(settings, data, split, directory, quiet):
     model, state, _ = build.train(own, data, split, directory, quiet, start)
     selection = None
     if settings.select and model.classifies and len(split.labelled):
-        with telling.task("selection"):
-            selection = select.select(own, data, split, model, state, start)
+        selection = select.select(own, data, split, model, state, start)
     model = model.with_precision("float32")
     if selection is not None:
         selection.give(model)

@@ -8,7 +8,7 @@ import pathlib
 import h5py
 
 from tfadgm.data import files
-from tfadgm.runs import allowed, build, run_directory
+from tfadgm.runs import allowed, build, fold_files, run_directory
 from tfadgm.runs.kinds import AUTO
 from tfadgm.runs.settings import BUDGETS, Settings, located
 from tfadgm.serving import export
@@ -105,6 +105,7 @@ def sweep(directory: pathlib.Path, finished: bool) -> None:
     """
     if finished:
         checkpoints.sweep(directory / "checkpoints")
+        fold_files.remove(directory)
     for pattern in ("*.writing", ".*.writing", "writing_*"):
         for path in directory.glob(pattern):
             path.unlink(missing_ok=True)

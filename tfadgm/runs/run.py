@@ -12,7 +12,7 @@ import numpy as np
 from tfadgm import machine, telling
 from tfadgm.data import notes, pipeline
 from tfadgm.reporting import figures, report
-from tfadgm.runs import build, cross_fit, group, lock, reference, report_page, resuming, run_directory, select
+from tfadgm.runs import build, cross_fit, fold_files, group, lock, reference, report_page, resuming, run_directory, select
 from tfadgm.runs.run_directory import Run
 from tfadgm.runs.settings import BUDGETS, Settings
 from tfadgm.telling import recorded, warn
@@ -38,7 +38,7 @@ def train(settings: Settings, directory: pathlib.Path | str, quiet: bool = False
     Raises:
       ValueError: if the directory belongs to another configuration, or data and settings do not fit.
       OSError: if it cannot be written, or the disk has too little room, or another process is at work in it.
-      stopping.Stopped: by SIGTERM or SIGINT in training, whose state is saved.
+      stopping.Stopped: by SIGTERM or SIGINT in a training, whose state is saved, or in the selection.
       workers.WorkerLost: if another process of the group is gone.
     """
     directory = pathlib.Path(directory).expanduser()
@@ -95,8 +95,7 @@ def _train(settings, directory, quiet, warnings):
     selection = None
     if settings.select and model.classifies and len(split.labelled):
         begun = time.perf_counter()
-        with telling.task("selection"):
-            selection = select.select(own, data, split, model, state, start)
+        selection = select.select(own, data, split, model, state, start, directory)
         select_seconds = time.perf_counter() - begun
     model = model.with_precision("float32")
     epoch = state.best_epoch if settings.chooses and state.best_epoch else state.bound_epoch or state.epoch  # of the weights
@@ -128,6 +127,7 @@ def _train(settings, directory, quiet, warnings):
     with telling.task("report.html"):
         report_page.write(directory, asked, model, data, split, **found, usual=usual, warnings=warnings)
     run_directory.write_json(directory / "results.json", results)
+    fold_files.remove(directory)
     return results
 
 

@@ -20,6 +20,7 @@ pi_k / rho_k, k its class, in each of these sums, which then are those of the da
 """
 
 import dataclasses
+import pathlib
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -36,10 +37,10 @@ from tfadgm.data.dataset import Dataset
 from tfadgm.models import svm
 from tfadgm.models.answer import MEMBERS
 from tfadgm.models.base import DeepGenerativeModel
-from tfadgm.runs import build, cross_fit
+from tfadgm.runs import build, cross_fit, fold_files
 from tfadgm.runs.settings import Settings
 from tfadgm.telling import tell
-from tfadgm.training import baseline, callbacks, fit
+from tfadgm.training import baseline, callbacks, fit, progress, stopping
 
 FOLDS = 4
 STEPS = 4000  # of the fold models together, at most: of a long training fewer folds than FOLDS are trained, one at least
@@ -79,6 +80,7 @@ def select(
     model: DeepGenerativeModel,
     state: callbacks.State,
     start: DeepGenerativeModel | None = None,
+    directory: pathlib.Path | None = None,
 ) -> Selection | None:
     """Weighs the model against what its labels alone give; None where that cannot be, as is told.
 
@@ -88,6 +90,10 @@ def select(
       model: the trained model, as `build.train` returned it; its weights are the same afterwards.
       state: what training ended with: the fold models are trained for as many epochs as its weights were.
       start: the trained model of the first stage, for a model that has one.
+      directory: of the run, where the answers of each fold model are kept until `fold_files.remove`; None: nowhere.
+
+    Raises:
+      stopping.Stopped: by SIGTERM or SIGINT, between two steps.
     """
     y = data.y_train[split.labelled]
     fold = cross_fit.folds(y, FOLDS, settings.seed)
@@ -100,9 +106,17 @@ def select(
     most = int(np.clip(MOST * 10_000 // model.preprocess.read_size, 100, MOST))
     chosen = np.sort(np.random.default_rng([settings.seed, 9]).permutation(len(y))[:most])
     asked = chosen[fold[chosen] >= 0]
-    answers = {"model": _of_model(settings, data, split, model, epochs, fold, asked, start)}
-    answers["network"], network = _of_network(settings, data, split, model, fold, asked)
-    answers["logistic"], logistic, penalty = _of_logistic(data, split, model, fold, asked, chosen)
+    folds = fold_files.Folds(directory)
+
+    def where() -> str:
+        return f"in the selection, with {len(folds.answers)} of {used} models trained"
+
+    with stopping.within(where, "with those that are left" if directory is not None else "from its beginning"):
+        with telling.task(f"selection: {used} {'model' if used == 1 else 'models'} on parts of the labels"):
+            answers = {"model": _of_model(settings, data, split, model, epochs, fold, asked, start, folds)}
+        with telling.task("selection: the labels alone"):
+            answers["network"], network = _of_network(settings, data, split, model, fold, asked)
+            answers["logistic"], logistic, penalty = _of_logistic(data, split, model, fold, asked, chosen)
     about = dict(folds=used, penalty=penalty)
     return _weighed(answers, y[asked], network, logistic, about, log_shares(model, y))
 
@@ -122,27 +136,32 @@ def _epochs(settings, state):
     return state.bound_epoch or state.epoch
 
 
-def _of_model(settings, data, split, model, epochs, fold, asked, start):
-    """log q(y|a_s, x) of the examples `asked` by models that have not seen them, [n, S, K]."""
+def _of_model(settings, data, split, model, epochs, fold, asked, start, folds):
+    """log q(y|a_s, x) of the examples `asked` by models that have not seen them, [n, S, K]; `folds` has those so far."""
     kept, initial = model.get_weights(), build.initial_weights(settings, data, split, start)
     plan = dataclasses.replace(build.plan(settings, split), labelled_batch=min(settings.labelled_batch, len(split.labelled)))
-    parts = []
+    count, about = fold.max() + 1, f"{plan} {epochs} epochs {settings.test_samples} samples"
+    parts = [_without(split, fold == k) for k in range(count)]
+    rows = [split.labelled[asked[fold[asked] == k]] for k in range(count)]
+    begun = fold_files.identity(about, *initial)
+    identities = [fold_files.identity(about, begun, p.labelled, p.unlabelled, r) for p, r in zip(parts, rows, strict=True)]
+    folds.read(identities, [(len(each), model.num_classes) for each in rows])
     try:
-        for k in range(fold.max() + 1):
-            telling.advance("folds", k, fold.max() + 1)
-            left_out = split.labelled[fold == k]
-            pool = np.setdiff1d(split.unlabelled, left_out)
-            part = dataclasses.replace(split, labelled=split.labelled[fold != k], unlabelled=pool)
-            fit.train_again(model, initial, data, part, plan, epochs)
-            rows = split.labelled[asked[fold[asked] == k]]
-            parts.append(
-                evaluation.own_log_probs(
-                    model.with_precision("float32"), on_disk.take(data.x_train, rows), settings.test_samples
-                )
-            )
+        for k in range(count):
+            if k not in folds.answers:
+                fit.train_again(model, initial, data, parts[k], plan, epochs, [progress.OfSeveral(k, count)])
+                x = on_disk.take(data.x_train, rows[k])
+                found = evaluation.own_log_probs(model.with_precision("float32"), x, settings.test_samples)
+                folds.add(k, identities[k], found)
     finally:
         model.set_weights(kept)
-    return _in_order(parts, fold, asked)
+    return _in_order([folds.answers[k] for k in range(count)], fold, asked)
+
+
+def _without(split, left_out):
+    """The split without some of the labelled examples, which leave the unlabelled pool too."""
+    pool = np.setdiff1d(split.unlabelled, split.labelled[left_out])
+    return dataclasses.replace(split, labelled=split.labelled[~left_out], unlabelled=pool)
 
 
 def _of_network(settings, data, split, model, fold, asked):
@@ -155,6 +174,7 @@ def _of_network(settings, data, split, model, fold, asked):
         return on_disk.take(data.x_train, split.labelled[rows]), data.y_train[split.labelled[rows]]
 
     for k in range(fold.max() + 1):
+        telling.advance("network", k, fold.max() + 2)
         supervised.train(*examples(fold != k), NETWORK_STEPS, batch)
         parts.append(supervised.log_probs(examples(asked[fold[asked] == k])[0])[:, np.newaxis])
     trained = supervised.train(*examples(slice(None)), NETWORK_STEPS, batch)

@@ -8,6 +8,7 @@ from tfadgm.data import on_disk
 from tfadgm.distributions.conditionals import Categorical
 from tfadgm.networks import initial, optimizers
 from tfadgm.networks.batch_norm import batch_moments, of_examples
+from tfadgm.training import stopping
 
 STEPS = 2000
 SVM_EXAMPLES = 5000  # most labelled examples of a support vector machine, whose time grows with their square
@@ -46,6 +47,8 @@ class Supervised:
     def train(self, x, y, steps=STEPS, batch=100, held_out=None):
         """Trains anew from the initial weights on (x, y), raw examples and their classes; returns itself.
 
+        Within `stopping.watched` a signal ends it between two calls of the graph.
+
         Args:
           x, y: the labelled examples.
           steps, batch: their numbers.
@@ -56,6 +59,7 @@ class Supervised:
         generator, size, best, kept = np.random.default_rng([self.seed, 3]), min(batch, len(y)), np.inf, None
         at_once, every = max(1, NUMBERS_AT_ONCE // (size * self.preprocess.size)), max(1, steps // CHECKS)
         for start, end in _blocks(steps, every, at_once):
+            stopping.heed()
             i = np.arange(start, end)
             chosen = np.stack([np.sort(generator.choice(len(y), size, replace=False)) for _ in i])
             rates = (self.learning_rate * (1 - i / steps)).astype("float32")

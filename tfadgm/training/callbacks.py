@@ -59,11 +59,17 @@ class Clock(keras.callbacks.Callback):
 
     def reopen(self):
         """A run that was finished is no longer, if its budget has grown since; one that was stopped early stays so."""
+        self.state.finished = self.state.finished and (self.ended_by() is not None or self.progress() >= 1.0)
+
+    def ended_by(self):
+        """Returns what ends training before its budget is used up, as text, or None."""
         plan, state = self.plan, self.state
-        early = plan.patience is not None and state.epoch - state.best_epoch >= plan.patience
-        if state.bound_epoch and plan.stop == "bound" and plan.epochs is not None:
-            early |= state.epoch - state.bound_epoch >= plan.bound_patience
-        self.state.finished = self.state.finished and (early or self.progress() >= 1.0)
+        watches = state.bound_epoch and plan.stop == "bound" and plan.epochs is not None
+        if watches and state.epoch - state.bound_epoch >= plan.bound_patience:
+            return f"the bound of the kept rows is best at epoch {state.bound_epoch}"
+        if plan.patience is not None and state.epoch - state.best_epoch >= plan.patience:
+            return f"the validation error is lowest at epoch {state.best_epoch}"
+        return None
 
     def rate(self):
         plan, highest = self.plan, self.plan.learning_rate * 0.5**self.state.restored

@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfadgm import telling
 from tfadgm.data import on_disk, pipeline
 from tfadgm.networks import optimizers
-from tfadgm.telling import warn
+from tfadgm.telling import tell, warn
 from tfadgm.training import callbacks, checkpoints, divergence, loop, progress, workers
 
 FEW_STEPS = 12  # which take as long without a graph as the building of one (docs/notebook.md)
@@ -128,6 +128,10 @@ def train(make_model, data, split, plan, directory, strategy=None, quiet=False, 
     if not state.finished:
         parts = clock, checkpoint, log, best
         _fit(model, streams(), plan, data, split, watched, parts, quiet, further, why, group)
+        if not quiet and clock.progress() < 1.0 and clock.ended_by() is not None:
+            tell(
+                f"training ended after epoch {state.epoch}{f' of {plan.epochs}' if plan.epochs else ''}: {clock.ended_by()}"
+            )
     state.steps = int(keras.ops.convert_to_numpy(model.optimizer.iterations))
     with contextlib.ExitStack() as stack:
         by = "lowest validation error" if plan.choose and math.isfinite(state.best) else None
@@ -192,7 +196,7 @@ def _is_short(plan, split):
     return plan.epochs is not None and plan.epochs * _steps(plan, split) <= FEW_STEPS
 
 
-def train_again(model, weights, data, split, plan, epochs):
+def train_again(model, weights, data, split, plan, epochs, further=()):
     """Trains a compiled model anew from initial `weights`, by the step that it was compiled with, and leaves it averaged.
 
     Nothing is written, and nothing but the epochs ends it. For trainings that differ in their examples alone.
@@ -203,10 +207,15 @@ def train_again(model, weights, data, split, plan, epochs):
       data, split: a `Dataset` and another `Split` of it, of as many labelled examples as fill a batch of before.
       plan: that of `train`, by which the learning rate goes.
       epochs: after which training ends.
+      further: callbacks.
+
+    Raises:
+      stopping.Stopped: by SIGTERM or SIGINT, between two steps.
+      TrainingDiverged: if the objective becomes NaN.
     """
     model.set_weights(weights)
     optimizers.reset(model.optimizer)
-    around = [callbacks.Clock(plan, callbacks.State()), callbacks.StopOnNaN()]
+    around = [callbacks.Clock(plan, callbacks.State()), callbacks.StopOnNaN(), *further]
     streams = _streams(plan, data, split, plan.labelled_batch, model.learns_from_labels)
     try:
         loop.run(model, streams, epochs, _steps(plan, split), around)

@@ -2,6 +2,8 @@
 
 import keras
 
+from tfadgm import telling
+
 
 class Progress(keras.callbacks.Callback):
     """Tells a task of `telling` how far the training is, by its epochs or minutes, with its objective."""
@@ -30,3 +32,19 @@ class Progress(keras.callbacks.Callback):
         if plan.epochs is not None:
             return min(1.0, (epoch + step / self.steps) / plan.epochs)
         return min(1.0, self.clock.progress())
+
+
+class OfSeveral(keras.callbacks.Callback):
+    """Tells the task around it how far `count` trainings of as many steps are, in that of index `k`."""
+
+    def __init__(self, k, count):
+        super().__init__()
+        self.k, self.count = k, count
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        epochs, steps = self.params["epochs"], self.params["steps"]
+        done = (self.k * epochs + self.epoch) * steps + batch + 1
+        telling.advance(f"model {self.k + 1} of {self.count}", done, self.count * epochs * steps)
