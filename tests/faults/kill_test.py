@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import trainings
 
+from tfadgm.runs import select
 from tfadgm.training import callbacks
 
 EVERY = bool(os.environ.get("TFADGM_ALL_KILLS"))
@@ -24,10 +25,11 @@ KINDS = {
     "early stopping": dict(validation=6, patience=1, epochs=3, learning_rate=0.1),
     "bound": dict(stop="bound", labels=20, epochs=3),
     "restored": dict(on_nan="restore"),
+    "selection": dict(select=True),
 }
 if EVERY:
     KINDS["2 replicas"] = dict(strategy="mirrored", batch_norm=True)  # see conftest.py
-KILLS = 3  # of each kind, where not all are made
+KILLS = 3  # of each kind, where not all are made; of the selection, whose runs take longer, one in its own files
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -35,6 +37,7 @@ def no_clock():
     """Checkpoints are those of epochs: within one they come by the clock, and on a busy machine files would be others."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(callbacks.Checkpoint, "on_train_batch_end", lambda *arguments, **options: None)
+        patch.setattr(select, "NETWORK_STEPS", 1)
         yield
 
 
@@ -68,7 +71,9 @@ def kills(kind, changes):
     """Yields (number of the first kill, of the second after it)."""
     generator = np.random.default_rng(len(kind))
     places = np.arange(1, len(changes) + 1)
-    if not EVERY:
+    if not EVERY and kind == "selection":
+        places = np.array([n for n, (_, path) in enumerate(changes, 1) if path.startswith("selection/")])[3:4]
+    elif not EVERY:
         places = generator.choice(places, KILLS, replace=False)
     for place in sorted(places.tolist()):
         yield place, int(generator.integers(1, max(2, len(changes) // 2)))

@@ -1,8 +1,12 @@
 """Selection: weights and temperatures by cross-fitting, and one answer of run, evaluation and export."""
 
 import dataclasses
+import os
 import shutil
+import signal
+import time
 
+import light
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -15,9 +19,9 @@ from tfadgm.distributions import conditionals
 from tfadgm.models import answer
 from tfadgm.networks import mlp
 from tfadgm.reporting import summary
-from tfadgm.runs import build, recipes, run, run_directory, select
+from tfadgm.runs import build, fold_files, recipes, run, run_directory, select
 from tfadgm.serving import classification
-from tfadgm.training import fit
+from tfadgm.training import fit, stopping
 
 TINY = dict(hidden=(8,), dim_z=2, steps=100, batch=20, density_examples=5, density_samples=2, test_samples=3)
 
@@ -38,9 +42,9 @@ def selected(tmp_path_factory):
     directory, splits, weights = tmp_path_factory.mktemp("select"), [], []
     again, give = fit.train_again, select.Selection.give
 
-    def watched(model, initial, data, split, plan, epochs):
+    def watched(model, initial, data, split, *how):
         splits.append(split)
-        again(model, initial, data, split, plan, epochs)
+        again(model, initial, data, split, *how)
 
     def giving(selection, model):
         weights.extend(model.get_weights())
@@ -112,6 +116,68 @@ def test_it_can_be_turned_off_afterwards(selected, tmp_path):
     assert "selection" not in plain and plain["train_seconds"] == results["train_seconds"]
     opened = run_directory.Run.open(directory)
     assert opened.model.answer is None and (directory / "export" / "2").is_dir()
+
+
+def test_a_selection_that_was_terminated_goes_on_with_the_models_that_are_left(selected, tmp_path, monkeypatch):
+    before, results, splits, _ = selected
+    directory, again, trained = shutil.copytree(before, tmp_path / "run"), fit.train_again, []
+    for name in ("results.json", "evaluation.json"):  # a run that is complete but for these is one after its training
+        (directory / name).unlink(missing_ok=True)
+    settings = run_directory.Run.open(directory).settings
+
+    def terminated(model, initial, data, split, *how):
+        trained.append(split)
+        if len(trained) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.1)
+        again(model, initial, data, split, *how)
+
+    monkeypatch.setattr(fit, "train_again", terminated)
+    with light.nothing_but_training():
+        with pytest.raises(stopping.Terminated) as stop:
+            run.train(settings, directory, quiet=True)
+        assert stop.value.code == 143 and stop.value.left == "with those that are left"
+        assert str(stop.value) == "terminated in the selection, with 1 of 4 models trained"
+        assert [path.name for path in (directory / "selection").iterdir()] == ["fold-0.npz"]
+        found = run.train(settings, directory, quiet=True)
+    assert [part.labelled.tolist() for part in trained] == [splits[k].labelled.tolist() for k in (0, 1, 1, 2, 3)]
+    assert found["selection"] == results["selection"] and not (directory / "selection").exists()
+    ours, whole = (run_directory.Run.open(path).model for path in (directory, before))
+    assert any("answer" in weight.path for weight in ours.weights)
+    for one, other in zip(ours.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_answers_of_folds_are_read_where_they_are_whole_and_of_the_same_training(tmp_path, capsys):
+    identities = [fold_files.identity("10 epochs", np.arange(k)) for k in range(5)]
+    answers = np.log(np.full((3, 1, 2), 0.5, "float32"))
+    kept = fold_files.Folds(tmp_path)
+    for k in range(4):
+        kept.add(k, identities[k], answers)
+    of_others = [fold_files.identity("11 epochs", np.arange(k)) for k in range(4)]
+    whole = (tmp_path / "selection" / "fold-0.npz").read_bytes()
+    (tmp_path / "selection" / "fold-0.npz").write_bytes(whole[: len(whole) // 2])
+    place = whole.index(answers.tobytes())
+    (tmp_path / "selection" / "fold-3.npz").write_bytes(whole[:place] + b"\1" + whole[place + 1 :])
+    found = fold_files.Folds(tmp_path)
+    found.read([identities[0], of_others[1], *identities[2:]], [(3, 2)] * 5)
+    assert list(found.answers) == [2]
+    np.testing.assert_array_equal(found.answers[2], answers)
+    told = "fold-0.npz, fold-1.npz, fold-3.npz are damaged, or of another training; made again"
+    assert capsys.readouterr().err == f"{tmp_path / 'selection'}: {told}\n"
+    other = fold_files.Folds(tmp_path)
+    other.read(identities[:3], [(4, 2)] * 3)  # of other rows
+    assert not other.answers
+    fold_files.remove(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_without_a_directory_keeps_no_answers(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folds = fold_files.Folds()
+    folds.add(0, fold_files.identity(""), np.zeros((1, 1, 2), "float32"))
+    folds.read([fold_files.identity("")], [(1, 2)])
+    assert list(folds.answers) == [0] and not list(tmp_path.iterdir())
 
 
 def test_a_class_with_one_label_leaves_the_model_alone(tmp_path, capsys):

@@ -129,9 +129,8 @@ def train(make_model, data, split, plan, directory, strategy=None, quiet=False, 
         parts = clock, checkpoint, log, best
         _fit(model, streams(), plan, data, split, watched, parts, quiet, further, why, group)
         if not quiet and clock.progress() < 1.0 and clock.ended_by() is not None:
-            tell(
-                f"training ended after epoch {state.epoch}{f' of {plan.epochs}' if plan.epochs else ''}: {clock.ended_by()}"
-            )
+            planned = "" if plan.epochs is None else f" of {plan.epochs}"
+            tell(f"training ended after epoch {state.epoch}{planned}: {clock.ended_by()}")
     state.steps = int(keras.ops.convert_to_numpy(model.optimizer.iterations))
     with contextlib.ExitStack() as stack:
         by = "lowest validation error" if plan.choose and math.isfinite(state.best) else None
