@@ -159,14 +159,15 @@ def test_what_goes_on_where_it_was_interrupted_says_so(verb, capsys):
     assert capsys.readouterr().err == f"interrupted{further}\n"
 
 
+@pytest.mark.parametrize("left", ["from the last checkpoint", "with what is left"])
 @pytest.mark.parametrize("number, code, word", [("SIGTERM", 143, "terminated"), ("SIGINT", 130, "interrupted")])
-def test_a_training_that_was_stopped_is_told_with_its_place(number, code, word, capsys):
+def test_a_training_that_was_stopped_is_told_with_its_place(number, code, word, left, capsys):
     def stopped(argv):
-        raise stopping.stopped(getattr(signal, number), "after step 3 of 9 of epoch 2")
+        raise stopping.stopped(getattr(signal, number), "after step 3 of 9 of epoch 2", left)
 
     stopped.goes_on = True
     assert common.guard(stopped, ["train"]) == code
-    told = f"{word} after step 3 of 9 of epoch 2; the same command goes on from the last checkpoint\n"
+    told = f"{word} after step 3 of 9 of epoch 2; the same command goes on {left}\n"
     assert capsys.readouterr().err == told
 
 

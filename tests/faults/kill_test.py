@@ -38,6 +38,7 @@ def no_clock():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(callbacks.Checkpoint, "on_train_batch_end", lambda *arguments, **options: None)
         patch.setattr(select, "NETWORK_STEPS", 1)
+        patch.setattr(select, "FOLDS", 2)
         yield
 
 

@@ -1,5 +1,9 @@
 """Cross-fitting: folds leave out each label once, and no model has seen what it is asked."""
 
+import os
+import signal
+import time
+
 import light
 import numpy as np
 import pytest
@@ -7,6 +11,7 @@ import pytest
 from tfadgm import evaluation
 from tfadgm.reporting import summary
 from tfadgm.runs import build, cross_fit, recipes, run
+from tfadgm.training import stopping
 
 
 def test_folds_have_their_share_of_each_class_and_never_the_only_label_of_one():
@@ -39,6 +44,25 @@ def test_each_label_is_answered_by_a_model_that_has_not_seen_it(tmp_path, monkey
     assert np.intersect1d(*(part.labelled for part in parts)).size == 0
     text = dict(summary.rows(results))["cross-fitted error"]
     assert text.startswith(f"{100 * results['crossfit_error']:.2f}% (") and "40 examples in 2 folds" in text
+
+
+def test_a_signal_between_two_steps_of_the_folds_is_told_with_the_fold(tmp_path, monkeypatch):
+    settings = recipes.resolve("m2", "digits", labels=40, hidden=(8,), dim_z=2, epochs=1, cross_fit=2)
+    data, split = build.load_data(settings)
+    paths = []
+
+    def trained(settings, data, split, directory, quiet, start):
+        paths.append(directory)
+        if len(paths) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return build.make_model(settings, data, split), None, []
+
+    monkeypatch.setattr(build, "train", trained)
+    monkeypatch.setattr(
+        evaluation, "class_probabilities", lambda model, x, samples: time.sleep(0.05) or np.full((len(x), 10), 0.1)
+    )
+    with pytest.raises(stopping.Terminated, match="^terminated in the cross-fitting, in fold 2 of 2$"):
+        cross_fit.measure(settings, data, split, tmp_path, quiet=True)
 
 
 def test_a_finished_run_can_be_cross_fitted_afterwards(tmp_path):

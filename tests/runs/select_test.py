@@ -1,7 +1,9 @@
 """Selection: weights and temperatures by cross-fitting, and one answer of run, evaluation and export."""
 
 import dataclasses
+import io
 import os
+import re
 import shutil
 import signal
 import time
@@ -12,7 +14,7 @@ import pytest
 import tensorflow as tf
 from scipy import optimize, special, stats
 
-from tfadgm import evaluation, registry
+from tfadgm import evaluation, registry, telling
 from tfadgm.data import labels
 from tfadgm.data.preprocess import Preprocess
 from tfadgm.distributions import conditionals
@@ -21,7 +23,7 @@ from tfadgm.networks import mlp
 from tfadgm.reporting import summary
 from tfadgm.runs import build, fold_files, recipes, run, run_directory, select
 from tfadgm.serving import classification
-from tfadgm.training import fit, stopping
+from tfadgm.training import fit, progress, stopping
 
 TINY = dict(hidden=(8,), dim_z=2, steps=100, batch=20, density_examples=5, density_samples=2, test_samples=3)
 
@@ -121,6 +123,7 @@ def test_it_can_be_turned_off_afterwards(selected, tmp_path):
 def test_a_selection_that_was_terminated_goes_on_with_the_models_that_are_left(selected, tmp_path, monkeypatch):
     before, results, splits, _ = selected
     directory, again, trained = shutil.copytree(before, tmp_path / "run"), fit.train_again, []
+    read, seconds = fold_files.Folds.read, []
     for name in ("results.json", "evaluation.json"):  # a run that is complete but for these is one after its training
         (directory / name).unlink(missing_ok=True)
     settings = run_directory.Run.open(directory).settings
@@ -136,10 +139,12 @@ def test_a_selection_that_was_terminated_goes_on_with_the_models_that_are_left(s
     with light.nothing_but_training():
         with pytest.raises(stopping.Terminated) as stop:
             run.train(settings, directory, quiet=True)
-        assert stop.value.code == 143 and stop.value.left == "with those that are left"
+        assert stop.value.code == 143 and stop.value.left == "with what is left"
         assert str(stop.value) == "terminated in the selection, with 1 of 4 models trained"
         assert [path.name for path in (directory / "selection").iterdir()] == ["fold-0.npz"]
+        monkeypatch.setattr(fold_files.Folds, "read", lambda *given: (read(*given), seconds.append(given[0].seconds)))
         found = run.train(settings, directory, quiet=True)
+    assert 0 < seconds[0] < found["select_seconds"]
     assert [part.labelled.tolist() for part in trained] == [splits[k].labelled.tolist() for k in (0, 1, 1, 2, 3)]
     assert found["selection"] == results["selection"] and not (directory / "selection").exists()
     ours, whole = (run_directory.Run.open(path).model for path in (directory, before))
@@ -153,7 +158,7 @@ def test_answers_of_folds_are_read_where_they_are_whole_and_of_the_same_training
     answers = np.log(np.full((3, 1, 2), 0.5, "float32"))
     kept = fold_files.Folds(tmp_path)
     for k in range(4):
-        kept.add(k, identities[k], answers)
+        kept.add(k, identities[k], answers, 10.0**k)
     of_others = [fold_files.identity("11 epochs", np.arange(k)) for k in range(4)]
     whole = (tmp_path / "selection" / "fold-0.npz").read_bytes()
     (tmp_path / "selection" / "fold-0.npz").write_bytes(whole[: len(whole) // 2])
@@ -161,7 +166,7 @@ def test_answers_of_folds_are_read_where_they_are_whole_and_of_the_same_training
     (tmp_path / "selection" / "fold-3.npz").write_bytes(whole[:place] + b"\1" + whole[place + 1 :])
     found = fold_files.Folds(tmp_path)
     found.read([identities[0], of_others[1], *identities[2:]], [(3, 2)] * 5)
-    assert list(found.answers) == [2]
+    assert list(found.answers) == [2] and found.seconds == 100.0
     np.testing.assert_array_equal(found.answers[2], answers)
     told = "fold-0.npz, fold-1.npz, fold-3.npz are damaged, or of another training; made again"
     assert capsys.readouterr().err == f"{tmp_path / 'selection'}: {told}\n"
@@ -172,10 +177,25 @@ def test_answers_of_folds_are_read_where_they_are_whole_and_of_the_same_training
     assert not list(tmp_path.iterdir())
 
 
+def test_how_far_the_models_are_is_told_by_their_steps():
+    stream = io.StringIO()
+    with telling.showing("on"), telling.task("selection: 2 models on parts of the labels", stream=stream):
+        for k in range(2):
+            told = progress.OfSeveral(k, 2)
+            told.set_params(dict(epochs=2, steps=5))
+            for epoch in range(2):
+                told.on_epoch_begin(epoch)
+                for batch in range(5):
+                    told.on_train_batch_end(batch)
+    lines = [line for line in stream.getvalue().splitlines() if "%" in line]
+    assert re.search(r" 30%  model 1 of 2  0:00 left$", lines[3]) and lines[-1].endswith("100%  model 2 of 2")
+    assert sum("model 1 of 2" in line for line in lines) == len(lines) // 2 + 1 and len(lines) == 11
+
+
 def test_a_run_without_a_directory_keeps_no_answers(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folds = fold_files.Folds()
-    folds.add(0, fold_files.identity(""), np.zeros((1, 1, 2), "float32"))
+    folds.add(0, fold_files.identity(""), np.zeros((1, 1, 2), "float32"), 1.0)
     folds.read([fold_files.identity("")], [(1, 2)])
     assert list(folds.answers) == [0] and not list(tmp_path.iterdir())
 

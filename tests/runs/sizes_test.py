@@ -20,11 +20,13 @@ def own(tmp_path_factory):
     return path
 
 
-def test_an_interrupted_run_that_its_bound_stops_ends_with_the_same_bits(own, tmp_path, monkeypatch):
+def test_an_interrupted_run_that_its_bound_stops_ends_with_the_same_bits(own, tmp_path, monkeypatch, capsys):
     settings = recipes.resolve(
         "m2", f"npz:{own}", steps=1500, learning_rate=0.1, select=False, density_examples=5, density_samples=2
     )
-    whole = run.train(settings, tmp_path / "whole", quiet=True)
+    whole = run.train(settings, tmp_path / "whole")
+    told = f"after epoch {whole['epochs']} of 15: the bound of the kept rows is best at epoch {whole['bound_best_epoch']}"
+    assert capsys.readouterr().err.count(f"training ended {told}\n") == 1
     config = run_directory.read_json(tmp_path / "whole" / "config.json")
     assert config["sizes"] == dict(hidden=[64, 64], dim_z=[3], batch=60) and config["settings"]["hidden"] == "auto"
     assert whole["bound_best_epoch"] <= whole["epochs"] - 3 < 12 and whole["steps"] == 100 * whole["epochs"]

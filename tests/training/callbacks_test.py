@@ -73,7 +73,9 @@ def test_time_before_an_interruption_counts_once(monkeypatch):
 def test_a_finished_run_is_open_again_for_a_larger_budget_unless_it_was_stopped_early():
     def finished(**settings):
         state = callbacks.State(epoch=10, seconds=60.0, best=0.1, best_epoch=7, finished=True)
-        callbacks.Clock(recipes.resolve("m2", "npz:own.npz", **settings), state).reopen()
+        clock = callbacks.Clock(recipes.resolve("m2", "npz:own.npz", **settings), state)
+        clock.reopen()
+        assert clock.ended_by() == ("the validation error is lowest at epoch 7" if settings.get("patience") == 3 else None)
         return state.finished
 
     assert finished(epochs=10) and finished(minutes=1.0)
@@ -132,7 +134,9 @@ def test_a_run_that_its_bound_has_stopped_stays_so_until_it_may_wait_longer():
     def finished(steps):
         plan = fit.Plan(epochs=steps, epoch_steps=1, stop="bound")
         state = callbacks.State(epoch=10, bound=-1.0, bound_epoch=6, finished=True)
-        callbacks.Clock(plan, state).reopen()
+        clock = callbacks.Clock(plan, state)
+        clock.reopen()
+        assert clock.ended_by() in (None, "the bound of the kept rows is best at epoch 6")
         return state.finished
 
     assert finished(10) and finished(20) and not finished(30)

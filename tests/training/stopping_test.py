@@ -95,6 +95,26 @@ def test_a_programs_own_handler_stays_and_another_thread_watches_nothing():
     assert found == [None]
 
 
+@pytest.mark.parametrize("at", [1, 3])
+def test_a_scope_around_several_trainings_tells_where_they_were_stopped(at):
+    before, made = [signal.getsignal(each) for each in stopping.SIGNALS], []
+    stopping.heed()
+    with pytest.raises(stopping.Terminated) as stop:
+        with stopping.within(lambda: f"in the selection, after {len(made)}", "with what is left"):
+            for k in range(4):
+                with stopping.watched() as request:
+                    made.append(k)
+                    if k == at:
+                        os.kill(os.getpid(), signal.SIGTERM)
+                        time.sleep(0.1)
+                    assert request.signal == (signal.SIGTERM if k == at else None)
+                if at < 3:  # else it comes after the last look
+                    stopping.heed()
+    assert (str(stop.value), stop.value.left) == (f"terminated in the selection, after {at + 1}", "with what is left")
+    assert stop.value.code == 143 and [signal.getsignal(each) for each in stopping.SIGNALS] == before
+    stopping.heed()
+
+
 STUCK = """
 import os, signal, sys, threading, time
 from tfadgm.training import stopping

@@ -30,11 +30,13 @@ class Folds:
 
     Attributes:
       answers: {k: log q, [n, S, K]} of fold k.
+      seconds: that the answers which were read had taken.
     """
 
     def __init__(self, directory: pathlib.Path | None = None) -> None:
         self.directory = None if directory is None else directory / NAME
         self.answers: dict[int, np.ndarray] = {}
+        self.seconds = 0.0
 
     def read(self, identities: list[np.ndarray], shapes: list[tuple[int, int]]) -> None:
         """Takes over what an interrupted process kept, where it is whole and has the `identity`; tells of what is not.
@@ -46,23 +48,23 @@ class Folds:
         others = []
         for k in range(len(identities) if self.directory is not None else 0):
             if (path := self._path(k)).exists():
-                answers = _read(path, identities[k])
-                if answers is not None and answers.ndim == 3 and answers.shape[::2] == shapes[k]:
-                    self.answers[k] = answers
-                else:
+                found = _read(path, identities[k], shapes[k])
+                if found is None:
                     others.append(path.name)
+                else:
+                    self.answers[k], self.seconds = found[0], self.seconds + found[1]
         if others:
             told = "damaged, or of another training; made again"
             tell(f"{self.directory}: {', '.join(others)} {'is' if len(others) == 1 else 'are'} {told}")
 
-    def add(self, k: int, identity: np.ndarray, answers: np.ndarray) -> None:
-        """Adds the answers of fold k; its file is renamed when it is whole."""
+    def add(self, k: int, identity: np.ndarray, answers: np.ndarray, seconds: float) -> None:
+        """Adds the answers of fold k, which took `seconds`; its file is renamed when it is whole."""
         self.answers[k] = answers
         if self.directory is None:
             return
         self.directory.mkdir(exist_ok=True)
         memory, path = io.BytesIO(), self._path(k)
-        np.savez(memory, identity=identity, answers=answers)
+        np.savez(memory, identity=identity, answers=answers, seconds=seconds)
         temporary = path.with_suffix(".writing")
         temporary.write_bytes(memory.getbuffer())
         os.replace(temporary, path)
@@ -78,12 +80,13 @@ def remove(directory: pathlib.Path) -> None:
         shutil.rmtree(directory / NAME, ignore_errors=True)
 
 
-def _read(path, identity):
-    """The answers of a file; None if it is damaged, or has another identity."""
+def _read(path, identity, shape):
+    """(answers, seconds) of a file; None if it is damaged, or has another identity."""
     try:
-        found = npz.read_arrays(path, ("identity", "answers"))
+        found = npz.read_arrays(path, ("identity", "answers", "seconds"))
     except ValueError:
         return None
-    answers = found["answers"]
-    whole = np.array_equal(found["identity"], identity) and answers.dtype == "float32" and not np.isnan(answers).any()
-    return answers if whole else None
+    answers, seconds = found["answers"], found["seconds"]
+    whole = np.array_equal(found["identity"], identity) and answers.dtype == "float32" and seconds.dtype == "float64"
+    whole = whole and answers.ndim == 3 and answers.shape[::2] == shape and seconds.shape == ()
+    return (answers, float(seconds)) if whole and not np.isnan(answers).any() and np.isfinite(seconds) else None

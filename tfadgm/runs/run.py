@@ -5,7 +5,6 @@ import functools
 import math
 import pathlib
 import resource
-import time
 
 import numpy as np
 
@@ -94,9 +93,7 @@ def _train(settings, directory, quiet, warnings):
     own = group.alone(own)
     selection = None
     if settings.select and model.classifies and len(split.labelled):
-        begun = time.perf_counter()
         selection = select.select(own, data, split, model, state, start, directory)
-        select_seconds = time.perf_counter() - begun
     model = model.with_precision("float32")
     epoch = state.best_epoch if settings.chooses and state.best_epoch else state.bound_epoch or state.epoch  # of the weights
     agreement = report.labelled_accuracy(model, settings, data, split, rows, epoch)
@@ -107,7 +104,7 @@ def _train(settings, directory, quiet, warnings):
     results.update(agreement)
     results.update(_costs(state, settings, before))
     if selection is not None:
-        results |= dict(selection=selection.told, select_seconds=round(select_seconds, 3))
+        results |= dict(selection=selection.told, select_seconds=round(selection.seconds, 3))
     if settings.cross_fit and model.classifies and len(split.labelled):
         with telling.task("cross-fitting"):
             results = report.finite(results | cross_fit.measure(own, data, split, directory, quiet, start))

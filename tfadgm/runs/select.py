@@ -21,6 +21,7 @@ pi_k / rho_k, k its class, in each of these sums, which then are those of the da
 
 import dataclasses
 import pathlib
+import time
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -60,6 +61,7 @@ class Selection:
       network: arrays.
       told: cross-fitted numbers, {members: {name: {weight, temperature, nll, nll_stderr, error}}} of each, calibrated, and
         nll, nll_stderr, error of the pool; of how many examples, of how many folds, and penalty C.
+      seconds: that it took, those of a process that was interrupted included, but for a model that it had not finished.
     """
 
     weights: dict[str, float]
@@ -67,6 +69,7 @@ class Selection:
     logistic: tuple[np.ndarray, np.ndarray]
     network: list[np.ndarray]
     told: dict[str, Any]
+    seconds: float = 0.0
 
     def give(self, model: DeepGenerativeModel) -> None:
         """From now on the pool answers q(y|x) of the model (`Questions.log_answer`), which is saved and exported with it."""
@@ -95,7 +98,7 @@ def select(
     Raises:
       stopping.Stopped: by SIGTERM or SIGINT, between two steps.
     """
-    y = data.y_train[split.labelled]
+    begun, y = time.perf_counter(), data.y_train[split.labelled]
     fold = cross_fit.folds(y, FOLDS, settings.seed)
     if not np.array_equal(np.unique(y[fold >= 0]), np.arange(model.num_classes)):
         tell("select: a value of y has fewer than two labels, of which none can be left out; the model answers alone")
@@ -111,14 +114,15 @@ def select(
     def where() -> str:
         return f"in the selection, with {len(folds.answers)} of {used} models trained"
 
-    with stopping.within(where, "with those that are left" if directory is not None else "from its beginning"):
+    with stopping.within(where, "with what is left" if directory is not None else "from its beginning"):
         with telling.task(f"selection: {used} {'model' if used == 1 else 'models'} on parts of the labels"):
             answers = {"model": _of_model(settings, data, split, model, epochs, fold, asked, start, folds)}
         with telling.task("selection: the labels alone"):
             answers["network"], network = _of_network(settings, data, split, model, fold, asked)
             answers["logistic"], logistic, penalty = _of_logistic(data, split, model, fold, asked, chosen)
     about = dict(folds=used, penalty=penalty)
-    return _weighed(answers, y[asked], network, logistic, about, log_shares(model, y))
+    found = _weighed(answers, y[asked], network, logistic, about, log_shares(model, y))
+    return dataclasses.replace(found, seconds=time.perf_counter() - begun + folds.seconds)
 
 
 def log_shares(model: DeepGenerativeModel, y: np.ndarray) -> np.ndarray:
@@ -149,10 +153,11 @@ def _of_model(settings, data, split, model, epochs, fold, asked, start, folds):
     try:
         for k in range(count):
             if k not in folds.answers:
+                now = time.perf_counter()
                 fit.train_again(model, initial, data, parts[k], plan, epochs, [progress.OfSeveral(k, count)])
                 x = on_disk.take(data.x_train, rows[k])
                 found = evaluation.own_log_probs(model.with_precision("float32"), x, settings.test_samples)
-                folds.add(k, identities[k], found)
+                folds.add(k, identities[k], found, time.perf_counter() - now)
     finally:
         model.set_weights(kept)
     return _in_order([folds.answers[k] for k in range(count)], fold, asked)
