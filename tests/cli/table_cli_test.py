@@ -61,6 +61,8 @@ def test_missing_cells_are_filled_and_the_others_stay(place, capsys):
     marks = after.pop("filled")
     assert ((after == before) | gone).all(axis=None)
     assert not after.isin(["", "NA"]).any(axis=None) and after["age"].astype(float).between(-100, 200).all()
+    ages = before["age"][~gone["age"]].astype(float)
+    assert (after["age"].astype(float) % 1 == 0).all() == (ages % 1 == 0).all()
     assert marks[gone["age"]].tolist() == ["age"] * 5 + ["age, job"] and marks[~gone.any(axis=1)].eq("").all()
 
 

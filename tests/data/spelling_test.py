@@ -87,6 +87,13 @@ def test_types_stay_where_they_can_say_what_is_filled_in():
     assert found.column("code").to_pylist() == ["7", "8"] and found.column("job").to_pylist() == ["nurse", "nurse"]
 
 
+def test_numbers_that_are_whole_in_training_are_filled_in_whole():
+    source = sources.Frame(pandas.DataFrame(dict(level=[1.0, None], share=[0.5, None])))
+    filled, x = np.array([[1.0, 0.5], [2.7, 2.7]]), np.array([[1.0, 0.5], [np.nan, np.nan]])
+    found = spelling.completed(source, [Column("level"), Column("share")], x, filled, whole=[True, False])
+    assert found.to_pydict() == dict(level=[1.0, 3.0], share=[0.5, 2.7])
+
+
 def test_a_column_of_the_name_of_one_that_is_added_is_refused():
     source = sources.Frame(pandas.DataFrame(dict(draw=[1.0])))
     with pytest.raises(ValueError, match="has a column 'draw' itself; allowed: another name"):

@@ -64,7 +64,8 @@ def main(argv):
     filled = evaluation.impute(opened.model, x, values.samples, values.draws)
     if not np.isfinite(filled).all():
         raise ValueError("run: the model fills in numbers that are not finite; allowed: one whose training went well")
-    write(spelling.completed(source, opened.columns, x, filled, values.mark), values.out)
+    whole = opened.model.preprocess.whole
+    write(spelling.completed(source, opened.columns, x, filled, values.mark, whole), values.out)
     print(
         f"{values.out}: {np.isnan(x).sum()} of {x.size} cells were missing, in {np.isnan(x).any(1).sum()} of {len(x)} rows"
     )

@@ -43,7 +43,7 @@ def frame(x, columns):
     return pandas.DataFrame({column.name: texts(x[:, c], column) for c, column in enumerate(columns)})
 
 
-def completed(source, columns, x, filled, mark=False):
+def completed(source, columns, x, filled, mark=False, whole=None):
     """Returns the rows of a table, all its columns, with filled cells in place of missing ones, a `pyarrow.Table`.
 
     Args:
@@ -53,6 +53,7 @@ def completed(source, columns, x, filled, mark=False):
       filled: raw rows without missing cells, [N, C]; or several times, [draws, N, C], which come one after the other, with
         their number, from 1, in a column `DRAW`.
       mark: whether a column `FILLED` names the columns that are filled in each row.
+      whole: which numbers are whole in training, bool [C], and so are filled with the nearest whole number; None: none.
 
     Raises:
       ValueError: if the table has a column of that name itself.
@@ -69,7 +70,8 @@ def completed(source, columns, x, filled, mark=False):
         done = dict(arrays)
         for c, column in enumerate(columns):
             if missing[:, c].any():
-                done[column.name] = _filled(arrays[column.name], column, x[:, c], rows[:, c])
+                values = np.rint(rows[:, c]) if whole is not None and whole[c] else rows[:, c]
+                done[column.name] = _filled(arrays[column.name], column, x[:, c], values)
         if mark:
             done[FILLED] = [
                 ", ".join(column.name for column, gone in zip(columns, row, strict=True) if gone) for row in missing
