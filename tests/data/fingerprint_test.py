@@ -18,7 +18,7 @@ def test_a_file_is_known_by_its_content(tmp_path, monkeypatch):
     path.write_text("x,label\n1,a\n2,a\n")
     with pytest.raises(
         ValueError,
-        match=r"^out: .*own.csv is not, or no longer, what .*1 files, 16 bytes; then 1 files, 16 bytes.*allowed: ",
+        match=r"^out: .*own.csv is not, or no longer, .*1 files, 16 bytes; then 1 files, 16 bytes.*allowed: ",
     ):
         fingerprint.check(path, before, "out")
 
