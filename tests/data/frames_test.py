@@ -187,3 +187,12 @@ def test_thousands_of_columns(tmp_path):
     x = np.random.default_rng(0).integers(0, 50, (4, 3000))
     pandas.DataFrame(x).add_prefix("g").assign(label=list("abab")).to_csv(tmp_path / "t.csv", index=False)
     np.testing.assert_array_equal(csv.load(str(tmp_path / "t.csv")).x_train, x)
+
+
+@pytest.mark.parametrize("group", [1, 3, 100])
+def test_all_rows_of_a_parquet_file_are_read_in_order_whatever_its_groups(group, tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "CHUNK_CELLS", 12)  # six rows of two columns
+    pandas.DataFrame(dict(u=np.arange(20), v=np.arange(20) * 2)).to_parquet(tmp_path / "t.parquet", row_group_size=group)
+    parts = [[column.to_pylist() for column in part] for part in parquet.Parquet(tmp_path / "t.parquet").chunks(["v", "u"])]
+    assert sum((part[1] for part in parts), []) == list(range(20)) and max(len(part[1]) for part in parts) <= 6
+    assert sum((part[0] for part in parts), []) == list(range(0, 40, 2)) and (group > 1 or len(parts) == 4)

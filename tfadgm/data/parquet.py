@@ -30,12 +30,25 @@ class Parquet(sources.Source):
 
     def chunks(self, names):
         size = max(1, sources.CHUNK_CELLS // max(1, len(names)))
-        batches = self._file.iter_batches(batch_size=size, columns=list(names))
-        done = 0
-        while (batch := self._read(self.where, lambda: next(batches, None))) is not None:
-            done += batch.num_rows
-            telling.advance(self.where, done, self._file.metadata.num_rows)
-            yield [batch.column(batch.schema.names.index(name)) for name in names]
+        done, about = 0, self._file.metadata
+        for groups in self._groups(size):
+            batches = self._file.iter_batches(batch_size=size, row_groups=groups, columns=list(names))
+            while (batch := self._read(self.where, lambda found=batches: next(found, None))) is not None:
+                done += batch.num_rows
+                telling.advance(self.where, done, about.num_rows)
+                yield [batch.column(batch.schema.names.index(name)) for name in names]
+
+    def _groups(self, size):
+        """Yields lists of the file's groups of rows, of `size` rows at least: of all at once, more stays in memory."""
+        groups, rows = [], 0
+        for group in range(self._file.num_row_groups):
+            groups.append(group)
+            rows += self._file.metadata.row_group(group).num_rows
+            if rows >= size:
+                yield groups
+                groups, rows = [], 0
+        if groups:
+            yield groups
 
     @staticmethod
     def _read(path, make):
