@@ -66,6 +66,14 @@ def test_missing_cells_are_filled_and_the_others_stay(place, capsys):
     assert marks[gone["age"]].tolist() == ["age"] * 5 + ["age, job"] and marks[~gone.any(axis=1)].eq("").all()
 
 
+def test_a_filled_file_has_the_delimiter_of_the_one_it_is_of(place):
+    (place / "semicolons.csv").write_text((place / "people.csv").read_text().replace(",", ";"))
+    given, out = str(place / "semicolons.csv"), place / "semicolons-full.csv"
+    assert not call("impute", f"--run={place / 'run'}", given, f"--out={out}", "--samples=2")
+    found = pandas.read_csv(out, sep=";", dtype=str)
+    assert found.columns.tolist() == ["id", "age", "job", "smoker", "since", "label"] and not found["age"].isna().any()
+
+
 def test_several_completions_come_one_after_the_other(place):
     out = place / "draws.parquet"
     assert not call("impute", f"--run={place / 'run'}", str(place / "people.csv"), f"--out={out}", "--draws=3")

@@ -30,7 +30,7 @@ def test_further_columns_are_ignored_by_name_and_may_be_text(tmp_path):
     path = write(tmp_path / "t.csv", "id,b,town,a\nr1,2,Rome,1\nr2,4,Oslo,3\n")
     found = examples.read(path, (2,), "float32", ["a", "b"])
     assert found.x.tolist() == [[1, 2], [3, 4]] and found.identifiers == ["r1", "r2"]
-    assert found.notes == (f"{path}: the model has no column 'town': ignored",)
+    assert found.notes == (f"{path}: the model has no column 'town': no part of x",)
 
 
 def test_missing_columns_are_all_named(tmp_path):

@@ -122,7 +122,7 @@ def test_at_use_columns_are_matched_by_name_and_what_is_new_is_told():
     np.testing.assert_array_equal(x, np.array([[1.5, 1], [NAN, 2], [2, NAN], [4, 2]], "float32"))
     assert lines == [
         "new: column 'town': 2 cells say what is no category of training, such as 'Bonn': each is 'other'",
-        "new: the model has no column 'more': ignored",
+        "new: the model has no column 'more': no part of x",
     ]
 
 

@@ -318,7 +318,7 @@ def test_columns_are_matched_by_name(named, tmp_path, capsys):
     found = list(records.of_files(named, [one, other]))
     assert [r["probabilities"] for r in found[:2]] == [r["probabilities"] for r in found[2:]]
     assert [r.get("id") for r in found] == [None, None, "A", "B"]
-    assert capsys.readouterr().err == f"warning: {other}: the model has no column 'town': ignored\n"
+    assert capsys.readouterr().err == f"warning: {other}: the model has no column 'town': no part of x\n"
 
 
 def test_other_names_are_refused(named, tmp_path):

@@ -65,7 +65,8 @@ def main(argv):
     if not np.isfinite(filled).all():
         raise ValueError("run: the model fills in numbers that are not finite; allowed: one whose training went well")
     whole = opened.model.preprocess.whole
-    write(spelling.completed(source, opened.columns, x, filled, values.mark, whole), values.out)
+    completed = spelling.completed(source, opened.columns, x, filled, values.mark, whole)
+    write(completed, values.out, getattr(source, "delimiter", ","))
     print(
         f"{values.out}: {np.isnan(x).sum()} of {x.size} cells were missing, in {np.isnan(x).any(1).sum()} of {len(x)} rows"
     )
@@ -79,8 +80,8 @@ def check_out(out, overwrite=False):
         raise ValueError(f"out: {out} exists; allowed: another file, or --overwrite")
 
 
-def write(table, out):
-    """Writes a `pyarrow.Table` under a temporary name and renames it."""
+def write(table, out, delimiter=","):
+    """Writes a `pyarrow.Table` under a temporary name and renames it; a csv has the delimiter of the file that is filled."""
     import pyarrow.parquet
 
     out = pathlib.Path(out)
@@ -90,7 +91,7 @@ def write(table, out):
         if out.suffix == ".parquet":
             pyarrow.parquet.write_table(table, unfinished)
         else:
-            table.to_pandas().to_csv(unfinished, index=False)
+            table.to_pandas().to_csv(unfinished, index=False, sep=delimiter)
         unfinished.replace(out)
     finally:
         unfinished.unlink(missing_ok=True)

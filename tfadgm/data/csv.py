@@ -46,13 +46,13 @@ class Csv(sources.Source):
         self._path = path
         self._encoding = _encoding(path)
         with self._open() as file:
-            self._delimiter, self._skipped = _delimiter(_first_lines(path, file))
+            self.delimiter, self._skipped = _delimiter(_first_lines(path, file))
         with self._open() as file:
             header = [name.strip() for name in next(self._records(file), [])]
         if not header:
             raise ValueError(f"{path}: has 0 rows; allowed: a header and at least one example")
         super().__init__(str(path), header)
-        self.decimal = "," if self._delimiter == ";" else "."
+        self.decimal = "," if self.delimiter == ";" else "."
         self._short = 0
 
     @property
@@ -104,7 +104,7 @@ class Csv(sources.Source):
     def _records(self, file):
         """Yields the header and the rows, lists of strings; blank lines before the header are passed over."""
         lines = itertools.islice(_lines(self._path, file), self._skipped, None)
-        found, number = csv.reader(lines, delimiter=self._delimiter, skipinitialspace=True, strict=True), 0
+        found, number = csv.reader(lines, delimiter=self.delimiter, skipinitialspace=True, strict=True), 0
         try:
             for cells in found:
                 if cells or number:

@@ -42,7 +42,7 @@ def encode(frame, columns, where="data frame", tell=telling.warn, further=(), ea
     known = {column.name for column in columns} | {table.LABEL_COLUMN, *source.identifiers}
     extra = [name for name in source.names if name not in known and not table.is_identifier(name)]
     if extra:
-        tell(f"{source.where}: the model has no column {table_notes.listed(extra)}: ignored")
+        tell(f"{source.where}: the model has no column {table_notes.listed(extra)}: no part of x")
     return x
 
 
