@@ -157,3 +157,16 @@ def test_reading_takes_at_most_three_times_the_size_of_what_is_read(tmp_path):
     small = write(tmp_path / "small.csv", header + line + ",a\n" + line + ",b\n")
     done = subprocess.run([sys.executable, "-c", MEMORY, large, small], capture_output=True, text=True, check=True)
     assert float(done.stdout) < 3
+
+
+def test_the_one_further_column_identifies_rows_if_each_has_a_word_of_its_own(tmp_path):
+    for last, found in (
+        ("E1 E2 E3", ["E1", "E2", "E3"]),
+        ("E1 E2 E1", None),
+        ("1.5 2 3", None),
+        ("E1  E3", ["E1", "", "E3"]),
+    ):
+        text = "employee,u\n" + "".join(f"{word},{n}\n" for n, word in enumerate(last.split(" ")))
+        path = write(tmp_path / "t.csv", text)
+        ids = examples.read(path, (1,), "float32", ["u"]).identifiers
+        assert (ids and [word or "" for word in ids]) == found, last

@@ -153,8 +153,12 @@ def _table(source, width, names, columns):
         columns = [Column(name) for name in names or _by_position(source, identifiers, width)]
         if names is None:
             notes.append(f"{source.where}: its columns are taken by position, as the model knows no names of columns")
-    further = [name for name in identifiers if name not in {column.name for column in columns}][:1]
-    x = encoding.encode(source, columns, tell=notes.append, further=further, each=ids.extend)
+    others = [name for name in source.names if name not in {column.name for column in columns}]
+    further = [name for name in identifiers if name in others][:1]
+    perhaps = not further and len(others) == 1 and others[0] != frames.LABEL
+    x = encoding.encode(source, columns, tell=notes.append, further=others if perhaps else further, each=ids.extend)
+    if perhaps and (len(set(ids)) < len(ids) or not any(map(_is_word, ids))):
+        ids = []
     if not len(x):
         raise ValueError(f"{source.where}: has a header and no example; allowed: at least one")
     missing = _first_missing(x) if complete else None
@@ -162,6 +166,15 @@ def _table(source, width, names, columns):
         row, c = missing
         raise ValueError(f"{source.where}: {source.row(row)}, column {columns[c].name!r}: is missing; allowed: a number")
     return Examples(x, identifiers=ids or None, notes=(*source.remarks, *notes))
+
+
+def _is_word(text):
+    """Whether a cell is there and is no number."""
+    try:
+        float(text)
+    except (TypeError, ValueError):
+        return bool(text)
+    return False
 
 
 def _first_missing(x):
