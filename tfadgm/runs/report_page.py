@@ -72,7 +72,7 @@ def remake(
     probabilities: np.ndarray | None,
     usual: Reference | None,
 ) -> pathlib.Path | None:
-    """Writes the page of a finished run that has none, and its figures; as `write`.
+    """Writes the page of a finished run that has none, as `write`; the figures are drawn for it alone.
 
     Args:
       directory, run: of the run, and the opened run.
