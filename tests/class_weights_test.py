@@ -29,6 +29,17 @@ def test_enumerate_classes_puts_the_classes_first():
     np.testing.assert_allclose(class_weights.class_average(weights, f, log_q_y), expected, rtol=1e-5, atol=1e-6)
 
 
+def test_balance_is_highest_where_the_classes_of_a_batch_are_as_the_prior_says():
+    q_y = np.random.default_rng(3).dirichlet([0.5, 1.0, 2.0], 40)
+    for shares in (None, (0.2, 0.3, 0.5)):
+        expected = -scipy.stats.entropy(q_y.mean(0), shares or np.full(3, 1 / 3))
+        found = class_weights.balance(tf.constant(np.log(q_y), tf.float32), shares)
+        assert float(found) == pytest.approx(expected, rel=1e-4)
+    assert float(class_weights.balance(tf.constant(np.log(q_y), tf.float32), tuple(q_y.mean(0)))) == pytest.approx(
+        0, abs=1e-5
+    )
+
+
 def test_averages_over_samples_and_entropy_are_those_of_numpy():
     log_q_y = tf.nn.log_softmax(3 * _logits(4, samples=5))
     q_y = np.exp(log_q_y.numpy().astype("float64"))

@@ -1,4 +1,6 @@
-"""Functions of log q(y|.) alone, [S, B, K]: its average, the classes that are visited, their weights, the entropy."""
+"""Functions of log q(y|.) alone, [S, B, K]: its average, the classes that are visited, their weights, entropy, balance."""
+
+import math
 
 import tensorflow as tf
 
@@ -69,6 +71,18 @@ def class_average(weights, f, log_q_y):
     baseline = tf.reduce_sum(fixed * tf.stop_gradient(f[:-1]), 0) / tf.reduce_sum(fixed, 0)
     outside = 1.0 - tf.reduce_sum(exact, 0)
     return tf.reduce_sum(exact * f[:-1], 0) + weights[-1] * (f[-1] - baseline) + outside * baseline
+
+
+def balance(log_q_y, shares=None):
+    """-KL(mean_b q(y|x_b) || p(y)) in nats, [B, K] to a scalar; p(y) are the `shares` of the classes, None: equal.
+
+    A classifier that is to be smooth, and to be right on a few labels, may answer one class for all the others. The classes
+    of many examples together are known better than that (Krause et al. 2010, "Discriminative clustering by regularized
+    information maximization", eq. 8).
+    """
+    log_shares = -math.log(log_q_y.shape[-1]) if shares is None else tf.math.log(tf.constant(shares, log_q_y.dtype))
+    log_mean = tf.reduce_logsumexp(log_q_y, 0) - tf.math.log(tf.cast(tf.shape(log_q_y)[0], log_q_y.dtype))
+    return -tf.reduce_sum(tf.exp(log_mean) * (log_mean - log_shares))
 
 
 def entropy(log_q_y):

@@ -99,3 +99,25 @@ def test_terms_of_a_model(name):
     assert not {"unlabelled_bound", "labelled_bound"} & set(alone)
     wide, _ = terms(make(num_unlabelled=8, virtual_adversarial=2.0, adversarial_radius=1.0))
     assert wide["virtual_adversarial"] < found["virtual_adversarial"]
+
+
+def test_binary_data_are_moved_from_their_intensities(monkeypatch):
+    """What the classifier reads at test; a binary draw may lie between two classes."""
+    seen, smoothness = [], adversarial.smoothness
+
+    def watched(log_probs, log_q_y, x, *how):
+        seen.append((x.numpy(), log_q_y.numpy(), log_probs(x).numpy()))
+        return smoothness(log_probs, log_q_y, x, *how)
+
+    monkeypatch.setattr(adversarial, "smoothness", watched)
+    raw = tf.constant(GENERATOR.random((8, D)), tf.float32)
+    objective = Objective(num_unlabelled=8, virtual_adversarial=1.0)
+    for noise in ("binarise", "none"):
+        model = registry.model_class("m2")(
+            Preprocess([D], noise=noise), 3, network=mlp.Network(hidden=(8,)), objective=objective
+        )
+        batch = {"labelled": (raw[:4], tf.constant([0, 1, 2, 0])), "unlabelled": raw}
+        assert float(model.terms(batch, SEED)["virtual_adversarial"]) < 0
+        x, given, at_x = seen.pop()
+        np.testing.assert_array_equal(x[0], raw)
+        np.testing.assert_allclose(given, at_x, rtol=1e-6)

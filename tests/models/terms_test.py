@@ -1,4 +1,4 @@
-"""Terms of the objective: an example alone in its batch with batch norm, and the weight of the entropy of the class."""
+"""Terms of the objective: an example alone in its batch with batch norm, the weights of entropy and balance of the class."""
 
 import numpy as np
 import pytest
@@ -65,3 +65,17 @@ def test_the_entropy_of_the_class_has_its_weight_in_the_objective_and_the_bound_
     assert found["unlabelled_bound"] == pytest.approx(plain["unlabelled_bound"], rel=1e-6)
     assert found["objective"] == pytest.approx(plain["objective"] + 2 * scale * found["class_entropy"], rel=1e-5)
     assert "class_entropy" not in plain | _make(name, **options | dict(unlabelled_weight=0), class_entropy=3.0).term_weights
+
+
+@pytest.mark.parametrize("name", ["m2", "sdgm", "cagem", "untapped"])
+def test_the_balance_of_the_classes_has_its_weight_in_the_objective(name):
+    batch = {"labelled": (_raw(4), tf.constant([0, 1, 2, 0])), "unlabelled": _raw(8, seed=1)}
+    plain = {term: float(value) for term, value in _make(name, num_unlabelled=8).terms(batch, SEED).items()}
+    model = _make(name, num_unlabelled=8, class_balance=5.0)
+    found = {term: float(value) for term, value in model.terms(batch, SEED).items()}
+    if name == "m2":
+        q = np.exp(model.q["y"].log_probs({"x": model.preprocess(batch["unlabelled"])}).numpy().astype("float64")).mean(0)
+        assert found["class_balance"] == pytest.approx(-np.sum(q * np.log(q * K)), rel=1e-4, abs=1e-7)
+    assert found["class_balance"] < 0
+    assert found["objective"] == pytest.approx(plain["objective"] + 5 * found["class_balance"], rel=1e-5)
+    assert "class_balance" not in plain

@@ -120,6 +120,39 @@ def test_it_can_be_turned_off_afterwards(selected, tmp_path):
     assert opened.model.answer is None and (directory / "export" / "2").is_dir()
 
 
+def test_the_temperature_that_held_out_labels_give_answers_wherever_the_model_does(selected, tmp_path):
+    plain = recipes.resolve("adgm", own(tmp_path / "own.npz", 40), **TINY, dim_a=2, select=False, validation=20)
+    directory = tmp_path / "run"
+    results = run.train(dataclasses.replace(plain, answer_temperature="auto"), directory, quiet=True)
+    opened = run_directory.Run.open(directory)
+    (data, split), T = opened.data(), results["answer_temperature"]
+    x, y = data.x_train[split.validation], data.y_train[split.validation]
+    f = evaluation.own_log_probs(opened.model, x, 3)
+    assert 1 / select.temperature(f, y) == pytest.approx(T, rel=1e-4) and opened.model.answer_temperature == T != 1
+    answers = special.softmax(evaluation.own_log_probs(opened.model, data.x_test, 3) / T, -1).mean(1)
+    np.testing.assert_allclose(evaluation.class_probabilities(opened.model, data.x_test, 3), answers, rtol=1e-4)
+    np.testing.assert_allclose(
+        classification.Classifier(directory / "export").probabilities(data.x_test), answers, rtol=1e-4
+    )
+    assert results["nll"] == pytest.approx(-np.log(answers[np.arange(len(answers)), data.y_test]).mean(), rel=1e-4)
+    assert f"at a temperature of {T:.2f}" in dict(summary.rows(results))["calibration"]
+
+    given = run.train(dataclasses.replace(plain, answer_temperature=3.0), directory, quiet=True)  # measured otherwise
+    assert given["answer_temperature"] == 3 == run_directory.Run.open(directory).model.answer_temperature
+    assert given["train_seconds"] == results["train_seconds"] and given["nll"] != results["nll"]
+    assert (directory / "export" / "2").is_dir()
+    assert "answer_temperature" not in run.train(plain, directory, quiet=True)
+
+
+def test_a_temperature_of_nothing_held_out_is_told(tmp_path, capsys):
+    settings = recipes.resolve(
+        "m2", own(tmp_path / "own.npz"), **TINY, select=False, answer_temperature="auto", validation=0
+    )
+    results = run.train(settings, tmp_path / "run")
+    assert "no labelled example is held out (--validation); it stays 1" in "".join(capsys.readouterr())
+    assert "answer_temperature" not in results
+
+
 def test_a_selection_that_was_terminated_goes_on_with_the_models_that_are_left(selected, tmp_path, monkeypatch):
     before, results, splits, _ = selected
     directory, again, trained = shutil.copytree(before, tmp_path / "run"), fit.train_again, []

@@ -61,6 +61,7 @@ class DeepGenerativeModel(Terms, Questions, keras.Model):
       class_prior: p(y), K positive numbers whose sum is 1 (to 1e-3; they are divided by it); None: uniform. Not for models
         without a class, or whose y has parents in p.
       answer: whether q(y|x) is answered by an `answer.Answer`, whose weights are assigned or loaded.
+      answer_temperature: T > 0; the model's own answer is mean_s q(y|a_s,x)^(1/T), normalised (`Questions.log_answer`).
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class DeepGenerativeModel(Terms, Questions, keras.Model):
         precision="float32",
         class_prior=None,
         answer=False,
+        answer_temperature=1.0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -86,6 +88,7 @@ class DeepGenerativeModel(Terms, Questions, keras.Model):
         self.class_prior = None if class_prior is None else tuple(float(share) for share in class_prior)
         if preprocess.read_size < preprocess.size:
             self.network = dataclasses.replace(self.network, reads=preprocess.read_size)
+        self.answer_temperature = float(answer_temperature)
         self._check_options()
         with _dtype_policy(precision):
             p, q = self.factors()
@@ -131,6 +134,8 @@ class DeepGenerativeModel(Terms, Questions, keras.Model):
     def _check_options(self):
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision: got {self.precision!r}; allowed: {', '.join(PRECISIONS)}")
+        if not 0 < self.answer_temperature < float("inf"):
+            raise ValueError(f"answer_temperature: got {self.answer_temperature}; allowed: greater than 0")
         exact = self.objective.exact_classes
         if exact is not None and self.has_class and not 1 <= exact < self.num_classes - 1:
             raise ValueError(
@@ -190,6 +195,11 @@ class DeepGenerativeModel(Terms, Questions, keras.Model):
         self.answer = Answer(*sizes, self.num_classes, self.classifier_network)
         vars(self).pop("_evaluators", None)  # graphs of the answer before (`evaluation.answers`)
         return self.answer
+
+    def answer_at(self, temperature):
+        """From now on the `answer_temperature` is this one."""
+        self.answer_temperature = float(temperature)
+        vars(self).pop("_evaluators", None)
 
     @property
     def classifier_network(self):
@@ -288,6 +298,7 @@ class DeepGenerativeModel(Terms, Questions, keras.Model):
             "precision": self.precision,
             "class_prior": self.class_prior,
             "answer": self.answer is not None,
+            "answer_temperature": self.answer_temperature,
         }
 
     @classmethod

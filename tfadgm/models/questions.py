@@ -31,12 +31,19 @@ class Questions:
         return class_weights.average_class(self.log_answer_by_sample(raw, samples))[0]
 
     def log_answer_by_sample(self, raw, samples=CLASS_SAMPLES):
-        """log q(y|a_s, x), [S, B, K], of the draws of `log_answer`."""
+        """log q(y|a_s, x)^(1/T), normalised, [S, B, K], of the draws of `log_answer`; T is `answer_temperature`.
+
+        Above 1 it makes answers less sure, and leaves the most probable class as it is, of one draw (Guo et al. 2017, "On
+        calibration of modern neural networks", section 4.2). Where an `Answer` weighs the classifier against others, that
+        has temperatures of its own.
+        """
         x, own = self.observe(raw), self.log_own_answer_by_sample(raw, samples)
-        return own if self.answer is None else self.answer(x, own)
+        if self.answer is not None:
+            return self.answer(x, own)
+        return own if self.answer_temperature == 1 else tf.nn.log_softmax(own / self.answer_temperature)
 
     def log_own_answer_by_sample(self, raw, samples=CLASS_SAMPLES):
-        """The same of the model's own classifier, also where an `Answer` weighs it against others."""
+        """log q(y|a_s, x) of the model's own classifier, [S, B, K], whatever answers."""
         draws = noise.Draws(tf.constant([CLASS_SEED, 0]), batch=1, samples=samples)
         return self.classify_by_sample(self.observe(raw), draws)
 

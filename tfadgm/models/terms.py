@@ -23,7 +23,7 @@ class Terms:
             objective = mean_l [-w L(x, y) + alpha log q(y|x)] + mean_u [-U(x)] + log p(W) / (N_l + N_u)
 
         and, if asked for, of mean_u the virtual adversarial term (`adversarial.smoothness`), and (T - 1) H(q(y|x)), T being
-        `class_entropy`.
+        `class_entropy`; and how balanced the classes of the unlabelled examples are (`class_weights.balance`).
 
         As in the code of Maaloe et al. 2016 the labelled and the unlabelled examples enter as two means, w being
         `labelled_weight`; in a literal eq. 13, a sum over the data sets, a hundred labels nearly vanish.
@@ -49,6 +49,7 @@ class Terms:
             labelled_bound=objective.labelled_weight,
             class_entropy=objective.unlabelled_weight * (objective.class_entropy - 1),
             virtual_adversarial=objective.virtual_adversarial,
+            class_balance=objective.class_balance,
         )
         return {"classification_bound": objective.alpha, **{name: weight for name, weight in optional.items() if weight > 0}}
 
@@ -73,7 +74,10 @@ class Terms:
             if "class_entropy" in self.term_weights:
                 terms["class_entropy"] = tf.reduce_mean(class_weights.entropy(inferred[1]))
             if "virtual_adversarial" in self.term_weights:
-                terms["virtual_adversarial"] = tf.reduce_mean(self._smoothness(*inferred))
+                terms["virtual_adversarial"] = tf.reduce_mean(self._smoothness(batch["unlabelled"], *inferred))
+            if "class_balance" in self.term_weights:
+                log_q_y = class_weights.average_class(inferred[1])[0]
+                terms["class_balance"] = class_weights.balance(log_q_y, self.class_prior)
             return terms
 
     def _density_terms(self, raw, seed, temperature):
@@ -130,8 +134,11 @@ class Terms:
         )
         return {"unlabelled_bound": tf.reduce_mean(bound)}
 
-    def _smoothness(self, inferred, log_q_y, draws):
-        """`adversarial.smoothness` of q(y|x), [B], by the draws that the bounds have too."""
+    def _smoothness(self, raw, inferred, log_q_y, draws):
+        """`adversarial.smoothness` of q(y|x), [B], by the draws that the bounds have too, around x as it is read at test.
+
+        Around binary draws of x it is harmful: many of those lie between the classes, and the larger class takes them.
+        """
         objective, x, read_size = self.objective, inferred[0]["x"], self.preprocess.read_size
         many = draws.replace(samples=objective.classifier_samples or objective.samples)
 
@@ -141,6 +148,9 @@ class Terms:
         radius = objective.adversarial_radius or math.sqrt(read_size) / 20
         seed, given = noise.fold(draws.seed, "adversarial"), class_weights.average_class(log_q_y)[0]
         with batch_norm.unrecorded_moments():  # those of real examples are what a test example needs
+            if self.preprocess.noise == "binarise":
+                x = self.observe(raw)
+                given = log_probs(x)
             return adversarial.smoothness(log_probs, given, x, radius, read_size, seed)
 
     # Whether the gradient of the labelled examples' class probabilities reaches q(y|.) alone.

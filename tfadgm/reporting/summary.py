@@ -115,6 +115,8 @@ def _calibration(results):
     if "brier" in results:
         parts[0] += f" ({_number(results, 'ece_equal_mass', '.2f', '%', 100)} in bins of equal mass)"
         parts.append(f"Brier score {_number(results, 'brier', '.4f')}")
+    if "answer_temperature" in results:
+        parts.append(f"at a temperature of {results['answer_temperature']:.2f}")
     return ", ".join(parts)
 
 

@@ -15,11 +15,11 @@ from tfadgm.models import latents
 from tfadgm.runs import json_files, lock
 from tfadgm.runs.kinds import AUTO, BUDGETS
 
-WEIGHTS = ("labelled_weight", "unlabelled_weight", "virtual_adversarial")  # of terms of the objective
+WEIGHTS = ("labelled_weight", "unlabelled_weight", "virtual_adversarial", "class_balance")  # of terms of the objective
 POSITIVE = (
     *("batch", "labelled_batch", "test_samples", "density_samples", "density_examples", "samples", *BUDGETS, "clusters"),
     *("genes", "anchors", "threads", "learning_rate", "adam_epsilon", "decay", "decay_epochs", "max_norm", "max_value"),
-    *("patience", "head_deviation", "log_variance_ceiling"),
+    *("patience", "head_deviation", "log_variance_ceiling", "answer_temperature"),
 )
 LAYERS = dict(m1=1, m2=1, adgm=1, sdgm=1, untapped=1, m1m2=2, cagem=2)  # of z; the others have as many as one likes
 READ_ONCE = ("vae", "m1", "m1m2")  # models with one network of q that reads x
@@ -125,7 +125,7 @@ def check_encoder(settings: Any) -> None:
 def check_unlabelled(settings: Any) -> None:
     """Raises a ValueError for what needs labels, of a `Settings` whose model learns from none."""
     model = settings.model
-    for name, neutral in dict(unlabelled_weight=1, class_entropy=1, virtual_adversarial=0).items():
+    for name, neutral in dict(unlabelled_weight=1, class_entropy=1, virtual_adversarial=0, class_balance=0).items():
         if getattr(settings, name) != neutral:
             told = f"{getattr(settings, name)} for {model}, which learns from no labels"
             raise ValueError(f"{name}: got {told}; allowed: {neutral}")

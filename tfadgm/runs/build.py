@@ -18,6 +18,7 @@ from tfadgm.models.base import DeepGenerativeModel
 from tfadgm.models.objective import Objective
 from tfadgm.networks.mlp import Network
 from tfadgm.runs import allowed, recipes
+from tfadgm.runs.kinds import AUTO
 from tfadgm.runs.settings import EPOCH_STEPS, Settings
 from tfadgm.training import callbacks, fit, strategies
 
@@ -146,6 +147,7 @@ def make_model(settings: Settings, data: Dataset, split: pipeline.Split) -> Deep
         class_entropy=settings.class_entropy,
         virtual_adversarial=settings.virtual_adversarial,
         adversarial_radius=settings.adversarial_radius,
+        class_balance=settings.class_balance,
         num_labelled=len(split.labelled),
         num_unlabelled=len(split.unlabelled),
         exact_classes=_exact_classes(settings, classes),
@@ -175,6 +177,7 @@ def make_model(settings: Settings, data: Dataset, split: pipeline.Split) -> Deep
         xla=machine.use_xla(settings.xla),
         precision=machine.resolve_precision(settings.precision),
         class_prior=_class_prior(settings, data, split, model_class),
+        answer_temperature=1.0 if settings.answer_temperature == AUTO else settings.answer_temperature,
         **_model_options(settings, model_class),
     )
     if settings.first_run is not None and model.first_stage is None:

@@ -8,6 +8,7 @@ from tfadgm.data import notes
 from tfadgm.data.dataset import Dataset
 from tfadgm.reporting import report
 from tfadgm.runs import build, run, run_directory, select
+from tfadgm.runs.kinds import AUTO
 from tfadgm.runs.run_directory import Run
 from tfadgm.runs.settings import Settings
 from tfadgm.telling import tell, warn
@@ -55,6 +56,8 @@ def _train(settings, data, split, directory, quiet):
     model = model.with_precision("float32")
     if selection is not None:
         selection.give(model)
+    elif settings.answer_temperature == AUTO:
+        select.calibrate(settings, data, split, model)
     names = build.value_names(settings, data)
     config = run_directory.configuration(asked, data, model, names, found=build.sizes(asked, settings))
     config["selection"] = None if selection is None else report.finite(selection.told)

@@ -12,6 +12,7 @@ from tfadgm import machine, telling
 from tfadgm.data import notes, pipeline
 from tfadgm.reporting import figures, report
 from tfadgm.runs import build, cross_fit, fold_files, group, lock, reference, report_page, resuming, run_directory, select
+from tfadgm.runs.kinds import AUTO
 from tfadgm.runs.run_directory import Run
 from tfadgm.runs.settings import BUDGETS, Settings
 from tfadgm.telling import recorded, warn
@@ -99,10 +100,14 @@ def _train(settings, directory, quiet, warnings):
     agreement = report.labelled_accuracy(model, settings, data, split, rows, epoch)
     if selection is not None:
         selection.give(model)
+    elif settings.answer_temperature == AUTO:
+        select.calibrate(settings, data, split, model)
     run_directory.save_answer(directory, model)
     results, y, probabilities = report.evaluate(model, settings, data, split)
     results.update(agreement)
     results.update(_costs(state, settings, before))
+    if model.classifies and selection is None and model.answer_temperature != 1:
+        results["answer_temperature"] = model.answer_temperature
     if selection is not None:
         results |= dict(selection=selection.told, select_seconds=round(selection.seconds, 3))
     if settings.cross_fit and model.classifies and len(split.labelled):
@@ -138,7 +143,9 @@ def stages(name: str, settings: Settings) -> tuple[Settings, Settings]:
     half |= {n: half[n] and math.ceil(half[n]) for n in ("epochs", "steps")}
     own = dataclasses.replace(settings, **half)
     given = {field.name: getattr(own, field.name) for field in dataclasses.fields(own) if field.metadata["group"] != "model"}
-    given |= dict(cross_fit=0, select=False, patience=None)  # of the classifier, which is another stage's
+    given |= dict(
+        cross_fit=0, select=False, patience=None, answer_temperature=1.0
+    )  # of the classifier, which is another stage's
     return Settings(**given | dict(model=name, dim_z=None if settings.dim_z is None else settings.dim_z[:1])), own
 
 
@@ -180,7 +187,7 @@ def _exported(base, results):
     """Whether a version under `base` was exported with these results, before the run was interrupted."""
     try:
         exported = [version["description"]["results"] for version in run_directory.read_json(base / "index.json").values()]
-        names = ("epochs", "train_seconds", "selection")
+        names = ("epochs", "train_seconds", "selection", "answer_temperature")
         return any(all(each.get(name) == results.get(name) for name in names) for each in exported)
     except (ValueError, AttributeError, KeyError, TypeError):  # no index, or a foreign one
         return False

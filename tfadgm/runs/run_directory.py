@@ -279,8 +279,11 @@ def configuration(
 
 
 def save_answer(directory: pathlib.Path, model: DeepGenerativeModel) -> None:
-    """Writes the weights of a trained model whose answer is a pool now, or is none any more, and tells config.json."""
+    """Tells config.json what answers: a pool, whose weights are written too, none any more, or at which temperature."""
     config = read_json(directory / "config.json")
+    if config["model_config"].get("answer_temperature", 1.0) != model.answer_temperature:
+        config["model_config"]["answer_temperature"] = model.answer_temperature
+        write_json(directory / "config.json", config)
     if model.answer is not None or config["model_config"].get("answer"):
         checkpoints.save_weights(model, directory / "model.weights.h5")
         config["model_config"]["answer"] = model.answer is not None

@@ -125,6 +125,19 @@ def select(
     return dataclasses.replace(found, seconds=time.perf_counter() - begun + folds.seconds)
 
 
+def calibrate(settings: Settings, data: Dataset, split: pipeline.Split, model: DeepGenerativeModel) -> None:
+    """From now on the model answers at the temperature of the lowest NLL on the labelled examples that are held out.
+
+    Their NLL is then a little too low, and that of the test examples is not: it is one number, of all of them.
+    """
+    if not model.classifies or not len(split.validation):
+        if model.classifies:
+            tell("answer_temperature: no labelled example is held out (--validation); it stays 1")
+        return
+    answers = evaluation.own_log_probs(model, on_disk.take(data.x_train, split.validation), settings.test_samples)
+    model.answer_at(1 / temperature(answers, data.y_train[split.validation]))
+
+
 def log_shares(model: DeepGenerativeModel, y: np.ndarray) -> np.ndarray:
     """log pi_k / rho_k, [K]: of p(y) to the smoothed shares of labels y, all of which have some; 0 where p(y) is learned."""
     if not model.has_class_prior:

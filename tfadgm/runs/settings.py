@@ -162,6 +162,9 @@ class Settings:
     adversarial_radius: float | None = _objective(
         None, "Its radius, in units of x as networks read it; 'none': sqrt(D) / 20 for D numbers.", kind=float
     )
+    class_balance: float = _objective(
+        0.0, "Weight of -KL(mean q(y|x) || p(y)), of the classes of a batch of unlabelled examples together."
+    )
     samples: int = _objective(1, "Samples of the latents in the bounds.")
     classifier_samples: int | None = _objective(
         None, "Samples of a averaged inside q(y|x); 'none': as the bounds.", kind=int
@@ -232,6 +235,12 @@ class Settings:
         False,
         "Whether the model is weighed against what the labels alone give, by cross-fitting, and a pool of both answers; on "
         "for your own data.",
+    )
+    answer_temperature: float | Auto = _evaluation(
+        1.0,
+        "T of the classifier's answers, q(y|x)^(1/T) normalised, where select is off; 'auto': that of the lowest NLL on the "
+        "labelled examples held out.",
+        kind="amount",
     )
     test_samples: int = _evaluation(100, "Samples of a averaged inside q(y|x) at test.")
     density_samples: int = _evaluation(100, "Importance samples of log p(x) at test.")
