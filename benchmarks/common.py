@@ -229,8 +229,8 @@ def _section(content):
         "",
     ]
     lines += [
-        "| method | seeds | test error % (mean) | spread (s.d.) | each | minutes | epochs |",
-        "|---|---|---|---|---|---|---|",
+        "| method | seeds | test error % (mean) | spread (s.d.) | each | ECE % of equal mass | NLL | minutes | epochs |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     methods = dict.fromkeys(row["method"] for row in content["rows"])
     for method in methods:
@@ -238,12 +238,18 @@ def _section(content):
         errors = [100 * row["test_error"] for row in rows]
         spread = f"{statistics.stdev(errors):.2f}" if len(errors) > 1 else "-"
         each = ", ".join(f"{error:.2f}" for error in errors)
-        minutes = f"{statistics.mean(row['train_seconds'] for row in rows) / 60:.1f}" if "train_seconds" in rows[0] else "-"
-        epochs = f"{statistics.mean(row['epochs'] for row in rows):.0f}" if "epochs" in rows[0] else "-"
-        lines.append(
-            f"| {method} | {len(rows)} | {statistics.mean(errors):.2f} | {spread} | {each} | {minutes} | {epochs} |"
-        )
+        told = [
+            _mean(rows, *how)
+            for how in (("ece_equal_mass", 0.01, 2), ("nll", 1, 3), ("train_seconds", 60, 1), ("epochs", 1, 0))
+        ]
+        cells = [method, len(rows), f"{statistics.mean(errors):.2f}", spread, each, *told]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
     return lines
+
+
+def _mean(rows, name, unit, digits):
+    """The mean of a number of all rows in a unit, or a dash where they have none."""
+    return f"{statistics.mean(row[name] for row in rows) / unit:.{digits}f}" if all(name in row for row in rows) else "-"
 
 
 def with_baseline(rows, of):

@@ -31,9 +31,12 @@ light_bin.enter("reproduce")
 """
 
 
-def test_the_flagship_comes_first_and_further_seeds_last():
+def test_what_takes_minutes_comes_first_what_reads_a_run_after_it_and_further_seeds_last():
     names = [(cell.name, seed) for cell, seed in queue.ordered(CELLS)]
-    assert names[0] == ("maaloe2016-table2-mnist-sdgm", 0) and len(names) == len(set(names))
+    assert names[0] == ("kingma2014-table1-nn-100", 0) and len(names) == len(set(names))
+    for cell in CELLS.values():
+        for before in (cell.run, cell.first):
+            assert before is None or names.index((before, 0)) < names.index((cell.name, 0)), cell.name
     assert {name for name, seed in names} == set(CELLS)
     seeds = [seed for _, seed in names]
     assert seeds == sorted(seeds) and names.count(("maaloe2016-table2-mnist-adgm", 2)) == 1
