@@ -145,7 +145,7 @@ class Terms:
         def log_probs(x):
             return class_weights.average_class(bounds.infer_class(self.q, x, many)[2])[0]
 
-        radius = objective.adversarial_radius or math.sqrt(read_size) / 20
+        radius = objective.adversarial_radius or math.sqrt(read_size) / 64
         seed, given = noise.fold(draws.seed, "adversarial"), class_weights.average_class(log_q_y)[0]
         with batch_norm.unrecorded_moments():  # those of real examples are what a test example needs
             if self.preprocess.noise == "binarise":

@@ -10,7 +10,7 @@
     labelled_weight     weight of the labelled bound: 0, 0.01, 0.1, 1 *
     classifier_samples  samples of a in the classifier, 1 to 20, where it has any *
     class_entropy       weight of H(q(y|x)) in the unlabelled bound, 1 to 4, by its logarithm *
-    virtual_adversarial weight of that term: 0, 0.3, 1 *
+    virtual_adversarial weight of that term: 0, 1, 10, 100 *
 
 * of models that learn from labels. Bounds and choices are widened to hold what the settings have without a search.
 """
@@ -56,7 +56,7 @@ def space(settings: Settings, learns_from_labels: bool) -> dict[str, Parameter]:
         labelled_weight=Parameter(settings.labelled_weight, choices=(0.0, 0.01, 0.1, 1.0)),
         classifier_samples=Parameter(settings.classifier_samples, 1, 20),
         class_entropy=Parameter(settings.class_entropy, 1.0, 4.0, log=True),
-        virtual_adversarial=Parameter(settings.virtual_adversarial, choices=(0.0, 0.3, 1.0)),
+        virtual_adversarial=Parameter(settings.virtual_adversarial, choices=(0.0, 1.0, 10.0, 100.0)),
     )
     without = set() if learns_from_labels else set(OF_LABELS)
     without |= set() if settings.beta > 0 else {"beta"}
