@@ -21,7 +21,8 @@ from tfadgm.distributions import conditionals
 from tfadgm.models import answer
 from tfadgm.networks import mlp
 from tfadgm.reporting import summary
-from tfadgm.runs import build, fold_files, recipes, run, run_directory, select
+from tfadgm.runs import build, fold_files, recipes, report_page, run, run_directory, select
+from tfadgm.runs.report_page import write as write_page
 from tfadgm.serving import classification
 from tfadgm.training import fit, progress, stopping
 
@@ -120,7 +121,8 @@ def test_it_can_be_turned_off_afterwards(selected, tmp_path):
     assert opened.model.answer is None and (directory / "export" / "2").is_dir()
 
 
-def test_the_temperature_that_held_out_labels_give_answers_wherever_the_model_does(selected, tmp_path):
+def test_the_temperature_that_held_out_labels_give_answers_wherever_the_model_does(tmp_path, monkeypatch):
+    monkeypatch.setattr(report_page, "write", write_page)
     plain = recipes.resolve("adgm", own(tmp_path / "own.npz", 40), **TINY, dim_a=2, select=False, validation=20)
     directory = tmp_path / "run"
     results = run.train(dataclasses.replace(plain, answer_temperature="auto"), directory, quiet=True)
@@ -135,6 +137,8 @@ def test_the_temperature_that_held_out_labels_give_answers_wherever_the_model_do
         classification.Classifier(directory / "export").probabilities(data.x_test), answers, rtol=1e-4
     )
     assert results["nll"] == pytest.approx(-np.log(answers[np.arange(len(answers)), data.y_test]).mean(), rel=1e-4)
+    for told in ("report.html", "export/1/assets.extra/model_card.md"):
+        assert "at a temperature of" in (directory / told).read_text()
     assert f"at a temperature of {T:.2f}" in dict(summary.rows(results))["calibration"]
 
     given = run.train(dataclasses.replace(plain, answer_temperature=3.0), directory, quiet=True)  # measured otherwise

@@ -60,6 +60,8 @@ def _made(model, config):
     yield f"{parameters:,} weights; likelihood of x: {model.likelihood}"
     if model.answer is not None:
         yield "Classes are answered by a pool of this model, its network and a logistic regression of the labels alone"
+    elif model.classifies and model.answer_temperature != 1:
+        yield f"Class probabilities at a temperature of {model.answer_temperature:.3g}"
     yield f"Begun {config.get('started')}, revision {config.get('git_revision') or 'unknown'}; {versions}"
 
 
