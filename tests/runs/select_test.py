@@ -139,7 +139,10 @@ def test_the_temperature_that_held_out_labels_give_answers_wherever_the_model_do
     assert results["nll"] == pytest.approx(-np.log(answers[np.arange(len(answers)), data.y_test]).mean(), rel=1e-4)
     for told in ("report.html", "export/1/assets.extra/model_card.md"):
         assert "at a temperature of" in (directory / told).read_text()
-    assert f"at a temperature of {T:.2f}" in dict(summary.rows(results))["calibration"]
+    assert dict(summary.rows(results))["calibration"].endswith(f"at a temperature of {T:.2f}")
+    measured = {**results, **{f"validation_{name[5:]}": results[name] for name in results if name.startswith("test_")}}
+    told = dict(summary.rows({**measured, "evaluated_on": "validation"}))["calibration"]
+    assert f"{T:.2f}, fitted to these examples" in told
 
     given = run.train(dataclasses.replace(plain, answer_temperature=3.0), directory, quiet=True)  # measured otherwise
     assert given["answer_temperature"] == 3 == run_directory.Run.open(directory).model.answer_temperature

@@ -116,7 +116,9 @@ def _calibration(results):
         parts[0] += f" ({_number(results, 'ece_equal_mass', '.2f', '%', 100)} in bins of equal mass)"
         parts.append(f"Brier score {_number(results, 'brier', '.4f')}")
     if "answer_temperature" in results:
-        parts.append(f"at a temperature of {results['answer_temperature']:.2f}")
+        fitted = results.get("answer_temperature_by_validation") and results["evaluated_on"] == "validation"
+        told = ", fitted to these examples, so that NLL and ECE are a little too low" if fitted else ""
+        parts.append(f"at a temperature of {results['answer_temperature']:.2f}{told}")
     return ", ".join(parts)
 
 

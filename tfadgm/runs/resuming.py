@@ -15,13 +15,8 @@ from tfadgm.serving import export
 from tfadgm.telling import warn
 from tfadgm.training import callbacks, checkpoints
 
-BUDGET = (
-    *BUDGETS,
-    "patience",
-    "cross_fit",
-    "select",
-    "answer_temperature",
-)  # may change: a run can be trained longer, or measured otherwise
+# May change: a run can be trained longer, or measured otherwise.
+BUDGET = (*BUDGETS, "patience", "cross_fit", "select", "answer_temperature")
 MANNER = ("on_nan",)  # may change too: another way to the same
 NEEDED = {"model", "dataset", "labels", "seed", "evaluated_on", "epochs", "elbo"}  # of results
 

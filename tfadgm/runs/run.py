@@ -107,7 +107,8 @@ def _train(settings, directory, quiet, warnings):
     results.update(agreement)
     results.update(_costs(state, settings, before))
     if model.classifies and selection is None and model.answer_temperature != 1:
-        results["answer_temperature"] = model.answer_temperature
+        fitted = settings.answer_temperature == AUTO
+        results |= dict(answer_temperature=model.answer_temperature, answer_temperature_by_validation=fitted)
     if selection is not None:
         results |= dict(selection=selection.told, select_seconds=round(selection.seconds, 3))
     if settings.cross_fit and model.classifies and len(split.labelled):
@@ -143,9 +144,8 @@ def stages(name: str, settings: Settings) -> tuple[Settings, Settings]:
     half |= {n: half[n] and math.ceil(half[n]) for n in ("epochs", "steps")}
     own = dataclasses.replace(settings, **half)
     given = {field.name: getattr(own, field.name) for field in dataclasses.fields(own) if field.metadata["group"] != "model"}
-    given |= dict(
-        cross_fit=0, select=False, patience=None, answer_temperature=1.0
-    )  # of the classifier, which is another stage's
+    # Those of the classifier, which is another stage's:
+    given |= dict(cross_fit=0, select=False, patience=None, answer_temperature=1.0)
     return Settings(**given | dict(model=name, dim_z=None if settings.dim_z is None else settings.dim_z[:1])), own
 
 
