@@ -12,10 +12,11 @@ FITS = 6  # of a process, whose graphs stay in memory
 
 
 def save(path, content):
-    """Writes a record as a whole or not at all."""
+    """Writes a record as a whole or not at all, a line for each of its many rows."""
     path.parent.mkdir(exist_ok=True)
-    temporary = path.with_suffix(".writing")
-    temporary.write_text(json.dumps(content, indent=1) + "\n")
+    temporary, about = path.with_suffix(".writing"), {name: value for name, value in content.items() if name != "rows"}
+    rows = ",\n".join(map(json.dumps, content["rows"]))
+    temporary.write_text(f'{json.dumps(about, indent=1)[:-2]},\n "rows": [\n{rows}\n]}}\n')
     os.replace(temporary, path)
 
 

@@ -160,6 +160,18 @@ def test_a_temperature_of_nothing_held_out_is_told(tmp_path, capsys):
     assert "answer_temperature" not in results
 
 
+def test_clusters_have_no_temperature(tmp_path, capsys):
+    assert (
+        recipes.resolve("m2", "digits").answer_temperature
+        > 1
+        == recipes.resolve("m2", "digits", labels=0).answer_temperature
+    )
+    name = own(tmp_path / "own.npz", 40)
+    settings = recipes.resolve("m2", name, **TINY, labels=0, select=False, answer_temperature="auto", validation=20)
+    assert "answer_temperature" not in run.train(settings, tmp_path / "run")
+    assert "answer_temperature: y is a cluster; it stays 1" in "".join(capsys.readouterr())
+
+
 def test_a_selection_that_was_terminated_goes_on_with_the_models_that_are_left(selected, tmp_path, monkeypatch):
     before, results, splits, _ = selected
     directory, again, trained = shutil.copytree(before, tmp_path / "run"), fit.train_again, []

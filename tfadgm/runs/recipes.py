@@ -113,6 +113,8 @@ def resolve(model: str, dataset: str, **given: Any) -> Settings:
     few, values = chosen.get("exact_classes"), given.get("clusters") if given.get("labels") == 0 else None
     if values and few not in (None, "auto") and values < few + 2:
         chosen["exact_classes"] = None
+    if given.get("labels") == 0:
+        chosen |= AS_TRAINED
     if any(name in given for name in BUDGETS):
         for name in BUDGETS:
             chosen.pop(name, None)

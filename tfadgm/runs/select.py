@@ -130,9 +130,11 @@ def calibrate(settings: Settings, data: Dataset, split: pipeline.Split, model: D
 
     Their NLL is then a little too low, and that of the test examples is not: it is one number, of all of them.
     """
-    if not model.classifies or not len(split.validation):
-        if model.classifies:
-            tell("answer_temperature: no labelled example is held out (--validation); it stays 1")
+    if not model.classifies:
+        return
+    if not model.learns_from_labels or not len(split.validation):
+        lack = "no labelled example is held out (--validation)" if model.learns_from_labels else "y is a cluster"
+        tell(f"answer_temperature: {lack}; it stays 1")
         return
     answers = evaluation.own_log_probs(model, on_disk.take(data.x_train, split.validation), settings.test_samples)
     model.answer_at(1 / temperature(answers, data.y_train[split.validation]))
