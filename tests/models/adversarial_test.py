@@ -59,6 +59,28 @@ def test_the_target_and_the_direction_are_constants_of_the_gradient():
     assert float(tape.gradient(total, scale)) == pytest.approx(expected, rel=1e-3)
 
 
+def test_bfloat16_finds_a_direction_as_bad_as_float32_does():
+    size, hidden = 784, GENERATOR.normal(size=(784, 100)) / 28
+    out, x = GENERATOR.normal(size=(100, 5)) / 5, (GENERATOR.random((1, 64, size)) < 0.2).astype("float32")
+
+    def log_probs(x, precision):
+        h = tf.tanh(tf.cast(x[0], precision) @ tf.cast(hidden, precision))
+        return tf.nn.log_softmax(tf.cast(h @ tf.cast(out, precision), x.dtype))
+
+    def divergence_of(precision):
+        seen = []
+
+        def watched(x):
+            seen.append(x)
+            return log_probs(x, precision)
+
+        adversarial.smoothness(watched, watched(tf.constant(x)), tf.constant(x), 0.4, size, SEED)
+        p, q = (log_probs(tf.cast(value, tf.float64), tf.float64) for value in (x, seen[-1]))
+        return float(tf.reduce_mean(tf.reduce_sum(tf.exp(p) * (p - q), -1)))
+
+    assert divergence_of(tf.bfloat16) > 0.95 * divergence_of(tf.float32)
+
+
 def test_what_networks_do_not_read_stays_and_a_constant_classifier_is_smooth():
     seen = []
 

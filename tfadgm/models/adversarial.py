@@ -5,17 +5,15 @@
 (Miyato et al. 2015, "Distributional smoothing with virtual adversarial training", eq. 4 to 6). The first argument is a
 constant, and so is r, of which one power iteration from a random direction d is taken:
 
-    r = radius g / |g|,   g = d/dr KL(q(y|x) || q(y|x + r)) at r = PROBE radius d
+    r = radius g / |g|,   g = d/dr KL(q(y|x) || q(y|x + r)) at r = radius d
 
-No label enters, so that unlabelled examples teach the classifier that its decision is the same all around them.
+No label enters, so that unlabelled examples teach the classifier that its decision is the same all around them. Nearer to x the
+divergence would be more of a square, and bfloat16 would round it away.
 """
 
 from collections.abc import Callable
 
 import tensorflow as tf
-
-PROBE = 0.1  # small beside the radius, and large beside what bfloat16 rounds
-
 
 def smoothness(
     log_probs: Callable[[tf.Tensor], tf.Tensor],
@@ -38,7 +36,7 @@ def smoothness(
     log_q_y = tf.stop_gradient(log_q_y)
     direction = _unit(tf.random.stateless_normal(tf.shape(x[..., :read_size]), seed, dtype=x.dtype))
     with tf.GradientTape() as tape:
-        r = PROBE * radius * direction
+        r = radius * direction
         tape.watch(r)
         change = tf.reduce_sum(_divergence(log_q_y, log_probs(_moved(x, r))))
     r = radius * _unit(tape.gradient(change, r))
