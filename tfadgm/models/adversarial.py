@@ -7,8 +7,8 @@ constant, and so is r, of which one power iteration from a random direction d is
 
     r = radius g / |g|,   g = d/dr KL(q(y|x) || q(y|x + r)) at r = radius d
 
-No label enters, so that unlabelled examples teach the classifier that its decision is the same all around them. Nearer to x the divergence
-would be more of a square, and bfloat16 would round it away.
+No label enters, so that unlabelled examples teach the classifier that its decision is the same all around them. The
+direction is found at the radius: nearer to x, bfloat16 rounds the divergence away.
 """
 
 from collections.abc import Callable
