@@ -32,7 +32,7 @@ docs: install
 
 # A kill at every place where a run changes a file (tests/faults/kill_test.py), on two replicas too: half an hour.
 kills: install
-	TFADGM_ALL_KILLS=1 $(RUN) -m pytest -s tests/faults/kill_test.py
+	TFADGM_ALL_KILLS=1 $(RUN) -m pytest -s tests/faults/kill_test.py tests/experiments/queue_test.py
 
 results: install
 	$(RUN) benchmarks/digits.py

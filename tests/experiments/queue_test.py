@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import os
 import pathlib
+import random
 import signal
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from tfadgm.experiments import CELLS, queue, runner
 from tfadgm.experiments.cell import Cell
 
 TINY = Cell("tiny", "nobody", "error", 50.0, 1.0, dict(model="m2", dataset="digits", hidden=(8,)), epochs=6)
+KILLS, EPOCHS = (10, 400) if os.environ.get("TFADGM_ALL_KILLS") else (1, 8)  # `make kills`
 TESTS = pathlib.Path(__file__).resolve().parents[1]
 PROGRAM = f"""
 import sys
@@ -26,7 +29,7 @@ CELLS.clear()
 for name, model, more in [("a", "m2", {{}}), ("broken", "m2", {{"dim_z": (0,)}}), ("c", "vae", {{}})]:
     settings = dict(model=model, dataset="digits", hidden=(8,), checkpoint_seconds=0.0, density_examples=20, **more)
     measure = "log_density" if model == "vae" else "error"
-    CELLS[name] = Cell(name, "nobody", measure, 50.0, settings=settings, epochs=8)
+    CELLS[name] = Cell(name, "nobody", measure, 50.0, settings=settings, epochs={EPOCHS})
 light_bin.enter("reproduce")
 """
 
@@ -89,17 +92,24 @@ def test_a_queue_that_is_killed_goes_on_to_the_same_records_and_a_failure_stops_
     def of(out):
         return f"--out={tmp_path / out}", f"--records={tmp_path / out / 'records'}"
 
+    began = time.monotonic()
     whole = begin("a", "c", *of("whole"))  # one after the other, without a queue
     whole.communicate()
     assert whole.returncode == 0
+    length = time.monotonic() - began
     every = ("--all", "--cores=1", "--priority=0", *of("parts"))
-    parts = begin(*every)
     metrics = tmp_path / "parts" / "a" / "seed-0" / "metrics.csv"
-    while not metrics.exists() and parts.poll() is None:
-        time.sleep(0.05)
-    parts.send_signal(signal.SIGKILL)
-    parts.wait()
-    assert not (tmp_path / "parts" / "a" / "seed-0" / "results.json").exists(), "it must be killed in its midst"
+    for kill in range(KILLS):
+        parts = begin(*every)
+        if kill:
+            time.sleep(random.uniform(0, max(30.0, 2 * length / KILLS)))
+        while not metrics.exists() and parts.poll() is None:
+            time.sleep(0.05)
+        parts.send_signal(signal.SIGKILL)
+        parts.wait()
+        done = [path.parent.parent.name for path in (tmp_path / "parts").glob("*/seed-0/results.json")]
+        print(f"kill {kill}: cells that were complete: {done}", flush=True)
+        assert kill or not done, "it must be killed in its midst"
     while True:  # what it had begun ends with it, and gives the lock back
         again = begin(*every)
         printed, _ = again.communicate()
