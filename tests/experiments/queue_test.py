@@ -96,6 +96,9 @@ def test_a_queue_that_is_killed_goes_on_to_the_same_records_and_a_failure_stops_
     whole = begin("a", "c", *of("whole"))  # one after the other, without a queue
     whole.communicate()
     assert whole.returncode == 0
+    printed, _ = begin("a", *of("whole")).communicate()  # once more: nothing is left to do
+    (value,) = _values(tmp_path / "whole" / "records")["a"]
+    assert f"a, seed 0: {tmp_path / 'whole' / 'a' / 'seed-0'} is complete; {value:.2f}" in printed
     length = time.monotonic() - began
     every = ("--all", "--cores=1", "--priority=0", *of("parts"))
     metrics = tmp_path / "parts" / "a" / "seed-0" / "metrics.csv"

@@ -156,6 +156,21 @@ def parse(argv):
         sys.exit(1)
 
 
+class Completeness:
+    """Whether the results of a run directory were there before a command, and are the same after it."""
+
+    def __init__(self, directory):
+        self._path = directory / "results.json"
+        self._before = self._written()
+
+    def holds(self):
+        """Whether nothing was left to do."""
+        return self._before is not None and self._before == self._written()
+
+    def _written(self):
+        return self._path.stat().st_mtime_ns if self._path.exists() else None
+
+
 def results_table(results, warmup_epochs=0.0):
     """Returns the summary of a run's results as text: see `summary.rows`."""
     return table(summary.rows(results, warmup_epochs))

@@ -66,11 +66,15 @@ def main(argv):
     found, code = {}, 0
     for cell in chosen.values():
         for seed in seeds:
+            directory = runner.directory_of(cell, seed, values.budget_minutes, out)
+            before = common.Completeness(directory)
             row = runner.run_cell(cell, seed, values.budget_minutes, out, records, **data)
             curves = runner.metrics(cell, seed, values.budget_minutes, out)
             found[f"{cell.name}, seed {seed}"] = (row, *curves)
             code = max(code, common.check_finite(row))
-            _show(cell, runner.directory_of(cell, seed, values.budget_minutes, out))
+            if before.holds():
+                print(f"{cell.name}, seed {seed}: {directory} is complete; {row['value']:.2f}")
+            _show(cell, directory)
         print("\n".join(listing.blocks({cell.name: cell}, records, values.data_dir)))
     pictures.together(found, out / "figures" / "_".join(argv[1:3]))
     print(f"all figures: {pictures.index(out)}")

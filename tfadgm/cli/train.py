@@ -56,11 +56,11 @@ def main(argv):
     from tfadgm.training import workers
 
     settings, directory = _asked()
-    before = _written(directory / "results.json")
+    before = common.Completeness(directory)
     results = run.train(settings, directory, quiet=flags.FLAGS.quiet)
     if settings.strategy == "multi_worker" and not workers.join().is_chief:
         return 0
-    if before and before == _written(directory / "results.json"):
+    if before.holds():
         print(f"{directory} is complete; its results:")
     print(common.results_table(results, results.get("warmup_epochs", 0.0)))
     print(f"  figures in {directory / 'figures'}, exported model in {directory / 'export'}")
@@ -68,10 +68,6 @@ def main(argv):
         print(f"  report: {directory / report_page.NAME}")
     print(f"to repeat it: {repeating.again(directory)}", flush=True)
     return common.check_finite(results)
-
-
-def _written(path):
-    return path.stat().st_mtime_ns if path.exists() else None
 
 
 main.goes_on, main.before = True, before
