@@ -1,0 +1,32 @@
+"""The package's own recipes, beside the papers' rows: what it reaches on the same data with convolutions.
+
+The SDGM of Maaloe et al. 2016 with networks that read and write pictures by convolutions, and one encoder of x that the
+networks of q share. Chosen on validation images (docs/notebook.md); no number of a paper, but goals of its own.
+"""
+
+from tfadgm.experiments.cell import Cell
+
+CONVOLUTIONS = dict(model="sdgm", trunk="conv", shared_encoder="on")
+
+CELLS = [
+    Cell(
+        "own-mnist-100",
+        "This package, beside table 2 of Maaloe et al. 2016: MNIST, 100 labels, SDGM with convolutions",
+        "error",
+        settings=dict(CONVOLUTIONS, dataset="mnist", labels=100, validation=1000, keep="last"),
+        epochs=100,
+        seeds=3,
+        goal=1.0,
+        figures=("training_curves.png", "class_samples.png"),
+    ),
+    Cell(
+        "own-svhn-1000",
+        "This package, beside section 4.4 of Maaloe et al. 2016: SVHN without extra, 1000 labels, SDGM with convolutions",
+        "error",
+        settings=dict(CONVOLUTIONS, dataset="svhn:train", labels=1000),
+        epochs=30,
+        goal=18.0,
+        figures=("class_samples.png",),
+        note="SVHN re-cropped, first 10,000 test digits",
+    ),
+]
