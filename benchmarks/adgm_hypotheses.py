@@ -51,7 +51,7 @@ def train(name, seed):
 
     settings = recipes.resolve(
         dataset="mnist", labels=100, validation=5000, keep="last", epochs=FLAGS.epochs, seed=seed, data_dir=FLAGS.data_dir,
-        **VARIANTS[name][1],
+        trunk="mlp", **VARIANTS[name][1],
     )  # fmt: skip
     directory = pathlib.Path(FLAGS.runs) / f"{name}-{seed}-{FLAGS.epochs}"
     data, split = build.load_data(settings)

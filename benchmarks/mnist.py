@@ -36,9 +36,8 @@ def main(argv):
     rows = {(row["method"], row["seed"]): row for row in kept if row["method"] != "supervised baseline"}
     for model in FLAGS.models:
         for seed in map(int, FLAGS.seeds):
-            options = dict(
-                METHODS.get(model, dict(model=model)), dataset="mnist", labels=FLAGS.labels, seed=seed, minutes=FLAGS.minutes
-            )
+            work = dict(labels=FLAGS.labels, seed=seed, minutes=FLAGS.minutes, trunk="mlp")  # as the papers have it
+            options = dict(METHODS.get(model, dict(model=model)), dataset="mnist", **work)
             rows[model, seed] = train(model, {**options, "data_dir": FLAGS.data_dir}, f"{FLAGS.runs}/{name}")
             title = f"MNIST, {FLAGS.labels} labels, {FLAGS.minutes:g} minutes of training"
             found = sorted(rows.values(), key=lambda row: (row["method"], row["seed"]))

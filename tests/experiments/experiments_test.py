@@ -265,3 +265,10 @@ def test_a_picture_of_a_labelled_digit_claims_nothing():
     p[2, 0], p[3, 3] = 0.9, 0.8
     digits, unique = toys.permutation(p, [0, 1])
     assert digits.tolist() == [0, 1, 2, 3] and unique == 1
+
+
+def test_the_papers_networks_are_fully_connected_and_the_packages_own_are_not():
+    for cell in CELLS.values():
+        if cell.settings is not None and cell.dataset != "freyface":
+            trunk = runner.settings_of(cell, 0, None).trunk
+            assert trunk == ("conv" if cell.name.startswith("own-") else "mlp"), cell.name

@@ -143,3 +143,21 @@ def test_binary_data_are_moved_from_their_intensities(monkeypatch):
         x, given, at_x = seen.pop()
         np.testing.assert_array_equal(x[0], raw)
         np.testing.assert_allclose(given, at_x, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("trunk", "radius"), [("mlp", 4 / 64), ("conv", 4 / 20)])
+def test_the_default_radius_is_that_of_the_trunk(monkeypatch, trunk, radius):
+    seen = []
+
+    def watched(log_probs, log_q_y, x, *how):
+        seen.append(how[0])
+        return tf.zeros(x.shape[1])
+
+    monkeypatch.setattr(adversarial, "smoothness", watched)
+    network = mlp.Network(hidden=(8,), trunk=trunk, filters=(2,), image_shape=(4, 4, 1))
+    model = registry.model_class("m2")(
+        Preprocess([4, 4, 1]), 3, network=network, objective=Objective(num_unlabelled=8, virtual_adversarial=1.0)
+    )
+    raw = tf.constant(GENERATOR.random((8, 4, 4, 1)), tf.float32)
+    model.terms({"labelled": (raw[:4], tf.constant([0, 1, 2, 0])), "unlabelled": raw}, SEED)
+    assert seen == [pytest.approx(radius)]

@@ -52,7 +52,7 @@ def test_a_flag_wins_over_a_file_that_over_a_preset_and_that_over_the_recipe(tmp
     found = of_flags(preset, file, "--hidden=20")
     assert (found.model, found.dataset, found.classifier_samples) == ("adgm", "mnist", 1)  # the preset's
     assert (found.beta, found.minutes, found.epochs, found.hidden) == (7.0, 2, None, (20,))
-    assert found.max_norm == recipes.COMMON["max_norm"] and of_flags(preset).epochs == 60
+    assert found.max_norm == recipes.COMMON["max_norm"] and of_flags(preset).epochs == 40
     assert of_flags(file, preset, "--epochs=5").minutes is None
 
 

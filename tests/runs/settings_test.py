@@ -12,7 +12,7 @@ import tfadgm
 from tfadgm import registry
 from tfadgm.data import pipeline
 from tfadgm.data.dataset import Dataset
-from tfadgm.runs import build, recipes
+from tfadgm.runs import allowed, build, recipes
 from tfadgm.runs.settings import Settings, parse
 
 FLOATS = [field.name for field in dataclasses.fields(Settings) if field.metadata["kind"] is float]
@@ -271,3 +271,24 @@ def test_every_setting_is_documented_and_used():
     for field in dataclasses.fields(Settings):
         assert field.metadata["text"].endswith("."), field.name
         assert field.name in (read | taken if field.metadata["group"] == "model" else read), field.name
+
+
+@pytest.mark.parametrize(
+    ("model", "dataset", "given", "expected"),
+    [
+        ("sdgm", "mnist", {}, ("conv", "on", 100.0)),
+        ("adgm", "svhn:train", dict(virtual_adversarial=0.0), ("conv", "on", 0.0)),
+        ("adgm", "mnist", dict(auxiliary="deterministic"), ("conv", "on", 100.0)),
+        ("adgm", "mnist", dict(aux_gradient="frozen"), ("conv", "off", 100.0)),
+        ("m2", "mnist", dict(hidden=(500,)), ("conv", "off", 100.0)),
+        ("m2", "mnist", dict(trunk="mlp"), ("mlp", "off", 0.0)),
+        ("m2", "mnist", dict(min_column_std=0.1), ("mlp", "off", 0.0)),
+        ("m2", "mnist", dict(labels=0), ("mlp", "off", 0.0)),
+        ("vae", "mnist", {}, ("mlp", "off", 0.0)),
+        ("sdgm", "digits", {}, ("mlp", "off", 0.0)),
+    ],
+)
+def test_pictures_are_read_by_convolutions_where_these_were_measured(model, dataset, given, expected):
+    found = recipes.resolve(model, dataset, **given)
+    assert (found.trunk, found.shared_encoder, found.virtual_adversarial) == expected
+    allowed.check_model(found)

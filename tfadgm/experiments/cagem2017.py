@@ -75,7 +75,7 @@ TABLES = [
         _density(f"{labels}", f"CaGeM-{labels}", paper, epochs=epochs, **{**MNIST, "labels": labels})
         for labels, paper, epochs in [(20, -81.47, 40), (50, -80.49, 40), (100, -79.38, 200)]
     ),
-    _density("adgm-100", "ADGM-100", -86.06, model="adgm", dataset="mnist", labels=100, **DENSITY),
+    _density("adgm-100", "ADGM-100", -86.06, model="adgm", dataset="mnist", labels=100, trunk="mlp", **DENSITY),
     _omniglot("500", "CaGeM-500", -100.86, **CAGEM),
     _omniglot("vae", "VAE, L=2, IW=50", -106.30, **IWAE, samples=50),
     _omniglot("iwae", "IWAE, L=2, IW=50", -103.38, **IWAE, samples=50, importance_weighted=True),

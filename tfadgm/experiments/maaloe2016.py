@@ -61,8 +61,8 @@ def _class(name, row, paper, spread=None, epochs=40, note=RECIPE, **settings):
 
 
 WATCHED = dict(validation=1000, keep="last")
-MNIST = dict(dataset="mnist", labels=100, **WATCHED)
-SVHN, NORB = dict(dataset="svhn:train", labels=1000), dict(dataset="norb", labels=1000)
+MNIST = dict(dataset="mnist", labels=100, trunk="mlp", **WATCHED)
+SVHN, NORB = dict(dataset="svhn:train", labels=1000, trunk="mlp"), dict(dataset="norb", labels=1000)
 SVHN_DATA = f"SVHN re-cropped, first 10,000 test digits, without extra; {RECIPE}"
 WITH_EXTRA = dict(SVHN, comparable=False, note=f"{SVHN_DATA}; the paper's number is with extra")
 

@@ -8,6 +8,9 @@ from tfadgm import bounds, class_weights, noise
 from tfadgm.models import adversarial
 from tfadgm.networks import batch_norm, mlp
 
+# sqrt(D) over this is the radius of the virtual adversarial term, by the trunk that reads x; of MNIST (docs/notebook.md).
+RADIUS = dict(conv=20, mlp=64)
+
 
 def accuracy(log_probs, y):
     """The share of examples whose most probable class, of log_probs [B, K], is that of the one-hot y [B, K]."""
@@ -145,7 +148,7 @@ class Terms:
         def log_probs(x):
             return class_weights.average_class(bounds.infer_class(self.q, x, many)[2])[0]
 
-        radius = objective.adversarial_radius or math.sqrt(read_size) / 64
+        radius = objective.adversarial_radius or math.sqrt(read_size) / RADIUS[self.network.trunk]
         seed, given = noise.fold(draws.seed, "adversarial"), class_weights.average_class(log_q_y)[0]
         with batch_norm.unrecorded_moments():  # those of real examples are what a test example needs
             if self.preprocess.noise == "binarise":

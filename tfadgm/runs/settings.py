@@ -160,7 +160,9 @@ class Settings:
     class_entropy: float = _objective(1.0, "Weight, at least 1, of H(q(y|x)) in the unlabelled bound; 1: the bound.")
     virtual_adversarial: float = _objective(0.0, "Weight of the virtual adversarial term of q(y|x) (Miyato et al. 2015).")
     adversarial_radius: float | None = _objective(
-        None, "Its radius, in units of x as networks read it; 'none': sqrt(D) / 64 for D numbers.", kind=float
+        None,
+        "Its radius, in units of x as networks read it; 'none': sqrt(D) / 64 for D numbers, / 20 with convolutions.",
+        kind=float,
     )
     class_balance: float = _objective(
         0.0, "Weight of -KL(mean q(y|x) || p(y)), of the classes of a batch of unlabelled examples together."
