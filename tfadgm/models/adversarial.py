@@ -1,11 +1,13 @@
 """The virtual adversarial term: q(y|x) is to change little in the direction in which it would change most.
 
-    -KL(q(y|x) || q(y|x + r)),   r = argmax_{|r| <= radius} KL(q(y|x) || q(y|x + r))
+    -KL(q(y|x) || q(y|x' + r)),   r = argmax_{|r| <= radius} KL(q(y|x) || q(y|x' + r))
 
 (Miyato et al. 2015, "Distributional smoothing with virtual adversarial training", eq. 4 to 6). The first argument is a
 constant, and so is r, of which one power iteration from a random direction d is taken:
 
-    r = radius g / |g|,   g = d/dr KL(q(y|x) || q(y|x + r)) at r = radius d
+    r = radius g / |g|,   g = d/dr KL(q(y|x) || q(y|x' + r)) at r = radius d
+
+x' is x, or a picture x that is moved by a few pixels (`shifted`), which changes no class either.
 
 No label enters, so that unlabelled examples teach the classifier that its decision is the same all around them. The
 direction is found at the radius: nearer to x, bfloat16 rounds the divergence away.
@@ -24,12 +26,12 @@ def smoothness(
     read_size: int,
     seed: tf.Tensor,
 ) -> tf.Tensor:
-    """Returns -KL(q(y|x) || q(y|x + r)) of each example, nats, [B].
+    """Returns -KL(q(y|x) || q(y|x' + r)) of each example, nats, [B].
 
     Args:
       log_probs: a function of x [1, B, D] that returns log q(y|x), [B, K], with the same noise at every call.
       log_q_y: what it returns for x.
-      x: [1, B, D].
+      x: x', [1, B, D].
       radius: |r|, in the units of x as networks read it.
       read_size: how many of the D numbers networks read; the others stay as they are.
       seed: int32 [2], of the first direction.
@@ -42,6 +44,25 @@ def smoothness(
         change = tf.reduce_sum(_divergence(log_q_y, log_probs(_moved(x, r))))
     r = radius * _unit(tape.gradient(change, r))
     return -_divergence(log_q_y, log_probs(_moved(x, tf.stop_gradient(r))))
+
+
+def shifted(x: tf.Tensor, image_shape: tuple[int, int, int], most: int, seed: tf.Tensor) -> tf.Tensor:
+    """Returns pictures, each moved by whole pixels either way, uniform from -`most` to `most`; its border is repeated.
+
+    Args:
+      x: [1, B, D].
+      image_shape: height, width and channels, whose product is D.
+      most: pixels.
+      seed: int32 [2].
+    """
+    height, width, channels = image_shape
+    pictures = tf.reshape(x, [-1, height, width, channels])
+    moves = tf.random.stateless_uniform([2, tf.shape(pictures)[0], 1], seed, -most, most + 1, tf.int32)
+    rows, columns = (
+        tf.clip_by_value(tf.range(side) + move, 0, side - 1) for side, move in ((height, moves[0]), (width, moves[1]))
+    )
+    pictures = tf.gather(tf.gather(pictures, rows, axis=1, batch_dims=1), columns, axis=2, batch_dims=1)
+    return tf.reshape(pictures, tf.shape(x))
 
 
 def _moved(x, r):

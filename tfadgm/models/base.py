@@ -144,6 +144,14 @@ class DeepGenerativeModel(Terms, Questions, keras.Model):
             )
         if self.class_prior is not None:
             self._check_prior()
+        if self.objective.adversarial_shift:
+            sides = getattr(self.preprocess, "image_shape", None)
+            if sides is None or self.objective.adversarial_shift >= min(sides[:2]):
+                what = "examples that are no pictures with all their pixels" if sides is None else f"pictures of {sides[:2]}"
+                raise ValueError(
+                    f"adversarial_shift: got {self.objective.adversarial_shift} for {what}; allowed: 0"
+                    + ("" if sides is None else f" to {min(sides[:2]) - 1}")
+                )
 
     def _check_prior(self):
         count, total, least = len(self.class_prior), sum(self.class_prior), min(self.class_prior, default=0.0)

@@ -154,6 +154,10 @@ class Terms:
             if self.preprocess.noise == "binarise":
                 x = self.observe(raw)
                 given = log_probs(x)
+            if objective.adversarial_shift:
+                x = adversarial.shifted(
+                    x, self.preprocess.image_shape, objective.adversarial_shift, noise.fold(seed, "shift")
+                )
             return adversarial.smoothness(log_probs, given, x, radius, read_size, seed)
 
     # Whether the gradient of the labelled examples' class probabilities reaches q(y|.) alone.

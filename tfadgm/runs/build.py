@@ -147,6 +147,7 @@ def make_model(settings: Settings, data: Dataset, split: pipeline.Split) -> Deep
         class_entropy=settings.class_entropy,
         virtual_adversarial=settings.virtual_adversarial,
         adversarial_radius=settings.adversarial_radius,
+        adversarial_shift=settings.adversarial_shift,
         class_balance=settings.class_balance,
         num_labelled=len(split.labelled),
         num_unlabelled=len(split.unlabelled),

@@ -164,6 +164,7 @@ class Settings:
         "Its radius, in units of x as networks read it; 'none': sqrt(D) / 64 for D numbers, / 20 with convolutions.",
         kind=float,
     )
+    adversarial_shift: int = _objective(0, "Pixels by which that term moves a picture first, either way, at most.")
     class_balance: float = _objective(
         0.0, "Weight of -KL(mean q(y|x) || p(y)), of the classes of a batch of unlabelled examples together."
     )
