@@ -145,7 +145,7 @@ def test_binary_data_are_moved_from_their_intensities(monkeypatch):
         np.testing.assert_allclose(given, at_x, rtol=1e-6)
 
 
-@pytest.mark.parametrize(("trunk", "radius"), [("mlp", 4 / 64), ("conv", 4 / 20)])
+@pytest.mark.parametrize(("trunk", "radius"), [("mlp", 4 / 64), ("conv", 4 / 35)])
 def test_the_default_radius_is_that_of_the_trunk(monkeypatch, trunk, radius):
     seen = []
 

@@ -22,7 +22,7 @@ class Objective:
         softmax(f(y) / T), f(y) what the bound says of class y in nats: a power of the posterior. A likelihood of many
         numbers, as independent as no data's are, is too sure of the class (Grunwald and van Ommen 2017: a power mends it).
       virtual_adversarial: the weight of the mean of `adversarial.smoothness` of q(y|x) over the unlabelled examples.
-      adversarial_radius: its radius; None: sqrt(D) / 64 for D numbers that networks read, sqrt(D) / 20 with convolutions.
+      adversarial_radius: its radius; None: sqrt(D) / 64 for D numbers that networks read, sqrt(D) / 35 with convolutions.
       adversarial_shift: pixels by which a picture is moved first, at most (`adversarial.shifted`).
       class_balance: the weight of `class_weights.balance`, how near the classes that q(y|x) gives to a batch are to p(y).
       num_labelled, num_unlabelled: N_l and N_u, the sizes of the training sets; without labels y is a cluster.

@@ -9,7 +9,7 @@ from tfadgm.models import adversarial
 from tfadgm.networks import batch_norm, mlp
 
 # sqrt(D) over this is the radius of the virtual adversarial term, by the trunk that reads x; of MNIST (docs/notebook.md).
-RADIUS = dict(conv=20, mlp=64)
+RADIUS = dict(conv=35, mlp=64)
 
 
 def accuracy(log_probs, y):

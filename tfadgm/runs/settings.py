@@ -161,7 +161,7 @@ class Settings:
     virtual_adversarial: float = _objective(0.0, "Weight of the virtual adversarial term of q(y|x) (Miyato et al. 2015).")
     adversarial_radius: float | None = _objective(
         None,
-        "Its radius, in units of x as networks read it; 'none': sqrt(D) / 64 for D numbers, / 20 with convolutions.",
+        "Its radius, in units of x as networks read it; 'none': sqrt(D) / 64 for D numbers, / 35 with convolutions.",
         kind=float,
     )
     adversarial_shift: int = _objective(0, "Pixels by which that term moves a picture first, either way, at most.")
