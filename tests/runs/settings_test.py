@@ -277,7 +277,8 @@ def test_every_setting_is_documented_and_used():
     ("model", "dataset", "given", "expected"),
     [
         ("sdgm", "mnist", {}, ("conv", "on", 100.0)),
-        ("adgm", "svhn:train", dict(virtual_adversarial=0.0), ("conv", "on", 0.0)),
+        ("adgm", "mnist", dict(virtual_adversarial=0.0), ("conv", "on", 0.0)),
+        ("sdgm", "svhn:train", {}, ("mlp", "off", 0.0)),
         ("adgm", "mnist", dict(auxiliary="deterministic"), ("conv", "on", 100.0)),
         ("adgm", "mnist", dict(aux_gradient="frozen"), ("conv", "off", 100.0)),
         ("m2", "mnist", dict(hidden=(500,)), ("conv", "off", 100.0)),

@@ -7,6 +7,7 @@ networks of q share. Chosen on validation images (docs/notebook.md); no number o
 from tfadgm.experiments.cell import Cell
 
 CONVOLUTIONS = dict(model="sdgm", trunk="conv", shared_encoder="on")
+SMOOTH = dict(filters=(64, 128, 128), virtual_adversarial=70.0, adversarial_shift=2, unlabelled_weight=0.05)
 
 CELLS = [
     Cell(
@@ -23,7 +24,7 @@ CELLS = [
         "own-svhn-1000",
         "This package, beside section 4.4 of Maaloe et al. 2016: SVHN without extra, 1000 labels, SDGM with convolutions",
         "error",
-        settings=dict(CONVOLUTIONS, dataset="svhn:train", labels=1000),
+        settings=dict(CONVOLUTIONS, dataset="svhn:train", labels=1000, **SMOOTH),
         epochs=30,
         goal=18.0,
         figures=("class_samples.png",),

@@ -83,7 +83,7 @@ OWN = dict(
 # How pictures are read by the models whose classifier reads x itself, unless a trunk is given: half the error of fully
 # connected networks in the same time, and the virtual adversarial term calibrates them (docs/notebook.md).
 CONVOLUTIONS: dict[str, Any] = dict(trunk="conv", shared_encoder="on", virtual_adversarial=100.0)
-PICTURES, READERS = ("mnist", "fashion_mnist", "svhn"), ("m2", "adgm", "sdgm")
+PICTURES, READERS = ("mnist",), ("m2", "adgm", "sdgm")
 
 # Warm-up, without which the upper latents stay unused, where the data set's recipe has none.
 WARM = dict(avae=10.0, lvae=10.0, cagem=10.0)
