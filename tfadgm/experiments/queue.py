@@ -23,7 +23,7 @@ from tfadgm.training import callbacks
 ORDER = (
     *("kingma2014-table1-nn", "kingma2014-table1-svm", "kingma2014vae", "maaloe2016-figure2", "kingma2014-m1"),
     *("kingma2014-table1-m1tsvm", "maaloe2016-table2-mnist-m1tsvm", "kingma2014-table1-m2", "kingma2014-table1-m1m2"),
-    *("maaloe2016-table2-mnist-m1m2", "maaloe2016-table1-vae", "maaloe2016-table1-avae", "maaloe2016-table1"),
+    *("maaloe2016-table2-mnist-m1m2", "own-mnist", "maaloe2016-table1-vae", "maaloe2016-table1-avae", "maaloe2016-table1"),
     *("untapped2017", "maaloe2016-ablation", "cagem2017-table1-adgm", "cagem2017-table1-20", "cagem2017-table3-20"),
     *(
         "cagem2017-table1-50",
@@ -33,7 +33,7 @@ ORDER = (
         "cagem2017-figure3",
         "kingma2014",
     ),
-    *("maaloe2016-table2-svhn-sdgm", "maaloe2016-svhn", "maaloe2016-table2-svhn", "cagem2017-table2"),
+    *("maaloe2016-table2-svhn-sdgm", "maaloe2016-svhn", "maaloe2016-table2-svhn", "own-svhn", "cagem2017-table2"),
     *("cagem2017-table1-0-10", "cagem2017-table1-100", "cagem2017-table3-100", "maaloe2016-table2-mnist-sdgm"),
     *("maaloe2016-figure5-sdgm", "maaloe2016-figure3", "maaloe2016-figure4", "maaloe2016-discussion-bayes-sdgm"),
     *("maaloe2016-table2-mnist-adgm", "maaloe2016-figure5-adgm", "maaloe2016-discussion", "maaloe2016-figure5"),
