@@ -1,7 +1,8 @@
 """The package's own recipes, beside the papers' rows: what it reaches on the same data with convolutions.
 
 The SDGM of Maaloe et al. 2016 with networks that read and write pictures by convolutions, and one encoder of x that the
-networks of q share. Chosen on validation images (docs/notebook.md); no number of a paper, but goals of its own.
+networks of q share, and the virtual adversarial term. MNIST's settings were chosen on validation images, SVHN's are a first
+guess (docs/notebook.md); no number of a paper, but goals of its own.
 """
 
 from tfadgm.experiments.cell import Cell

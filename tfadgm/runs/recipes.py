@@ -80,7 +80,7 @@ OWN = dict(
     class_prior="auto",
 )
 
-# How pictures are read by the models whose classifier reads x itself, unless a trunk is given: half the error of fully
+# How pictures are read by the models whose classifier reads x itself, unless a trunk is given: less error than that of fully
 # connected networks in the same time, and the virtual adversarial term calibrates them (docs/notebook.md).
 CONVOLUTIONS: dict[str, Any] = dict(trunk="conv", shared_encoder="on", virtual_adversarial=100.0)
 PICTURES, READERS = ("mnist",), ("m2", "adgm", "sdgm")
