@@ -107,8 +107,12 @@ def _stderr(values):
     return statistics.stdev(values) / len(values) ** 0.5
 
 
-def _verdict(rows, labels):
-    """On how many tables the default is as good as the best method, and as what its pool is made of."""
+def standing(rows):
+    """Returns the tables on which the default is as good as the best method, and those where it is worse than its network.
+
+    As good: worse than no other method by more than one standard error of the mean of the paired differences. Worse: by
+    more than two.
+    """
     error = {(row["method"], row["table"], row["seed"]): row["error"] for row in rows}
     methods, names = (list(dict.fromkeys(row[key] for row in rows)) for key in ("method", "table"))
     parts = [method for method in methods if method.startswith("its ")]
@@ -127,11 +131,17 @@ def _verdict(rows, labels):
         if all(excess(method) <= 1 for method in methods if method not in (DEFAULT, *parts)):
             best.append(name)
         worse += [f"{name} ({method})" for method in parts if "labels alone" in method and excess(method) > 2]
-    seeds = len({row["seed"] for row in rows})
+    return best, worse
+
+
+def _verdict(rows, labels):
+    """On how many tables the default is as good as the best method, and as what its pool is made of."""
+    best, worse = standing(rows)
+    seeds, tables = (len({row[key] for row in rows}) for key in ("seed", "table"))
     told = ", ".join(worse) or "none"
     return (
         f"**{labels} labels per class, {seeds} seeds: the default is best, or within one standard error (of the paired "
-        f"difference) of the best, on {len(best)} of {len(names)} tables** ({', '.join(best) or 'none'}); worse than the "
+        f"difference) of the best, on {len(best)} of {tables} tables** ({', '.join(best) or 'none'}); worse than the "
         f"same network on the labels alone by more than two standard errors on: {told}."
     )
 

@@ -272,3 +272,11 @@ def test_the_papers_networks_are_fully_connected_and_the_packages_own_are_not():
         if cell.settings is not None and cell.dataset != "freyface":
             trunk = runner.settings_of(cell, 0, None).trunk
             assert trunk == ("conv" if cell.name.startswith("own-") else "mlp"), cell.name
+
+
+def test_how_sure_the_answers_are_is_told_of_the_cells_of_an_error(tmp_path):
+    for seed, nll in enumerate((0.25, 0.75)):
+        row = dict(seed=seed, minutes=None, value=3.0, cores=2, processor="p", ece=0.5, ece_equal_mass=0.02, nll=nll)
+        runner.record(TINY, row, tmp_path)
+    text = "\n".join(listing.table({"tiny": TINY}, tmp_path))
+    assert "ECE 2.00% in bins of equal mass, NLL 0.500 nats" in text and "Brier" not in text

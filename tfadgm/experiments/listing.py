@@ -118,6 +118,8 @@ def _further(cell, rows, records):
         said.append("of an older definition (see runner.DEFINITIONS)")
     if len(rows) > 1:
         said.append(f"each {_joined(row['value'] for row in rows)}")
+    if cell.measure == "error":
+        said += _calibration(rows)
     if cell.control and (found := against(cell, records)):
         mean, error, pairs = found
         spread, seeds = ("", "1 seed") if error is None else (f" +- {error:.2f}", f"{pairs} seeds, standard error")
@@ -137,6 +139,19 @@ def _further(cell, rows, records):
             for row in rows
         ]
     return said
+
+
+def _calibration(rows):
+    """How sure the answers are, as a list of one text or none: means over the seeds of what all rows have."""
+    kinds = (("ece_equal_mass", "ECE", 100, "{:.2f}% in bins of equal mass"), ("ece", "ECE", 100, "{:.2f}%"))
+    kinds = next(([kind] for kind in kinds if all(kind[0] in row for row in rows)), [])
+    kinds += [("nll", "NLL", 1, "{:.3f} nats"), ("brier", "Brier score", 1, "{:.4f}")]
+    found = [
+        f"{told} {form.format(factor * statistics.mean(row[key] for row in rows))}"
+        for key, told, factor, form in kinds
+        if all(row.get(key) is not None for row in rows)
+    ]
+    return [", ".join(found)] if found else []
 
 
 def _joined(values):

@@ -17,7 +17,8 @@ from tfadgm.runs import recipes, run, run_directory
 from tfadgm.training import callbacks
 
 KEPT = (
-    *("train_seconds", "epochs", "steps_per_second", "labels", "test_error", "supervised_baseline_error", "ece", "nll"),
+    *("train_seconds", "epochs", "steps_per_second", "labels", "test_error", "supervised_baseline_error"),
+    *("ece", "ece_equal_mass", "nll", "brier"),
     *("elbo", "log_density_samples", "log_density_examples", "log_density_by_samples", "effective_samples", "digits_found"),
     *("bayes_samples", "bayes_examples", "bayes_seconds", "bayes_ece", "bayes_nll", "q_error", "q_seconds", "q_ece"),
     "not_finite",
