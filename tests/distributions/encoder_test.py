@@ -10,7 +10,7 @@ from tfadgm import bounds, noise, registry
 from tfadgm.data.preprocess import Preprocess
 from tfadgm.distributions.encoder import Encoder
 from tfadgm.models.objective import Objective
-from tfadgm.networks import batch_norm, initial, mlp
+from tfadgm.networks import batch_norm, convolutions, initial, mlp
 
 D, K, B, SEED = 16, 3, 8, tf.constant([5, 6])
 MODELS = ["m2", "sdgm", "cagem", "untapped", "avae", "lvae"]
@@ -20,7 +20,9 @@ RAW = tf.constant(GENERATOR.random((B, D)) < 0.5, tf.float32)
 
 def _make(name, shared="on", trunk="mlp", hidden=(7, 6), normalised=True, objective=(), **options):
     sizes = dict(dim_z=(3, 2) if name in ("cagem", "lvae") else 3) | (dict(dim_a=2) if name in ("adgm", "sdgm") else {})
-    shape = dict(filters=(2, 3), image_shape=(4, 4, 1)) if trunk == "conv" else {}
+    pooled = trunk == "pooled"
+    trunk, shape = ("conv", dict(filters=(2, 3), image_shape=(4, 4, 1))) if trunk != "mlp" else (trunk, {})
+    shape |= dict(pooled=True, depth=2) if pooled else {}
     network = mlp.Network(hidden=hidden, trunk=trunk, batch_norm=normalised, shared_encoder=shared, **shape)
     objective = Objective(num_unlabelled=B, **dict(objective))
     return registry.model_class(name)(Preprocess([D]), K, network=network, objective=objective, **sizes, **options)
@@ -57,7 +59,9 @@ def _reading(call, encoder):
     return lambda values: call({**values, "h": encoder(values)})
 
 
-@pytest.mark.parametrize("name, trunk", [*((name, "mlp") for name in MODELS), ("sdgm", "conv")])
+@pytest.mark.parametrize(
+    "name, trunk", [*((name, "mlp") for name in MODELS), ("sdgm", "conv"), ("m2", "pooled"), ("sdgm", "pooled")]
+)
 def test_bounds_are_those_of_equal_encoders_and_gradients_the_sum_of_theirs(name, trunk):
     model, of = _make(name, trunk=trunk), "objective"
     if name == "cagem":  # whose label terms stop at h, and not at the networks of q(y|z1,x)
@@ -191,3 +195,33 @@ def test_layers_of_several_widths_are_not_shared():
         _make("untapped", options=UntappedOptions(hidden_y=(5, 4)))
     model = _make("untapped", options=UntappedOptions(hidden_y=(5, 4), hidden_z=(5, 3)))
     assert model.sizes["h"] == 5
+
+
+@pytest.mark.parametrize("shared", ["on", "off"])
+@pytest.mark.parametrize("name", ["m2", "adgm"])
+def test_the_class_reads_the_means_of_the_maps_and_the_latents_the_maps(name, shared):
+    model = _make(name, shared, "pooled")
+    own = model.q["h" if shared == "on" else "y"].trunk.encoder
+    maps = own(RAW[None]).numpy().reshape(1, B, -1, 3)
+    np.testing.assert_allclose(
+        convolutions.position_means(own(RAW[None]), model.network), maps.mean(2), rtol=1e-5, atol=1e-6
+    )
+    first = model.q["y"].trunk.dense[0].project["x"]
+    assert first.kernel.shape[0] == 3 and model.classifier_network.pooled
+    values = {"x": RAW[None], "a": tf.zeros([1, B, 2]), "y": tf.zeros([1, B, K])}
+    if shared == "on":
+        values["h"] = model.q["h"](values)
+        assert values["h"].shape[-1] == 7 + 3
+        np.testing.assert_allclose(values["h"][..., 7:], maps.mean(2), rtol=1e-5, atol=1e-6)
+    read = model.q["y"].trunk.read(values)
+    np.testing.assert_allclose(read["x"], maps.mean(2), rtol=1e-5, atol=1e-6)
+    assert model.q["z"].trunk.read(values)["x"].shape[-1] == (7 if shared == "on" else maps[0, 0].size)
+
+
+def test_what_has_no_maps_has_no_means_of_them():
+    with pytest.raises(ValueError, match="pooled: got True with trunk 'mlp', which has no maps; allowed: with trunk 'conv'"):
+        mlp.Network(pooled=True)
+    with pytest.raises(ValueError, match="depth: got 2 with trunk 'mlp'"):
+        mlp.Network(depth=2)
+    with pytest.raises(ValueError, match="depth: got 0; allowed: at least 1"):
+        mlp.Network(depth=0)

@@ -28,7 +28,7 @@ NOT_NEGATIVE = (
     *("max_value", "patience", "checkpoint_seconds", "threads", "cross_fit", "test_samples", "density_samples", "samples"),
     *("density_examples", "beta", "labelled_weight", "unlabelled_weight", "virtual_adversarial", "warmup_epochs"),
     *("head_deviation", "log_variance_ceiling", "hidden_cells", "exact_classes", "classifier_samples", "adversarial_radius"),
-    "adversarial_shift",
+    "shift",
     *("class_entropy", "class_balance", "answer_temperature"),
 )
 NOT_INFINITE = [name for name, field in FIELDS.items() if field.metadata["kind"] in (float, "amount")]

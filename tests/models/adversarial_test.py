@@ -163,52 +163,42 @@ def test_the_default_radius_is_that_of_the_trunk(monkeypatch, trunk, radius):
     assert seen == [pytest.approx(radius)]
 
 
-def test_pictures_are_moved_by_whole_pixels_and_their_border_is_repeated():
-    height, width, most, n = 5, 4, 2, 300
-    pictures = GENERATOR.random((n, height, width, 2)).astype("float32")
-    found = adversarial.shifted(tf.constant(pictures.reshape(1, n, -1)), (height, width, 2), most, SEED).numpy()
-    padded = np.pad(pictures, [(0, 0), (most, most), (most, most), (0, 0)], mode="edge")
-    moves = [(down, right) for down in range(2 * most + 1) for right in range(2 * most + 1)]
-    seen = []
-    for picture, before in zip(found.reshape(pictures.shape), padded, strict=True):
-        (move,) = [m for m in moves if np.array_equal(picture, before[m[0] : m[0] + height, m[1] : m[1] + width])]
-        seen.append(move)
-    assert set(seen) == set(moves), "each of 25 has been drawn"
-
-
-def test_the_answer_of_a_picture_is_compared_with_that_of_the_moved_one(monkeypatch):
-    monkeypatch.setattr(adversarial, "smoothness", lambda log_probs, given, x, *how: tf.reduce_sum(tf.abs(x), [0, 2]))
+def test_labelled_pictures_and_both_of_which_answers_are_compared_are_moved_and_the_bound_is_of_none(monkeypatch):
     corner = np.zeros((8, 6, 6, 1), "float32")
     corner[:, 3, 3] = 1.0  # from where no move by a pixel takes it to the border
     batch = {"labelled": (tf.constant(corner[:4]), tf.constant([0, 1, 2, 0])), "unlabelled": tf.constant(corner)}
-    seen = []
-    shifted = adversarial.shifted
-    monkeypatch.setattr(adversarial, "shifted", lambda *given: seen.append(shifted(*given).numpy()) or seen[-1])
-    options = dict(num_unlabelled=8, virtual_adversarial=1.0)
+    monkeypatch.setattr(adversarial, "smoothness", lambda log_probs, given, x, *how: tf.reduce_sum(tf.abs(x), [0, 2]))
     for shift in (0, 1):
         model = registry.model_class("m2")(
             Preprocess([6, 6, 1]),
             3,
             network=mlp.Network(hidden=(8,)),
-            objective=Objective(adversarial_shift=shift, **options),
+            objective=Objective(num_unlabelled=8, virtual_adversarial=1.0, shift=shift),
+        )
+        observed = []
+        monkeypatch.setattr(
+            model, "observe", lambda raw, seed=None, of=model, to=observed: to.append(raw) or of.preprocess(raw)[None]
         )
         assert float(model.terms(batch, SEED)["virtual_adversarial"]) == pytest.approx(1.0)
-    (moved,) = seen
-    where = moved.reshape(8, 36).argmax(1)
-    assert {(at // 6 - 3, at % 6 - 3) for at in where} <= {(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)}
-    assert len(set(where)) > 1
+        labelled, unlabelled, *compared = [pictures.numpy().reshape(len(pictures), 36).argmax(1) for pictures in observed]
+        assert set(unlabelled) == {21} and len(compared) == (2 if shift else 0)
+        for where in (labelled, *compared):
+            moves = {(at // 6 - 3, at % 6 - 3) for at in where}
+            assert moves <= {(i, j) for i in range(-shift, shift + 1) for j in range(-shift, shift + 1)}
+            assert (len(moves) > 1) is (shift > 0)
+    assert compared[0].tolist() != compared[1].tolist()
 
 
 @pytest.mark.parametrize(
     ("preprocess", "shift", "message"),
     [
-        (Preprocess([D]), 1, "adversarial_shift: got 1 for examples that are no pictures .*; allowed: 0"),
-        (Preprocess([4, 6, 1]), 4, r"adversarial_shift: got 4 for pictures of \(4, 6\); allowed: 0 to 3"),
+        (Preprocess([D]), 1, "shift: got 1 for examples that are no pictures; allowed: 0"),
+        (Preprocess([4, 6, 1]), 4, r"shift: got 4 for pictures of \(4, 6\); allowed: 0 to 3"),
     ],
 )
 def test_what_cannot_be_moved_is_told(preprocess, shift, message):
-    objective = Objective(virtual_adversarial=1.0, adversarial_shift=shift)
+    objective = Objective(virtual_adversarial=1.0, shift=shift)
     with pytest.raises(ValueError, match=message):
         registry.model_class("m2")(preprocess, 3, network=mlp.Network(hidden=(8,)), objective=objective)
-    with pytest.raises(ValueError, match="adversarial_shift: got -1; allowed: at least 0"):
-        Objective(adversarial_shift=-1)
+    with pytest.raises(ValueError, match="shift: got -1; allowed: at least 0"):
+        Objective(shift=-1)

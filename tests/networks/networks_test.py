@@ -328,6 +328,15 @@ def _conv(shape, filters, parameters=1, **options):
 
 
 @pytest.mark.parametrize(("shape", "filters"), CONV)
+@pytest.mark.parametrize("depth", [1, 3])
+def test_further_convolutions_keep_the_sides(shape, filters, depth):
+    encoder, _ = _conv(shape, filters, depth=depth, batch_norm=True)
+    assert encoder.units == _conv(shape, filters)[0].units
+    assert [c.filters for c in encoder.convolutions] == [n for n in filters for _ in range(depth)]
+    assert encoder(_normal(2, int(np.prod(shape)))).shape == (2, encoder.units)
+
+
+@pytest.mark.parametrize(("shape", "filters"), CONV)
 @pytest.mark.parametrize("parameters", [1, 2])
 def test_convolutions_there_and_back_keep_all_leading_axes(shape, filters, parameters):
     encoder, head = _conv(shape, filters, parameters)

@@ -91,3 +91,11 @@ def test_what_contradicts_the_model_is_refused(model, given, message):
     with pytest.raises(ValueError, match=message):
         allowed.check_model(recipes.resolve(model, "digits", **given))
     allowed.check_model(recipes.resolve(model, "digits"))
+
+
+def test_what_shapes_a_term_without_a_weight_is_refused():
+    with pytest.raises(
+        ValueError, match="adversarial_radius: got 0.5 with virtual_adversarial 0; allowed: none, or a weight"
+    ):
+        allowed.check_terms(recipes.resolve("m2", "digits", adversarial_radius=0.5))
+    allowed.check_terms(recipes.resolve("m2", "digits", virtual_adversarial=1.0, adversarial_radius=0.5))

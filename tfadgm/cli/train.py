@@ -47,6 +47,7 @@ def before(argv):
         return 0
     settings, directory = _asked()
     asked.check(settings)
+    allowed.check_terms(settings)
     allowed.check_directory(directory)
 
 

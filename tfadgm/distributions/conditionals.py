@@ -226,7 +226,10 @@ class Deterministic(Gaussian):
 
 
 class Categorical(Conditional):
-    """Cat(child | softmax(parents)), the child a one-hot vector [..., units]."""
+    """Cat(child | softmax(parents)), the child a one-hot vector [..., units]. Its network is `mlp.Network.classifier`."""
+
+    def __init__(self, given: str = "", units: int = 1, network: mlp.Network | None = None, **kwargs: Any) -> None:
+        super().__init__(given, units, (network or mlp.Network()).classifier, **kwargs)
 
     def distribution(self, values: Values) -> tfd.Distribution:
         return tfd.OneHotCategorical(logits=self(values), dtype=tf.float32)

@@ -12,22 +12,25 @@ import tensorflow as tf
 
 from tfadgm.distributions.conditionals import Conditional, Deterministic, Values
 from tfadgm.networks import mlp
+from tfadgm.networks.convolutions import position_means
 
 
 class Encoder(Deterministic):
     """h = h(x), the first hidden layer of the networks that read it, behind the convolutions where these have any.
 
     It is where most of the arithmetic of reading x is, and leaves each network a layer at least in which h meets its other
-    parents.
+    parents. Where networks are `pooled`, the means of the maps follow in h, for those of q(y|.), which read no more of it.
 
     Args:
       network: the `mlp.Network` of those that read h.
     """
 
     def __init__(self, network: mlp.Network) -> None:
-        super().__init__(units=network.hidden[0], network=network)
+        means = network.filters[-1] if network.pooled else 0
+        super().__init__(units=network.hidden[0] + means, network=network)
         self.given = ("x",)
-        self.trunk = mlp.MLP(self.given, dataclasses.replace(network.unshared, hidden=network.hidden[:1]), name="trunk")
+        own = dataclasses.replace(network.unshared, hidden=network.hidden[:1], of_class=False)
+        self.trunk = mlp.MLP(self.given, own, name="trunk")
 
     def build_from(self, sizes: dict[str, int]) -> None:
         self.trunk.build_from(sizes)
@@ -35,7 +38,10 @@ class Encoder(Deterministic):
 
     def call(self, values: Values) -> tf.Tensor:
         """Returns h, [1, B, units], in the precision of the networks that read it."""
-        return self.trunk(values)
+        if not self.network.pooled:
+            return self.trunk(values)
+        inputs = self.trunk.read(values)
+        return tf.concat([self.trunk.through(inputs), position_means(inputs["x"], self.network)], -1)
 
 
 def share(model: str, p: dict[str, Conditional], q: dict[str, Conditional]) -> dict[str, Conditional]:

@@ -8,7 +8,7 @@ guess (docs/notebook.md); no number of a paper, but goals of its own.
 from tfadgm.experiments.cell import Cell
 
 CONVOLUTIONS = dict(model="sdgm", trunk="conv", shared_encoder="on")
-SMOOTH = dict(filters=(64, 128, 128), virtual_adversarial=70.0, adversarial_shift=2, unlabelled_weight=0.05)
+SMOOTH = dict(filters=(64, 128, 128), virtual_adversarial=70.0, shift=2, unlabelled_weight=0.05)
 
 CELLS = [
     Cell(

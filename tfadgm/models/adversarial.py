@@ -7,7 +7,7 @@ constant, and so is r, of which one power iteration from a random direction d is
 
     r = radius g / |g|,   g = d/dr KL(q(y|x) || q(y|x' + r)) at r = radius d
 
-x' is x, or a picture x that is moved by a few pixels (`shifted`), which changes no class either.
+x' is x; of pictures, x and x' may be one picture that was moved twice (`data.moves`), which changes no class either.
 
 No label enters, so that unlabelled examples teach the classifier that its decision is the same all around them. The
 direction is found at the radius: nearer to x, bfloat16 rounds the divergence away.
@@ -41,31 +41,12 @@ def smoothness(
     with tf.GradientTape() as tape:
         r = radius * direction
         tape.watch(r)
-        change = tf.reduce_sum(_divergence(log_q_y, log_probs(_moved(x, r))))
+        change = tf.reduce_sum(_divergence(log_q_y, log_probs(_nudged(x, r))))
     r = radius * _unit(tape.gradient(change, r))
-    return -_divergence(log_q_y, log_probs(_moved(x, tf.stop_gradient(r))))
+    return -_divergence(log_q_y, log_probs(_nudged(x, tf.stop_gradient(r))))
 
 
-def shifted(x: tf.Tensor, image_shape: tuple[int, int, int], most: int, seed: tf.Tensor) -> tf.Tensor:
-    """Returns pictures, each moved by whole pixels either way, uniform from -`most` to `most`; its border is repeated.
-
-    Args:
-      x: [1, B, D].
-      image_shape: height, width and channels, whose product is D.
-      most: pixels.
-      seed: int32 [2].
-    """
-    height, width, channels = image_shape
-    pictures = tf.reshape(x, [-1, height, width, channels])
-    moves = tf.random.stateless_uniform([2, tf.shape(pictures)[0], 1], seed, -most, most + 1, tf.int32)
-    rows, columns = (
-        tf.clip_by_value(tf.range(side) + move, 0, side - 1) for side, move in ((height, moves[0]), (width, moves[1]))
-    )
-    pictures = tf.gather(tf.gather(pictures, rows, axis=1, batch_dims=1), columns, axis=2, batch_dims=1)
-    return tf.reshape(pictures, tf.shape(x))
-
-
-def _moved(x, r):
+def _nudged(x, r):
     return x + tf.pad(r, [[0, 0], [0, 0], [0, x.shape[-1] - r.shape[-1]]])
 
 

@@ -144,14 +144,12 @@ class DeepGenerativeModel(Terms, Questions, keras.Model):
             )
         if self.class_prior is not None:
             self._check_prior()
-        if self.objective.adversarial_shift:
-            sides = getattr(self.preprocess, "image_shape", None)
-            if sides is None or self.objective.adversarial_shift >= min(sides[:2]):
-                what = "examples that are no pictures with all their pixels" if sides is None else f"pictures of {sides[:2]}"
-                raise ValueError(
-                    f"adversarial_shift: got {self.objective.adversarial_shift} for {what}; allowed: 0"
-                    + ("" if sides is None else f" to {min(sides[:2]) - 1}")
-                )
+        if self.objective.shift:
+            sides = self.preprocess.raw_shape[:2] if len(self.preprocess.raw_shape) == 3 else None
+            if sides is None or self.objective.shift >= min(sides):
+                what = "examples that are no pictures" if sides is None else f"pictures of {sides}"
+                allowed = "0" if sides is None else f"0 to {min(sides) - 1}"
+                raise ValueError(f"shift: got {self.objective.shift} for {what}; allowed: {allowed}")
 
     def _check_prior(self):
         count, total, least = len(self.class_prior), sum(self.class_prior), min(self.class_prior, default=0.0)

@@ -23,7 +23,8 @@ class Objective:
         numbers, as independent as no data's are, is too sure of the class (Grunwald and van Ommen 2017: a power mends it).
       virtual_adversarial: the weight of the mean of `adversarial.smoothness` of q(y|x) over the unlabelled examples.
       adversarial_radius: its radius; None: sqrt(D) / 64 for D numbers that networks read, sqrt(D) / 35 with convolutions.
-      adversarial_shift: pixels by which a picture is moved first, at most (`adversarial.shifted`).
+      shift: pixels by which pictures are moved, at most (`data.moves`): the labelled ones, in their bound too, and both x
+        and x' of that term. The bound of unlabelled examples is that of pictures as they are.
       class_balance: the weight of `class_weights.balance`, how near the classes that q(y|x) gives to a batch are to p(y).
       num_labelled, num_unlabelled: N_l and N_u, the sizes of the training sets; without labels y is a cluster.
       exact_classes: None: y by exact enumeration. k: the k most probable classes exactly and one sampled from the rest.
@@ -42,7 +43,7 @@ class Objective:
     class_entropy: float = 1.0
     virtual_adversarial: float = 0.0
     adversarial_radius: float | None = None
-    adversarial_shift: int = 0
+    shift: int = 0
     class_balance: float = 0.0
     num_labelled: int = 1
     num_unlabelled: int = 0
@@ -59,7 +60,7 @@ class Objective:
                 f"classifier_samples: got {self.classifier_samples}; allowed: none, or at least samples = {self.samples}"
             )
         least = dict(beta=0, labelled_weight=0, unlabelled_weight=0, class_entropy=1, virtual_adversarial=0, class_balance=0)
-        least |= dict(adversarial_shift=0, warmup_steps=0, num_labelled=0, num_unlabelled=0)
+        least |= dict(shift=0, warmup_steps=0, num_labelled=0, num_unlabelled=0)
         for name, minimum in least.items():
             if not getattr(self, name) >= minimum:
                 raise ValueError(f"{name}: got {getattr(self, name)}; allowed: at least {minimum}")

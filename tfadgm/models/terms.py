@@ -5,6 +5,7 @@ import math
 import tensorflow as tf
 
 from tfadgm import bounds, class_weights, noise
+from tfadgm.data.moves import moved
 from tfadgm.models import adversarial
 from tfadgm.networks import batch_norm, mlp
 
@@ -68,6 +69,7 @@ class Terms:
         terms = {}
         if "labelled" in batch:  # first, so that the moving averages of batch norm follow the unlabelled examples
             raw, y = batch["labelled"]
+            raw = moved(raw, self.objective.shift, noise.fold(seed, "moved"))
             with batch_norm.of_examples(raw.shape[0]):
                 inferred = self._infer_class(raw, noise.fold(seed, 1), self._stopped())
                 terms |= self._labelled_terms(tf.one_hot(y, self.num_classes), *inferred, temperature)
@@ -141,6 +143,8 @@ class Terms:
         """`adversarial.smoothness` of q(y|x), [B], by the draws that the bounds have too, around x as it is read at test.
 
         Around binary draws of x it is harmful: many of those lie between the classes, and the larger class takes them.
+        Where pictures are moved, all three are: the labelled ones, x, and x'. Were x as it is and the labelled ones moved,
+        or the reverse, then the answers that the term spreads would be held by no label (docs/notebook.md).
         """
         objective, x, read_size = self.objective, inferred[0]["x"], self.preprocess.read_size
         many = draws.replace(samples=objective.classifier_samples or objective.samples)
@@ -151,13 +155,9 @@ class Terms:
         radius = objective.adversarial_radius or math.sqrt(read_size) / RADIUS[self.network.trunk]
         seed, given = noise.fold(draws.seed, "adversarial"), class_weights.average_class(log_q_y)[0]
         with batch_norm.unrecorded_moments():  # those of real examples are what a test example needs
-            if self.preprocess.noise == "binarise":
-                x = self.observe(raw)
-                given = log_probs(x)
-            if objective.adversarial_shift:
-                x = adversarial.shifted(
-                    x, self.preprocess.image_shape, objective.adversarial_shift, noise.fold(seed, "shift")
-                )
+            if self.preprocess.noise == "binarise" or objective.shift:
+                given = log_probs(self.observe(moved(raw, objective.shift, noise.fold(seed, "given"))))
+                x = self.observe(moved(raw, objective.shift, noise.fold(seed, "moved")))
             return adversarial.smoothness(log_probs, given, x, radius, read_size, seed)
 
     # Whether the gradient of the labelled examples' class probabilities reaches q(y|.) alone.

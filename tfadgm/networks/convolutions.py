@@ -29,28 +29,39 @@ def _halved(network):
     return [(-(-height // 2**i), -(-width // 2**i)) for i in range(len(network.filters) + 1)]
 
 
+def position_means(features, network):
+    """Returns the means of the last maps over their positions, [..., C], given a `ConvEncoder`'s features [..., units]."""
+    channels = network.filters[-1]
+    positions = features.shape[-1] // channels
+    return tf.reduce_mean(tf.reshape(features, [*leading_axes(features), positions, channels]), -2)
+
+
 class ConvEncoder(keras.layers.Layer):
-    """Reads flat images [..., D] by stride-2 convolutions; gives flat features [..., units]."""
+    """Reads flat images [..., D] by stride-2 convolutions, each before `depth` - 1 others; gives flat maps [..., units]."""
 
     def __init__(self, network, **kwargs):
         super().__init__(**kwargs)
         self.network = network
-        self.convolutions = [
-            keras.layers.Conv2D(
-                n, 4, strides=2, padding="same", kernel_initializer=hidden_initializer(network.activation), name=f"conv_{i}"
-            )
+        initializer = hidden_initializer(network.activation)
+        kinds = [
+            (n, 3, 1, f"{i}_{j}") if j else (n, 4, 2, f"{i}")
             for i, n in enumerate(network.filters)
+            for j in range(network.depth)
         ]
-        self.norms = [BatchNorm(name=f"norm_{i}") for i in range(len(network.filters))] if network.batch_norm else []
+        self.convolutions = [
+            keras.layers.Conv2D(n, sides, stride, "same", kernel_initializer=initializer, name=f"conv_{name}")
+            for n, sides, stride, name in kinds
+        ]
+        self.norms = [BatchNorm(name=f"norm_{name}") for *_, name in kinds] if network.batch_norm else []
         self.units = math.prod(_halved(network)[-1]) * network.filters[-1]
 
     def build(self, shape):
         channels = self.network.image_shape[-1]
-        for conv, filters in zip(self.convolutions, self.network.filters, strict=True):
+        for i, conv in enumerate(self.convolutions):
             conv.build((None, None, None, channels))
-            channels = filters
-        for norm, filters in zip(self.norms, self.network.filters, strict=False):
-            norm.build((None, filters))
+            channels = conv.filters
+            if self.norms:
+                self.norms[i].build((None, channels))
         self.built = True
 
     def call(self, x):

@@ -5,7 +5,7 @@ import dataclasses
 import keras
 
 from tfadgm.networks.batch_norm import BatchNorm
-from tfadgm.networks.convolutions import ConvEncoder
+from tfadgm.networks.convolutions import ConvEncoder, position_means
 from tfadgm.networks.layers import ACTIVATIONS, ParentSum, hidden_dense
 from tfadgm.registry import SHARED_ENCODERS, TRUNKS
 
@@ -29,6 +29,10 @@ class Network:
       batch_norm: normalise each hidden layer before its activation (Dense, norm, activation).
       trunk: "mlp", or "conv": x is read by strided convolutions and written by transposed ones.
       filters: channels of the convolutions, one stride-2 layer each; only for trunk "conv".
+      depth: convolutions at each size when x is read, the first of stride 2, the others of 3 x 3; only for trunk "conv".
+      pooled: whether networks of q(y|.) read the means of the last maps over their positions, in place of the maps: a class
+        does not depend on where, and few labelled pictures are not learned by heart by it; only for trunk "conv".
+      of_class: whether this is the network of q(y|.) (`classifier`).
       image_shape: [height, width, channels] of x, of any size; only for trunk "conv".
       reads: how many of the first entries of x networks read; None: all.
       shared_encoder: whether the networks of q read h(x), of one encoder for all of them, in place of x (`encoder.Encoder`).
@@ -45,6 +49,9 @@ class Network:
     batch_norm: bool = False
     trunk: str = "mlp"
     filters: tuple = (32, 64)
+    depth: int = 1
+    pooled: bool = False
+    of_class: bool = False
     image_shape: tuple | None = None
     reads: int | None = None
     shared_encoder: str = "off"
@@ -62,8 +69,13 @@ class Network:
         for name, widths in (("hidden", self.hidden), ("hidden_above", self.hidden_above or (1,))):
             if not widths or any(width < 1 for width in widths):
                 raise ValueError(f"{name}: got {widths}; allowed: one or more widths of at least 1")
+        if self.depth < 1:
+            raise ValueError(f"depth: got {self.depth}; allowed: at least 1")
         if self.trunk == "conv":
             self._check_image()
+        elif self.depth > 1 or self.pooled:
+            given = f"depth: got {self.depth}" if self.depth > 1 else "pooled: got True"
+            raise ValueError(f"{given} with trunk {self.trunk!r}, which has no maps; allowed: with trunk 'conv'")
 
     @property
     def above(self):
@@ -74,6 +86,11 @@ class Network:
     def unshared(self):
         """The architecture of a network that reads x itself."""
         return dataclasses.replace(self, shared_encoder="off")
+
+    @property
+    def classifier(self):
+        """The architecture of q(y|.)."""
+        return dataclasses.replace(self, of_class=True)
 
     @property
     def own(self):
@@ -109,14 +126,19 @@ class MLP(keras.layers.Layer):
         if network.trunk == "conv" and "x" in given and not self.shares:
             self.encoder = ConvEncoder(network, name="conv")
 
+    @property
+    def reads_means(self):
+        """Whether it reads the means of maps."""
+        return self.network.pooled and self.network.of_class and "x" in self.given
+
     def build_from(self, sizes):
         if self.shares:
-            sizes = {**sizes, "x": sizes[SHARED]}
+            sizes = {**sizes, "x": self.network.filters[-1] if self.reads_means else self.network.hidden[0]}
         elif self.network.reads is not None and "x" in self.given:
             sizes = {**sizes, "x": self.network.reads}
         if self.encoder is not None:
             self.encoder.build((None, sizes["x"]))
-            sizes = {**sizes, "x": self.encoder.units}
+            sizes = {**sizes, "x": self.network.filters[-1] if self.reads_means else self.encoder.units}
         self.dense[0].build_from(sizes)
         for width, dense in zip(self.hidden, self.dense[1:], strict=False):
             dense.build((None, width))
@@ -125,11 +147,25 @@ class MLP(keras.layers.Layer):
         self.built = True
 
     def call(self, values):
-        h = {name: values[SHARED if self.shares and name == "x" else name] for name in self.given}
-        if self.network.reads is not None and "x" in h and not self.shares:
+        return self.through(self.read(values))
+
+    def read(self, values):
+        """Returns what the first layer reads, by the names of the parents."""
+        h = {name: values[name] for name in self.given if name != "x" or not self.shares}
+        if self.shares:
+            width = self.network.hidden[0]
+            shared = values[SHARED]
+            h["x"] = shared[..., width:] if self.reads_means else shared[..., :width]
+        elif self.network.reads is not None and "x" in h:
             h["x"] = h["x"][..., : self.network.reads]
         if self.encoder is not None:
             h["x"] = self.encoder(h["x"])
+            if self.reads_means:
+                h["x"] = position_means(h["x"], self.network)
+        return h
+
+    def through(self, h):
+        """Returns the last hidden layer, given what the first one reads."""
         for i, dense in enumerate(self.dense):
             h = dense(h)
             if self.norms:

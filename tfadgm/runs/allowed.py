@@ -125,7 +125,7 @@ def check_encoder(settings: Any) -> None:
 def check_unlabelled(settings: Any) -> None:
     """Raises a ValueError for what needs labels, of a `Settings` whose model learns from none."""
     model = settings.model
-    for name, neutral in dict(unlabelled_weight=1, class_entropy=1, virtual_adversarial=0, class_balance=0).items():
+    for name, neutral in dict(unlabelled_weight=1, class_entropy=1, virtual_adversarial=0, class_balance=0, shift=0).items():
         if getattr(settings, name) != neutral:
             told = f"{getattr(settings, name)} for {model}, which learns from no labels"
             raise ValueError(f"{name}: got {told}; allowed: {neutral}")
@@ -133,6 +133,16 @@ def check_unlabelled(settings: Any) -> None:
         raise ValueError(f"shared_encoder: got 'stopped' for {model}, which learns from no labels; allowed: off, on")
     if settings.patience is not None:
         raise ValueError(f"patience: got {settings.patience} for {model}, which learns from no labels; allowed: none")
+
+
+def check_terms(settings: Any) -> None:
+    """Raises a ValueError where a `Settings` shapes a term of the objective that has no weight.
+
+    A search may still give it one, and so is not held to this.
+    """
+    if settings.adversarial_radius is not None and not settings.virtual_adversarial:
+        got = f"adversarial_radius: got {settings.adversarial_radius} with virtual_adversarial 0"
+        raise ValueError(f"{got}; allowed: none, or a weight greater than 0")
 
 
 def check_data(settings: Any) -> None:

@@ -134,6 +134,8 @@ def make_model(settings: Settings, data: Dataset, split: pipeline.Split) -> Deep
         batch_norm=settings.batch_norm,
         trunk=settings.trunk,
         filters=settings.filters,
+        depth=settings.depth,
+        pooled=settings.pooled,
         image_shape=preprocess.image_shape,
         shared_encoder=settings.shared_encoder,
     )
@@ -147,7 +149,7 @@ def make_model(settings: Settings, data: Dataset, split: pipeline.Split) -> Deep
         class_entropy=settings.class_entropy,
         virtual_adversarial=settings.virtual_adversarial,
         adversarial_radius=settings.adversarial_radius,
-        adversarial_shift=settings.adversarial_shift,
+        shift=settings.shift,
         class_balance=settings.class_balance,
         num_labelled=len(split.labelled),
         num_unlabelled=len(split.unlabelled),

@@ -96,6 +96,10 @@ class Settings:
         None, "The same for networks between latents; 'none': as hidden.", kind=tuple
     )
     filters: tuple[int, ...] = _network((32, 64), "Channels of the stride-2 convolutions, with trunk=conv.")
+    depth: int = _network(1, "Convolutions at each size when x is read, of which the first has stride 2, with trunk=conv.")
+    pooled: bool = _network(
+        False, "Whether q(y|.) reads the means of the last maps over their positions, in place of the maps, with trunk=conv."
+    )
     shared_encoder: str = _network(
         "off",
         "on: the networks of q share what reads x, up to their first hidden layer; stopped: it is not trained by the "
@@ -164,7 +168,9 @@ class Settings:
         "Its radius, in units of x as networks read it; 'none': sqrt(D) / 64 for D numbers, / 35 with convolutions.",
         kind=float,
     )
-    adversarial_shift: int = _objective(0, "Pixels by which that term moves a picture first, either way, at most.")
+    shift: int = _objective(
+        0, "Pixels by which labelled pictures, and those of that term, are moved in training, either way, at most."
+    )
     class_balance: float = _objective(
         0.0, "Weight of -KL(mean q(y|x) || p(y)), of the classes of a batch of unlabelled examples together."
     )

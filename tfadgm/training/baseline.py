@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from tfadgm import noise
 from tfadgm.data import on_disk
+from tfadgm.data.moves import moved
 from tfadgm.distributions.conditionals import Categorical
 from tfadgm.networks import initial, optimizers
 from tfadgm.networks.batch_norm import batch_moments, of_examples
@@ -19,8 +20,8 @@ CHECKS = 20  # how often in training the weights are compared on held-out exampl
 class Supervised:
     """q(y|x) with the architecture of a model's classifier, of labelled examples alone; by one compiled step for many.
 
-    What helps the model helps it too: the noise of its inputs, its batch norm, the moving average of the weights, the choice
-    of the weights that are best on held-out examples.
+    What helps the model helps it too: the noise of its inputs, moves of pictures, its batch norm, the moving average of the
+    weights, the choice of the weights that are best on held-out examples.
 
     Args:
       model: gives preprocessing (with its training noise), number of classes and network: that of q(y|.) where it reads x,
@@ -120,7 +121,8 @@ def _steps(model, classifier, optimizer, seed):
         optimizer.learning_rate.assign(rate)
         step_seed, updates = noise.step_seed(seed, number), []
         with tf.GradientTape() as tape, batch_moments(updates), of_examples(raw.shape[0]):
-            log_q = classifier.log_probs({"x": model.preprocess(raw, step_seed)})
+            pictures = moved(raw, model.objective.shift, noise.fold(step_seed, "moved"))
+            log_q = classifier.log_probs({"x": model.preprocess(pictures, step_seed)})
             loss = -tf.reduce_mean(tf.reduce_sum(log_q * tf.one_hot(labels, model.num_classes), -1))
         variables = [v.value for v in classifier.trainable_variables]
         optimizer.apply_gradients(zip(tape.gradient(loss, variables), classifier.trainable_variables, strict=True))
