@@ -163,30 +163,21 @@ def test_the_default_radius_is_that_of_the_trunk(monkeypatch, trunk, radius):
     assert seen == [pytest.approx(radius)]
 
 
-def test_labelled_pictures_and_both_of_which_answers_are_compared_are_moved_and_the_bound_is_of_none(monkeypatch):
+@pytest.mark.parametrize("shift", [0, 1])
+def test_labelled_pictures_are_moved_and_unlabelled_ones_not(monkeypatch, shift):
     corner = np.zeros((8, 6, 6, 1), "float32")
     corner[:, 3, 3] = 1.0  # from where no move by a pixel takes it to the border
-    batch = {"labelled": (tf.constant(corner[:4]), tf.constant([0, 1, 2, 0])), "unlabelled": tf.constant(corner)}
-    monkeypatch.setattr(adversarial, "smoothness", lambda log_probs, given, x, *how: tf.reduce_sum(tf.abs(x), [0, 2]))
-    for shift in (0, 1):
-        model = registry.model_class("m2")(
-            Preprocess([6, 6, 1]),
-            3,
-            network=mlp.Network(hidden=(8,)),
-            objective=Objective(num_unlabelled=8, virtual_adversarial=1.0, shift=shift),
-        )
-        observed = []
-        monkeypatch.setattr(
-            model, "observe", lambda raw, seed=None, of=model, to=observed: to.append(raw) or of.preprocess(raw)[None]
-        )
-        assert float(model.terms(batch, SEED)["virtual_adversarial"]) == pytest.approx(1.0)
-        labelled, unlabelled, *compared = [pictures.numpy().reshape(len(pictures), 36).argmax(1) for pictures in observed]
-        assert set(unlabelled) == {21} and len(compared) == (2 if shift else 0)
-        for where in (labelled, *compared):
-            moves = {(at // 6 - 3, at % 6 - 3) for at in where}
-            assert moves <= {(i, j) for i in range(-shift, shift + 1) for j in range(-shift, shift + 1)}
-            assert (len(moves) > 1) is (shift > 0)
-    assert compared[0].tolist() != compared[1].tolist()
+    objective = Objective(num_unlabelled=8, virtual_adversarial=1.0, shift=shift)
+    model = registry.model_class("m2")(Preprocess([6, 6, 1]), 3, network=mlp.Network(hidden=(8,)), objective=objective)
+    observed, compared = [], []
+    monkeypatch.setattr(model, "observe", lambda raw, seed=None: observed.append(raw) or model.preprocess(raw)[None])
+    monkeypatch.setattr(adversarial, "smoothness", lambda log_probs, given, x, *how: compared.append(x) or tf.zeros(8))
+    model.terms({"labelled": (tf.constant(corner[:4]), tf.constant([0, 1, 2, 0])), "unlabelled": tf.constant(corner)}, SEED)
+    labelled, *others = [pictures.numpy().reshape(-1, 36).argmax(1) for pictures in (*observed, *compared)]
+    assert len(others) == 2 and all(set(where) == {21} for where in others)
+    moves = {(at // 6 - 3, at % 6 - 3) for at in labelled}
+    assert moves <= {(i, j) for i in range(-shift, shift + 1) for j in range(-shift, shift + 1)}
+    assert (len(moves) > 1) is (shift > 0)
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,11 @@
 """The virtual adversarial term: q(y|x) is to change little in the direction in which it would change most.
 
-    -KL(q(y|x) || q(y|x' + r)),   r = argmax_{|r| <= radius} KL(q(y|x) || q(y|x' + r))
+    -KL(q(y|x) || q(y|x + r)),   r = argmax_{|r| <= radius} KL(q(y|x) || q(y|x + r))
 
 (Miyato et al. 2015, "Distributional smoothing with virtual adversarial training", eq. 4 to 6). The first argument is a
 constant, and so is r, of which one power iteration from a random direction d is taken:
 
-    r = radius g / |g|,   g = d/dr KL(q(y|x) || q(y|x' + r)) at r = radius d
-
-x' is x; of pictures, x and x' may be one picture that was moved twice (`data.moves`), which changes no class either.
+    r = radius g / |g|,   g = d/dr KL(q(y|x) || q(y|x + r)) at r = radius d
 
 No label enters, so that unlabelled examples teach the classifier that its decision is the same all around them. The
 direction is found at the radius: nearer to x, bfloat16 rounds the divergence away.
@@ -26,7 +24,7 @@ def smoothness(
     read_size: int,
     seed: tf.Tensor,
 ) -> tf.Tensor:
-    """Returns -KL(q(y|x) || q(y|x' + r)) of each example, nats, [B].
+    """Returns -KL(q(y|x) || q(y|x + r)) of each example, nats, [B].
 
     Args:
       log_probs: a function of x [1, B, D] that returns log q(y|x), [B, K], with the same noise at every call.

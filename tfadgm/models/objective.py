@@ -23,8 +23,7 @@ class Objective:
         numbers, as independent as no data's are, is too sure of the class (Grunwald and van Ommen 2017: a power mends it).
       virtual_adversarial: the weight of the mean of `adversarial.smoothness` of q(y|x) over the unlabelled examples.
       adversarial_radius: its radius; None: sqrt(D) / 64 for D numbers that networks read, sqrt(D) / 35 with convolutions.
-      shift: pixels by which pictures are moved, at most (`data.moves`): the labelled ones, in their bound too, and both x
-        and x' of that term. The bound of unlabelled examples is that of pictures as they are.
+      shift: pixels by which labelled pictures are moved, at most (`data.moves`), in their bound too.
       class_balance: the weight of `class_weights.balance`, how near the classes that q(y|x) gives to a batch are to p(y).
       num_labelled, num_unlabelled: N_l and N_u, the sizes of the training sets; without labels y is a cluster.
       exact_classes: None: y by exact enumeration. k: the k most probable classes exactly and one sampled from the rest.

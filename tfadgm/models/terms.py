@@ -143,8 +143,6 @@ class Terms:
         """`adversarial.smoothness` of q(y|x), [B], by the draws that the bounds have too, around x as it is read at test.
 
         Around binary draws of x it is harmful: many of those lie between the classes, and the larger class takes them.
-        Where pictures are moved, all three are: the labelled ones, x, and x'. Were x as it is and the labelled ones moved,
-        or the reverse, then the answers that the term spreads would be held by no label (docs/notebook.md).
         """
         objective, x, read_size = self.objective, inferred[0]["x"], self.preprocess.read_size
         many = draws.replace(samples=objective.classifier_samples or objective.samples)
@@ -155,9 +153,9 @@ class Terms:
         radius = objective.adversarial_radius or math.sqrt(read_size) / RADIUS[self.network.trunk]
         seed, given = noise.fold(draws.seed, "adversarial"), class_weights.average_class(log_q_y)[0]
         with batch_norm.unrecorded_moments():  # those of real examples are what a test example needs
-            if self.preprocess.noise == "binarise" or objective.shift:
-                given = log_probs(self.observe(moved(raw, objective.shift, noise.fold(seed, "given"))))
-                x = self.observe(moved(raw, objective.shift, noise.fold(seed, "moved")))
+            if self.preprocess.noise == "binarise":
+                x = self.observe(raw)
+                given = log_probs(x)
             return adversarial.smoothness(log_probs, given, x, radius, read_size, seed)
 
     # Whether the gradient of the labelled examples' class probabilities reaches q(y|.) alone.

@@ -168,9 +168,7 @@ class Settings:
         "Its radius, in units of x as networks read it; 'none': sqrt(D) / 64 for D numbers, / 35 with convolutions.",
         kind=float,
     )
-    shift: int = _objective(
-        0, "Pixels by which labelled pictures, and those of that term, are moved in training, either way, at most."
-    )
+    shift: int = _objective(0, "Pixels by which labelled pictures are moved in training, either way, at most.")
     class_balance: float = _objective(
         0.0, "Weight of -KL(mean q(y|x) || p(y)), of the classes of a batch of unlabelled examples together."
     )
