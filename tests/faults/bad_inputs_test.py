@@ -29,6 +29,7 @@ NOT_NEGATIVE = (
     *("density_examples", "beta", "labelled_weight", "unlabelled_weight", "virtual_adversarial", "warmup_epochs"),
     *("head_deviation", "log_variance_ceiling", "hidden_cells", "exact_classes", "classifier_samples", "adversarial_radius"),
     "shift",
+    "depth",
     *("class_entropy", "class_balance", "answer_temperature"),
 )
 NOT_INFINITE = [name for name, field in FIELDS.items() if field.metadata["kind"] in (float, "amount")]

@@ -262,6 +262,7 @@ RUNS = {
     "config.json: a wide network": configured("model_config", "network", "hidden", value=[10**6, 10**6]),
     "config.json: a wider network": configured("model_config", "network", "hidden", value=[10**12]),
     "config.json: a deep network": configured("model_config", "network", "hidden", value=[1000] * 10_000),
+    "config.json: many convolutions": configured("model_config", "network", "depth", value=10**9),
     "config.json: a large latent": configured("model_config", "dim_z", value=10**9),
     "config.json: large examples": configured("model_config", "preprocess", "raw_shape", value=[10**6, 10**6]),
     "config.json: larger examples": configured("model_config", "preprocess", "raw_shape", value=[10**30]),

@@ -53,6 +53,9 @@ def _check_sizes(given):
     for key in ("hidden", "hidden_above", "filters", "dim_z", "dim_a", "hidden_y", "hidden_z"):
         if isinstance(lists.get(key), list) and len(lists[key]) > MOST_LAYERS:
             raise ValueError(f"{key} has {len(lists[key])} numbers; allowed: at most {MOST_LAYERS}")
+    depth = given["network"].get("depth", 1)
+    if not isinstance(depth, int) or depth > MOST_LAYERS:
+        raise ValueError(f"depth is {depth!r:.40}; allowed: a whole number, at most {MOST_LAYERS}")
     for key, value in numbers.items():
         if isinstance(value, int | float) and value > MOST_NUMBERS:
             raise ValueError(f"{key} is {value:g}; allowed: at most {MOST_NUMBERS}")
