@@ -29,6 +29,8 @@ NOT_NEGATIVE = (
     *("density_examples", "beta", "labelled_weight", "unlabelled_weight", "virtual_adversarial", "warmup_epochs"),
     *("head_deviation", "log_variance_ceiling", "hidden_cells", "exact_classes", "classifier_samples", "adversarial_radius"),
     "shift",
+    "adversarial_shift",
+    "adversarial_temperature",
     "depth",
     *("class_entropy", "class_balance", "answer_temperature"),
 )

@@ -163,21 +163,42 @@ def test_the_default_radius_is_that_of_the_trunk(monkeypatch, trunk, radius):
     assert seen == [pytest.approx(radius)]
 
 
-@pytest.mark.parametrize("shift", [0, 1])
-def test_labelled_pictures_are_moved_and_unlabelled_ones_not(monkeypatch, shift):
+@pytest.mark.parametrize("shift, adversarial_shift", [(0, 0), (1, 0), (0, 1)])
+def test_labelled_pictures_are_moved_those_of_the_term_too_and_those_of_the_bound_never(
+    monkeypatch, shift, adversarial_shift
+):
     corner = np.zeros((8, 6, 6, 1), "float32")
     corner[:, 3, 3] = 1.0  # from where no move by a pixel takes it to the border
-    objective = Objective(num_unlabelled=8, virtual_adversarial=1.0, shift=shift)
+    objective = Objective(num_unlabelled=8, virtual_adversarial=1.0, shift=shift, adversarial_shift=adversarial_shift)
     model = registry.model_class("m2")(Preprocess([6, 6, 1]), 3, network=mlp.Network(hidden=(8,)), objective=objective)
     observed, compared = [], []
     monkeypatch.setattr(model, "observe", lambda raw, seed=None: observed.append(raw) or model.preprocess(raw)[None])
     monkeypatch.setattr(adversarial, "smoothness", lambda log_probs, given, x, *how: compared.append(x) or tf.zeros(8))
     model.terms({"labelled": (tf.constant(corner[:4]), tf.constant([0, 1, 2, 0])), "unlabelled": tf.constant(corner)}, SEED)
-    labelled, *others = [pictures.numpy().reshape(-1, 36).argmax(1) for pictures in (*observed, *compared)]
-    assert len(others) == 2 and all(set(where) == {21} for where in others)
-    moves = {(at // 6 - 3, at % 6 - 3) for at in labelled}
-    assert moves <= {(i, j) for i in range(-shift, shift + 1) for j in range(-shift, shift + 1)}
-    assert (len(moves) > 1) is (shift > 0)
+    (labelled, of_bound, *_), (of_term,) = (
+        [pictures.numpy().reshape(-1, 36).argmax(1) for pictures in found] for found in (observed, compared)
+    )
+    for where, most in ((labelled, shift), (of_term, adversarial_shift), (of_bound, 0)):
+        moves = {(at // 6 - 3, at % 6 - 3) for at in where}
+        assert moves <= {(i, j) for i in range(-most, most + 1) for j in range(-most, most + 1)}
+        assert (len(moves) > 1) is (most > 0)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_the_answer_that_others_are_compared_with_is_a_power_of_that_of_x(monkeypatch, temperature):
+    seen = []
+    monkeypatch.setattr(
+        adversarial, "smoothness", lambda log_probs, given, x, *how: seen.append((given, log_probs(x))) or tf.zeros(8)
+    )
+    objective = Objective(num_unlabelled=8, virtual_adversarial=1.0, adversarial_temperature=temperature)
+    model = registry.model_class("m2")(Preprocess([4]), 3, network=mlp.Network(hidden=(8,)), objective=objective)
+    raw = tf.constant(GENERATOR.normal(size=(8, 4)), tf.float32)
+    model.terms({"labelled": (raw[:4], tf.constant([0, 1, 2, 0])), "unlabelled": raw}, SEED)
+    ((given, log_q),) = seen
+    expected = np.exp(log_q) ** (1 / temperature)
+    np.testing.assert_allclose(np.exp(given), expected / expected.sum(-1, keepdims=True), rtol=1e-5)
+    with pytest.raises(ValueError, match="adversarial_temperature: got 0; allowed: greater than 0"):
+        Objective(adversarial_temperature=0)
 
 
 @pytest.mark.parametrize(

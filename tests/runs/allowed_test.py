@@ -93,9 +93,10 @@ def test_what_contradicts_the_model_is_refused(model, given, message):
     allowed.check_model(recipes.resolve(model, "digits"))
 
 
-def test_what_shapes_a_term_without_a_weight_is_refused():
-    with pytest.raises(
-        ValueError, match="adversarial_radius: got 0.5 with virtual_adversarial 0; allowed: none, or a weight"
-    ):
-        allowed.check_terms(recipes.resolve("m2", "digits", adversarial_radius=0.5))
-    allowed.check_terms(recipes.resolve("m2", "digits", virtual_adversarial=1.0, adversarial_radius=0.5))
+@pytest.mark.parametrize(
+    "name, value", [("adversarial_radius", 0.5), ("adversarial_shift", 2), ("adversarial_temperature", 0.5)]
+)
+def test_what_shapes_a_term_without_a_weight_is_refused(name, value):
+    with pytest.raises(ValueError, match=f"{name}: got {value} with virtual_adversarial 0; allowed: .*, or a weight"):
+        allowed.check_terms(recipes.resolve("m2", "digits", **{name: value}))
+    allowed.check_terms(recipes.resolve("m2", "digits", virtual_adversarial=1.0, **{name: value}))

@@ -1,8 +1,8 @@
 """The package's own recipes, beside the papers' rows: what it reaches on the same data with convolutions.
 
 Networks that read and write pictures by convolutions, one encoder of x that the networks of q share, the virtual adversarial
-term, labelled pictures that are moved. M2 with these has less error than the SDGM, in less time. MNIST's settings were chosen on
-validation images, SVHN's are a first guess (docs/notebook.md); no number of a paper, but goals of its own.
+term, labelled pictures that are moved. M2 with these has less error than the SDGM, in less time. Settings were chosen on
+validation images (docs/notebook.md); no number of a paper, but goals of its own.
 """
 
 from tfadgm.experiments.cell import Cell

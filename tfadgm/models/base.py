@@ -144,12 +144,13 @@ class DeepGenerativeModel(Terms, Questions, keras.Model):
             )
         if self.class_prior is not None:
             self._check_prior()
-        if self.objective.shift:
-            sides = self.preprocess.raw_shape[:2] if len(self.preprocess.raw_shape) == 3 else None
-            if sides is None or self.objective.shift >= min(sides):
+        sides = self.preprocess.raw_shape[:2] if len(self.preprocess.raw_shape) == 3 else None
+        for name in ("shift", "adversarial_shift"):
+            pixels = getattr(self.objective, name)
+            if pixels and (sides is None or pixels >= min(sides)):
                 what = "examples that are no pictures" if sides is None else f"pictures of {sides}"
                 allowed = "0" if sides is None else f"0 to {min(sides) - 1}"
-                raise ValueError(f"shift: got {self.objective.shift} for {what}; allowed: {allowed}")
+                raise ValueError(f"{name}: got {pixels} for {what}; allowed: {allowed}")
 
     def _check_prior(self):
         count, total, least = len(self.class_prior), sum(self.class_prior), min(self.class_prior, default=0.0)

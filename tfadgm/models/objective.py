@@ -23,6 +23,8 @@ class Objective:
         numbers, as independent as no data's are, is too sure of the class (Grunwald and van Ommen 2017: a power mends it).
       virtual_adversarial: the weight of the mean of `adversarial.smoothness` of q(y|x) over the unlabelled examples.
       adversarial_radius: its radius; None: sqrt(D) / 64 for D numbers that networks read, sqrt(D) / 35 with convolutions.
+      adversarial_shift: pixels by which pictures are moved in it, at most: x'.
+      adversarial_temperature: T > 0, by which answers are made surer (T < 1) before others are compared with them in it.
       shift: pixels by which labelled pictures are moved, at most (`data.moves`), in their bound too.
       class_balance: the weight of `class_weights.balance`, how near the classes that q(y|x) gives to a batch are to p(y).
       num_labelled, num_unlabelled: N_l and N_u, the sizes of the training sets; without labels y is a cluster.
@@ -42,6 +44,8 @@ class Objective:
     class_entropy: float = 1.0
     virtual_adversarial: float = 0.0
     adversarial_radius: float | None = None
+    adversarial_shift: int = 0
+    adversarial_temperature: float = 1.0
     shift: int = 0
     class_balance: float = 0.0
     num_labelled: int = 1
@@ -59,12 +63,14 @@ class Objective:
                 f"classifier_samples: got {self.classifier_samples}; allowed: none, or at least samples = {self.samples}"
             )
         least = dict(beta=0, labelled_weight=0, unlabelled_weight=0, class_entropy=1, virtual_adversarial=0, class_balance=0)
-        least |= dict(shift=0, warmup_steps=0, num_labelled=0, num_unlabelled=0)
+        least |= dict(shift=0, adversarial_shift=0, warmup_steps=0, num_labelled=0, num_unlabelled=0)
         for name, minimum in least.items():
             if not getattr(self, name) >= minimum:
                 raise ValueError(f"{name}: got {getattr(self, name)}; allowed: at least {minimum}")
         if self.adversarial_radius is not None and not self.adversarial_radius > 0:
             raise ValueError(f"adversarial_radius: got {self.adversarial_radius}; allowed: none, or greater than 0")
+        if not self.adversarial_temperature > 0:
+            raise ValueError(f"adversarial_temperature: got {self.adversarial_temperature}; allowed: greater than 0")
 
     @property
     def alpha(self):

@@ -156,6 +156,10 @@ class Terms:
             if self.preprocess.noise == "binarise":
                 x = self.observe(raw)
                 given = log_probs(x)
+            if objective.adversarial_temperature != 1:
+                given = tf.nn.log_softmax(given / objective.adversarial_temperature)
+            if objective.adversarial_shift:
+                x = self.observe(moved(raw, objective.adversarial_shift, noise.fold(seed, "moved")))
             return adversarial.smoothness(log_probs, given, x, radius, read_size, seed)
 
     # Whether the gradient of the labelled examples' class probabilities reaches q(y|.) alone.

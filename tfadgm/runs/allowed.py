@@ -140,9 +140,11 @@ def check_terms(settings: Any) -> None:
 
     A search may still give it one, and so is not held to this.
     """
-    if settings.adversarial_radius is not None and not settings.virtual_adversarial:
-        got = f"adversarial_radius: got {settings.adversarial_radius} with virtual_adversarial 0"
-        raise ValueError(f"{got}; allowed: none, or a weight greater than 0")
+    for name, neutral in dict(adversarial_radius=None, adversarial_shift=0, adversarial_temperature=1).items():
+        value = getattr(settings, name)
+        if value != neutral and not settings.virtual_adversarial:
+            usual = "none" if neutral is None else neutral
+            raise ValueError(f"{name}: got {value} with virtual_adversarial 0; allowed: {usual}, or a weight greater than 0")
 
 
 def check_data(settings: Any) -> None:

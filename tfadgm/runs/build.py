@@ -149,6 +149,8 @@ def make_model(settings: Settings, data: Dataset, split: pipeline.Split) -> Deep
         class_entropy=settings.class_entropy,
         virtual_adversarial=settings.virtual_adversarial,
         adversarial_radius=settings.adversarial_radius,
+        adversarial_shift=settings.adversarial_shift,
+        adversarial_temperature=settings.adversarial_temperature,
         shift=settings.shift,
         class_balance=settings.class_balance,
         num_labelled=len(split.labelled),

@@ -168,6 +168,10 @@ class Settings:
         "Its radius, in units of x as networks read it; 'none': sqrt(D) / 64 for D numbers, / 35 with convolutions.",
         kind=float,
     )
+    adversarial_shift: int = _objective(0, "Pixels by which pictures are moved in that term, either way, at most.")
+    adversarial_temperature: float = _objective(
+        1.0, "Temperature of the answers that others are compared with in that term; below 1 they are surer."
+    )
     shift: int = _objective(0, "Pixels by which labelled pictures are moved in training, either way, at most.")
     class_balance: float = _objective(
         0.0, "Weight of -KL(mean q(y|x) || p(y)), of the classes of a batch of unlabelled examples together."
