@@ -11,11 +11,11 @@ RESULTS = ROOT / "benchmarks" / "results"
 BEGIN, END = "<!-- results: benchmarks/headlines.py -->", "<!-- end of results -->"
 # Cells whose whole work is shown once it is on record, and what each is.
 CELLS = {
-    "own-mnist-100": "MNIST, 100 labels, the default: convolutions",
+    "own-mnist-100": "MNIST, 100 labels, M2 with convolutions",
     "maaloe2016-table2-mnist-sdgm": "MNIST, 100 labels, SDGM with the paper's networks",
     "maaloe2016-table2-mnist-adgm": "MNIST, 100 labels, ADGM with the paper's networks",
     "kingma2014-table1-m2-100": "MNIST, 100 labels, M2 with the paper's networks",
-    "own-svhn-1000": "SVHN, 1,000 labels, convolutions",
+    "own-svhn-1000": "SVHN, 1,000 labels, M2 with convolutions",
     "maaloe2016-svhn-without-extra": "SVHN, 1,000 labels, SDGM with the paper's networks",
     "kingma2014-m1": "MNIST, log p(x), VAE of 50 latents",
     "maaloe2016-table1-avae-2": "MNIST, log p(x), AVAE of two layers",

@@ -84,6 +84,9 @@ def test_what_cannot_share_an_encoder_is_refused_as_the_model_refuses_it(model):
         ("avae", dict(shared_encoder="stopped"), "shared_encoder: got 'stopped' for avae, which learns from no labels"),
         ("m2", dict(shared_encoder="on", hidden=9), r"hidden: got \(9,\) with shared_encoder 'on'; allowed: two or more"),
         ("sdgm", dict(shared_encoder="on", aux_gradient="frozen"), "aux_gradient: got 'frozen' with a shared_encoder"),
+        ("m2", dict(depth=2), "depth: got 2 with trunk 'mlp', which has no maps; allowed: with trunk conv"),
+        ("m2", dict(pooled=True), "pooled: got true with trunk 'mlp', which has no maps"),
+        ("vae", dict(pooled=True, trunk="conv"), r"pooled: got true for vae, which has no q\(y\|.\) of x; allowed: false"),
         ("m2", dict(first_run="x"), "first_run: got .*/x; allowed: none, as m2 starts from no other model"),
     ],
 )

@@ -104,6 +104,11 @@ def check_model(settings: Any) -> None:
         raise ValueError(f"first_run: got {settings.first_run}; allowed: none, as {model} starts from no other model")
     if settings.shared_encoder != "off":
         check_encoder(settings)
+    if settings.trunk == "mlp" and (settings.depth > 1 or settings.pooled):
+        got = f"depth: got {settings.depth}" if settings.depth > 1 else "pooled: got true"
+        raise ValueError(f"{got} with trunk 'mlp', which has no maps; allowed: with trunk conv")
+    if settings.pooled and model in (*registry.WITHOUT_CLASS, *registry.STAGED):
+        raise ValueError(f"pooled: got true for {model}, which has no q(y|.) of x; allowed: false")
     if model in registry.WITHOUT_CLASS or settings.labels == 0:
         check_unlabelled(settings)
 

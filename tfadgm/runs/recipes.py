@@ -81,8 +81,8 @@ OWN = dict(
 )
 
 # How pictures are read by the models whose classifier reads x itself, unless a trunk is given: less error than that of fully
-# connected networks in the same time; the virtual adversarial term calibrates them, and and moves of the labelled ones
-# lower it again (docs/notebook.md).
+# connected networks in the same time. The virtual adversarial term calibrates it, and both that and moves of the labelled
+# pictures lower its error again (docs/notebook.md).
 CONVOLUTIONS: dict[str, Any] = dict(trunk="conv", shared_encoder="on", virtual_adversarial=100.0, shift=2)
 PICTURES, READERS = ("mnist",), ("m2", "adgm", "sdgm")
 
