@@ -71,6 +71,45 @@ def test_one_queue_at_a_time_and_no_more_cores_than_there_are(tmp_path):
         queue.run_all({}, tmp_path, tmp_path / "records", cores=9999)
 
 
+def test_several_at_a_time_share_the_cores_and_what_reads_a_run_waits_for_it(tmp_path, monkeypatch):
+    settings = dict(model="m2", dataset="digits")
+    cells = [Cell(name, "nobody", "error", settings=settings, epochs=1, seeds=seeds) for name, seeds in (("a", 2), ("b", 1))]
+    cells.insert(1, dataclasses.replace(cells[0], name="figure-of-a", run="a", seeds=1))
+    cells += [dataclasses.replace(cells[0], name=name, first="m", seeds=1) for name in ("after-m", "also-after-m")]
+    begun, log = [], []
+
+    class Process:
+        def __init__(self, name, cores):
+            self.name, self.cores, self.left, self.returncode = name, cores, 2, None
+
+        def poll(self):
+            self.left -= 1
+            if not self.left:
+                log.append(f"{self.name} ended")
+                self.returncode = int(self.name == "b 0")
+            return self.returncode
+
+    def begin(cell, seed, out, records, cores, *rest):
+        begun.append(Process(f"{cell.name} {seed}", cores))
+        log.append(f"{cell.name} {seed} begun")
+        return begun[-1]
+
+    monkeypatch.setattr(queue, "_begin", begin)
+    monkeypatch.setattr(queue, "ORDER", ())
+    monkeypatch.setattr(queue.os, "sched_getaffinity", lambda pid: {0, 1, 2, 3})
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "b-0.log").write_text("error: it is broken")
+    failed = queue.run_all({cell.name: cell for cell in cells}, tmp_path, tmp_path / "records", jobs=2)
+    assert failed == ["b, seed 0"] and "it is broken" in (tmp_path / "failed.json").read_text()
+    assert log.index("a 0 ended") < log.index("figure-of-a 0 begun")
+    assert log.index("a 0 ended") < log.index("a 1 begun")  # they write one record
+    assert log.index("after-m 0 ended") < log.index("also-after-m 0 begun")  # they share a first stage
+    assert log.index("b 0 begun") < log.index("a 0 ended") and len(begun) == 6
+    assert {tuple(process.cores) for process in begun} == {(0, 2), (1, 3)}
+    with pytest.raises(ValueError, match="jobs: got 5 on 4 cores; allowed: 1 to 4"):
+        queue.run_all({}, tmp_path, tmp_path / "records", jobs=5)
+
+
 def test_a_system_without_affinities_is_told(tmp_path, monkeypatch):
     monkeypatch.delattr(queue.os, "sched_setaffinity")
     with pytest.raises(ValueError, match="all: the system cannot bind a process to cores; allowed: Linux"):

@@ -4,6 +4,7 @@ bin/reproduce --list
 bin/reproduce maaloe2016-table2-mnist-sdgm --seeds=0,1,2 --data_dir=DIR
 bin/reproduce maaloe2016-figure5 --data_dir=DIR             all cells of that name, and their curves in one figure
 bin/reproduce --all --cores=1 --data_dir=DIR                what is not yet on record, one after the other, at low priority
+bin/reproduce --all --jobs=4 --data_dir=DIR                 four at a time, each on a quarter of the cores
 bin/reproduce --all --status                                how far each is
 
 A cell's work is a number of epochs, so that it gives the same result wherever it runs; it goes on where it was interrupted.
@@ -27,6 +28,9 @@ def define_flags():
     flags.DEFINE_string("only", None, "With --all: names that begin so.")
     flags.DEFINE_bool("status", False, "With --all: whether to print how far each is, and run nothing.")
     flags.DEFINE_integer("cores", None, "With --all: how many cores it may use; default: all.", lower_bound=1)
+    flags.DEFINE_integer(
+        "jobs", 1, "With --all: how many cells are run at a time, each on its share of them.", lower_bound=1
+    )
     flags.DEFINE_integer("priority", 19, "With --all: niceness of what trains, 0 to 19.", lower_bound=0, upper_bound=19)
     flags.DEFINE_list("seeds", ["0"], "Seeds of labels, weights and noise.")
     flags.DEFINE_float("budget_minutes", None, "For a look: training time of each seed, a run of its own.", lower_bound=0.01)
@@ -104,7 +108,7 @@ def _queue(values):
         print("\n".join(queue.status(chosen, out, records, values.data_dir)))
         return 0
     data = dict(data_dir=values.data_dir, tfds_name=values.tfds_name)
-    failed = queue.run_all(chosen, out, records, values.cores, values.priority, **data)
+    failed = queue.run_all(chosen, out, records, values.cores, values.priority, values.jobs, **data)
     lacking = [line for line in queue.status(chosen, out, records, values.data_dir) if line.endswith("not available")]
     print("\n".join(["failed:", *failed] if failed else ["all is on record", *(f"but {line}" for line in lacking)]))
     return int(bool(failed))

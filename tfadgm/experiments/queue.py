@@ -1,4 +1,4 @@
-"""All cells one after the other, each in a process of its own: what is on record is passed over, what fails is noted.
+"""All cells, one or several at a time, each in a process of its own: what is on record is passed over, what fails is noted.
 
 Killed at any moment, the same command goes on: a run from its checkpoint, with epochs as its budget to the same bits.
 """
@@ -13,6 +13,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import time
 
 from tfadgm.experiments import listing, runner
 from tfadgm.runs import run_directory
@@ -57,7 +58,7 @@ def is_done(cell, seed, records):
     return any(row["seed"] == seed for row in cell.on_record(runner.rows_of(cell.name, records)))
 
 
-def run_all(cells, out, records, cores=None, priority=PRIORITY, **data):
+def run_all(cells, out, records, cores=None, priority=PRIORITY, jobs=1, **data):
     """Runs what is not on record, in order; returns the names of what failed.
 
     Args:
@@ -66,6 +67,7 @@ def run_all(cells, out, records, cores=None, priority=PRIORITY, **data):
       records: the directory of the records.
       cores: how many cores it may use; None: all.
       priority: niceness of the processes that train, 0 to 19.
+      jobs: how many cells are run at a time, each on its share of the cores. What reads a run waits for it.
       **data: data_dir and tfds_name.
 
     Raises:
@@ -77,18 +79,50 @@ def run_all(cells, out, records, cores=None, priority=PRIORITY, **data):
     if cores is not None and not 1 <= cores <= len(has):
         raise ValueError(f"cores: got {cores}; allowed: 1 to {len(has)}")
     chosen, out = sorted(has)[-(cores or len(has)) :], pathlib.Path(out)
+    if not 1 <= jobs <= len(chosen):
+        raise ValueError(f"jobs: got {jobs} on {len(chosen)} cores; allowed: 1 to {len(chosen)}")
     out.mkdir(parents=True, exist_ok=True)
     failed = []
     with _alone(out) as lock:
-        for cell, seed in ordered(cells):
-            if is_done(cell, seed, records) or listing.status(cell, [], data.get("data_dir")) != "not run":
-                continue
-            _note(cell, seed, out, None)
-            code = _run_one(cell, seed, out, records, chosen, priority, lock, data)
-            _note(cell, seed, out, code)
-            if code:
-                failed.append(f"{cell.name}, seed {seed}")
+        free, running = [chosen[i::jobs] for i in range(jobs)], []
+        waiting = [
+            (cell, seed)
+            for cell, seed in ordered(cells)
+            if not is_done(cell, seed, records) and listing.status(cell, [], data.get("data_dir")) == "not run"
+        ]
+        while waiting or running:
+            while free and (following := _next(waiting, running, out)) is not None:
+                cell, seed = waiting.pop(following)
+                own = free.pop()
+                _note(cell, seed, out, None)
+                running.append((cell, seed, _begin(cell, seed, out, records, own, priority, lock, data), own))
+            ended = [job for job in running if job[2].poll() is not None]
+            running = [job for job in running if job not in ended]
+            for cell, seed, process, own in ended:
+                free.append(own)
+                _note(cell, seed, out, process.returncode)
+                if process.returncode:
+                    failed.append(f"{cell.name}, seed {seed}")
+            if not ended:
+                time.sleep(0.2)
     return failed
+
+
+def _next(waiting, running, out):
+    """Returns the place of the first that needs nothing that is under way or comes before it, or None."""
+    taken = set().union(*(_needs(cell, seed, out) for cell, seed, *_ in running))
+    for i, (cell, seed) in enumerate(waiting):
+        needs = _needs(cell, seed, out)
+        if not needs & taken:
+            return i
+        taken |= needs
+    return None
+
+
+def _needs(cell, seed, out):
+    """What no two processes may write at a time: a cell's record, its run, and that of its first stage."""
+    first = [out / cell.first / f"seed-{seed}"] if cell.first is not None else []
+    return {cell.name, runner.directory_of(cell, seed, None, out), *first}
 
 
 @contextlib.contextmanager
@@ -102,8 +136,8 @@ def _alone(out):
         yield lock
 
 
-def _run_one(cell, seed, out, records, cores, priority, lock, data):
-    """Runs a cell in a process of its own, its lines into OUT/logs; returns its exit code."""
+def _begin(cell, seed, out, records, cores, priority, lock, data):
+    """Begins to run a cell in a process of its own, its lines into OUT/logs; returns the process."""
     logs = out / "logs"
     logs.mkdir(exist_ok=True)
     command = [sys.executable, sys.argv[0], cell.name, f"--seeds={seed}", f"--out={out}"]  # bin/reproduce, as it was called
@@ -116,7 +150,7 @@ def _run_one(cell, seed, out, records, cores, priority, lock, data):
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: it ends with the queue
 
     with open(logs / f"{cell.name}-{seed}.log", "w") as log:
-        return subprocess.run(command, stdout=log, stderr=log, preexec_fn=begin, pass_fds=[lock.fileno()]).returncode
+        return subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=begin, pass_fds=[lock.fileno()])
 
 
 def _note(cell, seed, out, code):
