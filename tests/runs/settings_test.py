@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import tfadgm
-from tfadgm import registry
+from tfadgm import registry, telling
 from tfadgm.data import pipeline
 from tfadgm.data.dataset import Dataset
-from tfadgm.runs import allowed, build, recipes
+from tfadgm.runs import allowed, build, recipes, run
 from tfadgm.runs.settings import Settings, parse
 
 FLOATS = [field.name for field in dataclasses.fields(Settings) if field.metadata["kind"] is float]
@@ -277,7 +277,7 @@ def test_every_setting_is_documented_and_used():
     ("model", "dataset", "given", "expected"),
     [
         ("sdgm", "mnist", {}, ("conv", "on", 100.0, 2)),
-        ("adgm", "mnist", dict(virtual_adversarial=0.0), ("conv", "on", 0.0, 2)),
+        ("adgm", "mnist", dict(virtual_adversarial=0.0), ("conv", "on", 0.0, 0)),
         ("adgm", "mnist", dict(virtual_adversarial=10.0), ("conv", "on", 10.0, 2)),
         ("sdgm", "svhn:train", {}, ("mlp", "off", 0.0, 0)),
         ("adgm", "mnist", dict(auxiliary="deterministic"), ("conv", "on", 100.0, 2)),
@@ -292,6 +292,13 @@ def test_every_setting_is_documented_and_used():
 )
 def test_pictures_are_read_by_convolutions_where_these_were_measured(model, dataset, given, expected):
     found = recipes.resolve(model, dataset, **given)
-    assert (found.trunk, found.shared_encoder, found.virtual_adversarial, found.shift) == expected
+    assert (found.trunk, found.shared_encoder, found.virtual_adversarial, found.adversarial_shift) == expected
     allowed.check_model(found)
     allowed.check_terms(found)
+
+
+@pytest.mark.parametrize("given, told", [({}, False), (dict(shift=2), True), (dict(shift=2, pooled=True), False)])
+def test_moves_that_mislead_networks_which_see_where_things_are_are_told(given, told):
+    with telling.recorded() as lines:
+        run._tell_moves(recipes.resolve("m2", "mnist", **given))
+    assert bool(lines) is told and all("beside adversarial_shift 2 without pooled" in line for line in lines)

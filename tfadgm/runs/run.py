@@ -73,6 +73,7 @@ def _train(settings, directory, quiet, warnings):
     run_directory.begin(asked, directory, data, split, model_probe, names, identity, sizes)
     longer = resuming.renew(asked, directory)
     _tell_few_steps(settings, split)
+    _tell_moves(settings)
     if not quiet:
         labelled = len(split.labelled) if model_probe.classifies else 0
         held = f", {len(split.validation)} labelled ones held out to measure by" if len(split.validation) else ""
@@ -165,6 +166,12 @@ def _first_stage(name, settings, directory, quiet):
     with recorded() as warnings:
         results = _train(first, directory / name, quiet, warnings)
     return Run.open(directory / name).model, own, results
+
+
+def _tell_moves(settings):
+    if settings.shift and settings.adversarial_shift and settings.virtual_adversarial and not settings.pooled:
+        why = "by networks that see where things are, the answers that are spread are held by no label then"
+        warn(f"shift: {settings.shift} beside adversarial_shift {settings.adversarial_shift} without pooled; {why}")
 
 
 def _tell_few_steps(settings, split):
