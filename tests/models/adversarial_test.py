@@ -212,5 +212,8 @@ def test_what_cannot_be_moved_is_told(preprocess, shift, message):
     objective = Objective(virtual_adversarial=1.0, shift=shift)
     with pytest.raises(ValueError, match=message):
         registry.model_class("m2")(preprocess, 3, network=mlp.Network(hidden=(8,)), objective=objective)
+    objective = Objective(virtual_adversarial=1.0, adversarial_shift=shift)
+    with pytest.raises(ValueError, match=f"adversarial_{message}"):
+        registry.model_class("m2")(preprocess, 3, network=mlp.Network(hidden=(8,)), objective=objective)
     with pytest.raises(ValueError, match="shift: got -1; allowed: at least 0"):
         Objective(shift=-1)
