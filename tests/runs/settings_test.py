@@ -276,23 +276,24 @@ def test_every_setting_is_documented_and_used():
 @pytest.mark.parametrize(
     ("model", "dataset", "given", "expected"),
     [
-        ("sdgm", "mnist", {}, ("conv", "on", 100.0, 2)),
-        ("adgm", "mnist", dict(virtual_adversarial=0.0), ("conv", "on", 0.0, 0)),
-        ("adgm", "mnist", dict(virtual_adversarial=10.0), ("conv", "on", 10.0, 2)),
-        ("sdgm", "svhn:train", {}, ("mlp", "off", 0.0, 0)),
-        ("adgm", "mnist", dict(auxiliary="deterministic"), ("conv", "on", 100.0, 2)),
-        ("adgm", "mnist", dict(aux_gradient="frozen"), ("conv", "off", 100.0, 2)),
-        ("m2", "mnist", dict(hidden=(500,)), ("conv", "off", 100.0, 2)),
-        ("m2", "mnist", dict(trunk="mlp"), ("mlp", "off", 0.0, 0)),
-        ("m2", "mnist", dict(min_column_std=0.1), ("mlp", "off", 0.0, 0)),
-        ("m2", "mnist", dict(labels=0), ("mlp", "off", 0.0, 0)),
-        ("vae", "mnist", {}, ("mlp", "off", 0.0, 0)),
-        ("sdgm", "digits", {}, ("mlp", "off", 0.0, 0)),
+        ("sdgm", "mnist", {}, ("conv", "on", 100.0, 2, 0.5)),
+        ("adgm", "mnist", dict(virtual_adversarial=0.0), ("conv", "on", 0.0, 0, 1.0)),
+        ("adgm", "mnist", dict(virtual_adversarial=10.0), ("conv", "on", 10.0, 2, 0.5)),
+        ("sdgm", "svhn:train", {}, ("mlp", "off", 0.0, 0, 1.0)),
+        ("adgm", "mnist", dict(auxiliary="deterministic"), ("conv", "on", 100.0, 2, 0.5)),
+        ("adgm", "mnist", dict(aux_gradient="frozen"), ("conv", "off", 100.0, 2, 0.5)),
+        ("m2", "mnist", dict(hidden=(500,)), ("conv", "off", 100.0, 2, 0.5)),
+        ("m2", "mnist", dict(trunk="mlp"), ("mlp", "off", 0.0, 0, 1.0)),
+        ("m2", "mnist", dict(min_column_std=0.1), ("mlp", "off", 0.0, 0, 1.0)),
+        ("m2", "mnist", dict(labels=0), ("mlp", "off", 0.0, 0, 1.0)),
+        ("vae", "mnist", {}, ("mlp", "off", 0.0, 0, 1.0)),
+        ("sdgm", "digits", {}, ("mlp", "off", 0.0, 0, 1.0)),
     ],
 )
 def test_pictures_are_read_by_convolutions_where_these_were_measured(model, dataset, given, expected):
     found = recipes.resolve(model, dataset, **given)
-    assert (found.trunk, found.shared_encoder, found.virtual_adversarial, found.adversarial_shift) == expected
+    moved = (found.virtual_adversarial, found.adversarial_shift, found.adversarial_temperature)
+    assert (found.trunk, found.shared_encoder, *moved) == expected
     allowed.check_model(found)
     allowed.check_terms(found)
 

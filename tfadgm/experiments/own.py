@@ -8,6 +8,15 @@ validation images (docs/notebook.md); no number of a paper, but goals of its own
 from tfadgm.experiments.cell import Cell
 
 CONVOLUTIONS = dict(model="m2", trunk="conv", shared_encoder="on", adversarial_shift=2)
+MNIST = dict(
+    CONVOLUTIONS,
+    dataset="mnist",
+    labels=100,
+    virtual_adversarial=100.0,
+    adversarial_temperature=0.5,
+    validation=1000,
+    keep="last",
+)
 SVHN = dict(
     CONVOLUTIONS,
     dataset="svhn:train",
@@ -28,7 +37,7 @@ CELLS = [
         "own-mnist-100",
         "This package, beside table 2 of Maaloe et al. 2016: MNIST, 100 labels, M2 with convolutions",
         "error",
-        settings=dict(CONVOLUTIONS, dataset="mnist", labels=100, virtual_adversarial=100.0, validation=1000, keep="last"),
+        settings=MNIST,
         epochs=60,
         seeds=3,
         goal=1.0,

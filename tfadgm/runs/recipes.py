@@ -82,8 +82,9 @@ OWN = dict(
 
 # How pictures are read by the models whose classifier reads x itself, unless a trunk is given: less error than that of fully
 # connected networks in the same time. The virtual adversarial term calibrates it, and lowers its error again where pictures
-# are moved in it (docs/notebook.md).
-CONVOLUTIONS: dict[str, Any] = dict(trunk="conv", shared_encoder="on", virtual_adversarial=100.0, adversarial_shift=2)
+# are moved in it and compared with surer answers (docs/notebook.md).
+CONVOLUTIONS: dict[str, Any] = dict(trunk="conv", shared_encoder="on", virtual_adversarial=100.0)
+MOVED: dict[str, Any] = dict(adversarial_shift=2, adversarial_temperature=0.5)  # with that term
 PICTURES, READERS = ("mnist",), ("m2", "adgm", "sdgm")
 
 # Warm-up, without which the upper latents stay unused, where the data set's recipe has none.
@@ -138,7 +139,7 @@ def _convolutions(given: dict[str, Any]) -> dict[str, Any]:
         return {}
     alone = len(given.get("hidden", (0, 0))) < 2 or given.get("aux_gradient") == "frozen"
     still = given.get("virtual_adversarial", 1) == 0
-    return CONVOLUTIONS | (dict(shared_encoder="off") if alone else {}) | (dict(adversarial_shift=0) if still else {})
+    return CONVOLUTIONS | (dict(shared_encoder="off") if alone else {}) | ({} if still else MOVED)
 
 
 def of_size(rows: int, columns: int, classes: int) -> dict[str, Any]:
