@@ -63,6 +63,7 @@ def _cells():
         unit = "% error" if cell.measure == "error" else " nats"
         values = [row["value"] for row in rows]
         here = f"{_spread(values)}{unit}" + (f", {_calibration(rows)}" if cell.measure == "error" else "")
+        here += " (one seed)" if len(values) == 1 else ""
         paper = "-" if cell.paper is None else f"paper {cell.paper:g}"
         seeds = ",".join(str(row["seed"]) for row in rows)
         yield what, here, paper, f"`{runner.command(cell, seeds)}`"

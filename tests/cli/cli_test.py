@@ -99,6 +99,9 @@ BAD = {
     "reproduce nothing": (["reproduce"], "got no cell"),
     "reproduce the unknown": (["reproduce", "table9"], "unknown cell: got 'table9'"),
     "reproduce with bad seeds": (["reproduce", "maaloe2016-figure2-half-moons", "--seeds=a"], "seeds: got 'a'"),
+    "reproduce one with jobs": (["reproduce", "kingma2014-m1", "--jobs=2"], "jobs: got 2 without --all; allowed: none"),
+    "reproduce all with seeds": (["reproduce", "--all", "--seeds=1"], r"seeds: got \['1'\] with --all; allowed: none"),
+    "channels of nothing": (["train", "--dataset=digits", "--filters=8,16"], r"filters: got \(8, 16\) with trunk 'mlp'"),
     "unknown energy": (["potential", "--energy=U9"], "energy: got|U9"),
     "sample no run": (["sample", "--run={tmp}/absent", "--out={tmp}/s"], "is no directory"),
 }

@@ -103,3 +103,9 @@ def test_what_shapes_a_term_without_a_weight_is_refused(name, value):
     with pytest.raises(ValueError, match=f"{name}: got {value} with virtual_adversarial 0; allowed: .*, or a weight"):
         allowed.check_terms(recipes.resolve("m2", "digits", **{name: value}))
     allowed.check_terms(recipes.resolve("m2", "digits", virtual_adversarial=1.0, **{name: value}))
+
+
+def test_channels_without_convolutions_are_refused():
+    with pytest.raises(ValueError, match=r"filters: got \(8, 16\) with trunk 'mlp', which has no convolutions"):
+        allowed.check_terms(recipes.resolve("m2", "digits", filters=(8, 16)))
+    allowed.check_terms(recipes.resolve("m2", "digits", filters=(8, 16), trunk="conv"))

@@ -5,6 +5,7 @@ import pytest
 
 from tfadgm import registry
 from tfadgm.data.preprocess import Preprocess
+from tfadgm.models.objective import Objective
 from tfadgm.models.untapped import UntappedOptions
 from tfadgm.networks import mlp
 from tfadgm.training import baseline
@@ -47,6 +48,22 @@ def test_a_training_leaves_nothing_to_the_next():
     np.testing.assert_array_equal(
         np.exp(first), baseline.class_probabilities(_model(), x, y, x, steps=20, learning_rate=1e-2, average=0.9)
     )
+
+
+def test_it_learns_from_pictures_that_are_moved_as_the_model_does():
+    """Of a single bright pixel at two places, moved pictures show the places around it, which lone ones do not."""
+    x = np.zeros((8, 9, 9, 1), "float32")
+    x[:4, 4, 2], x[4:, 4, 6] = 1.0, 1.0
+    y = np.repeat([0, 1], 4)
+    beside = np.zeros((2, 9, 9, 1), "float32")
+    beside[0, 5, 1], beside[1, 3, 7] = 1.0, 1.0  # a row and a column away
+
+    def likelihood(shift):
+        network = mlp.Network(hidden=(16,), image_shape=(9, 9, 1))
+        model = registry.model_class("m2")(Preprocess((9, 9, 1)), 2, network=network, objective=Objective(shift=shift))
+        return baseline.class_probabilities(model, x, y, beside, steps=300, learning_rate=1e-2)[[0, 1], [0, 1]]
+
+    assert (likelihood(2) > 0.9).all() and (likelihood(0) < 0.9).all()
 
 
 def test_the_best_weights_on_held_out_examples_are_chosen():

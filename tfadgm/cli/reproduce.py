@@ -44,7 +44,11 @@ def define_flags():
 def before(argv):
     """Refuses what needs no TensorFlow."""
     values = flags.FLAGS
-    if not (values.all or values.status):
+    queued = values.all or values.status
+    for name in ("seeds", "budget_minutes") if queued else ("only", "cores", "jobs", "priority"):
+        if values[name].present:
+            raise ValueError(f"{name}: got {values[name].value} {'with' if queued else 'without'} --all; allowed: none")
+    if not queued:
         _names(argv[1:], CELLS, values.list)
         return [_seed(text) for text in values.seeds] and None
     if len(argv) > 1:

@@ -141,10 +141,13 @@ def check_unlabelled(settings: Any) -> None:
 
 
 def check_terms(settings: Any) -> None:
-    """Raises a ValueError where a `Settings` shapes a term of the objective that has no weight.
+    """Raises a ValueError where a `Settings` shapes what is not there: a term without a weight, convolutions of no trunk.
 
-    A search may still give it one, and so is not held to this.
+    A search may still give these, and so is not held to this.
     """
+    if settings.trunk == "mlp" and settings.filters != type(settings).filters:
+        usual = f"{type(settings).filters}, or trunk conv"
+        raise ValueError(f"filters: got {settings.filters} with trunk 'mlp', which has no convolutions; allowed: {usual}")
     for name, neutral in dict(adversarial_radius=None, adversarial_shift=0, adversarial_temperature=1).items():
         value = getattr(settings, name)
         if value != neutral and not settings.virtual_adversarial:
