@@ -9,7 +9,7 @@ import scipy.stats
 
 from tfadgm import registry
 from tfadgm.data import tfds_source
-from tfadgm.experiments import CELLS, listing, pictures, runner, toys
+from tfadgm.experiments import CELLS, figures_page, listing, pictures, runner, toys
 from tfadgm.experiments.cell import MEASURES, Cell
 from tfadgm.experiments.runner import draw
 from tfadgm.reporting import figures
@@ -153,12 +153,16 @@ def test_a_cell_of_a_plane_of_latents_draws_it_and_the_index_shows_it(tmp_path, 
     monkeypatch.setattr(runner, "draw", draw)
     settings = dict(model="vae", dataset="digits", hidden=(8,), epochs=1, dim_z=(2,), likelihood="bernoulli")
     cell = dataclasses.replace(TINY, name="plane", measure="log_density", settings=settings)
-    runner.run_cell(cell, 0, None, tmp_path, tmp_path / "records")
+    row = runner.run_cell(cell, 0, None, tmp_path, tmp_path / "records")
     drawn = {path.name for path in (tmp_path / "plane" / "seed-0" / "figures").glob("*.png")}
     assert {"kl_per_unit.png", "manifold_z.png", "class_samples.png"} <= drawn
-    page = pictures.index(tmp_path)
+    cell = dataclasses.replace(cell, figures=("manifold_z.png", "absent.png"), source="A paper, figure 9")
+    page = figures_page.write(tmp_path, {"plane": cell}, tmp_path / "records")
     assert page == tmp_path / "figures" / "index.html"
-    assert all(f"../plane/seed-0/figures/{name}" in page.read_text() for name in drawn)
+    ours, others = page.read_text().split("Further figures")
+    assert "A paper, figure 9" in ours and f"here: {row['value']:.2f}" in ours and "not drawn yet: absent.png" in ours
+    assert all((f"../plane/seed-0/figures/{name}" in ours) == (name == "manifold_z.png") for name in drawn)
+    assert all((f"../plane/seed-0/figures/{name}" in others) == (name != "manifold_z.png") for name in drawn)
 
 
 def test_a_plane_of_latents_is_drawn_for_each_class(tmp_path, monkeypatch):

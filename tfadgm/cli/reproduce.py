@@ -58,7 +58,7 @@ def before(argv):
 
 def main(argv):
     """Flags to one call of `runner` for each seed."""
-    from tfadgm.experiments import listing, pictures, runner
+    from tfadgm.experiments import figures_page, listing, pictures, runner
 
     values = flags.FLAGS
     if values.all or values.status:
@@ -85,7 +85,7 @@ def main(argv):
             _show(cell, directory)
         print("\n".join(listing.blocks({cell.name: cell}, records, values.data_dir)))
     pictures.together(found, out / "figures" / "_".join(argv[1:3]))
-    print(f"all figures: {pictures.index(out)}")
+    print(f"all figures: {figures_page.write(out, CELLS, records)}")
     return code
 
 

@@ -1,8 +1,5 @@
 """Figures of the papers beyond a run's own: KL per unit, manifolds of a plane of latents; and one page with all of them."""
 
-import html
-import pathlib
-
 import numpy as np
 import scipy.stats
 import tensorflow as tf
@@ -135,21 +132,3 @@ def together(found, prefix):
         learning_curves(curves, f"{prefix}_bounds.png")
     if len(by_samples) > 1:
         density_by_samples(by_samples, f"{prefix}_samples.png")
-
-
-def index(directory):
-    """Writes `directory`/figures/index.html, a page of all figures below `directory`, run by run; returns its path."""
-    directory = pathlib.Path(directory)
-    parts = ["<!doctype html><meta charset='utf-8'><title>Figures</title>", "<style>img{max-width:420px;margin:6px}</style>"]
-    pictures = sorted(directory.rglob("*.png"))
-    for run in dict.fromkeys(picture.parent for picture in pictures):
-        parts.append(f"<h2>{html.escape(str(run.relative_to(directory)))}</h2>")
-        for picture in (p for p in pictures if p.parent == run):
-            source = html.escape(f"../{picture.relative_to(directory)}")
-            parts.append(
-                f"<figure style='display:inline-block'><img src='{source}'><figcaption>{picture.stem}</figcaption></figure>"
-            )
-    path = directory / "figures" / "index.html"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text("\n".join(parts) + "\n")
-    return path
