@@ -398,6 +398,61 @@ def test_enumeration_equals_a_loop_over_the_classes_for_each_sample(skip, temper
     np.testing.assert_allclose(bound, expected.mean(0), rtol=1e-5, atol=1e-5)
 
 
+def _kl(factor, prior, values):
+    """KL(factor || prior), summed over units, by TFP's own Gaussians."""
+    own, other = (d.distribution(values).distribution for d in (factor, prior))
+    normals = [tfd.Normal(d.loc, tf.exp(0.5 * d.log_variance)) for d in (own, other)]
+    return tf.reduce_sum(tfd.kl_divergence(*normals), -1)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.3])
+def test_a_divergence_in_closed_form_takes_the_place_of_the_densities_of_a_draw(temperature):
+    """Of z, whose prior reads nothing; p(a|y,z) reads z, which is not known when a is drawn."""
+    p, q, x = _network_model()
+    a, z = _latents()
+    draws = _draws(6, 3, pinned={"a": a, "z": z})
+    values, log_q, log_q_y = bounds.infer_class(q, x, draws, closed=p)
+    bound = bounds.unlabelled_bound(p, q, (values, log_q), log_q_y, draws, temperature, closed=p)
+    expected, f = 0.0, []
+    for k, y in enumerate(np.eye(4, dtype="float32")):
+        given = {"x": x, "y": tf.broadcast_to(y, [1, 1, 4]), "a": a, "z": z[k]}
+        densities = p["z"].log_prob(given, z[k]) - q["z"].log_prob(given, z[k])
+        f.append(_f(p, q, x, y, a, z[k], temperature) - temperature * (densities + _kl(q["z"], p["z"], given)).numpy())
+        log_q_k = log_q_y.numpy()[..., k]
+        expected += np.exp(log_q_k) * (f[-1] - temperature * log_q_k)
+    np.testing.assert_allclose(bound, expected.mean(0), rtol=1e-5, atol=1e-5)
+    y = tf.one_hot([2] * 6, 4)
+    pinned = draws.replace(pinned={"a": a, "z": z[2]})
+    labelled = bounds.labelled_bound(p, q, x, y, pinned, temperature, closed=p)
+    np.testing.assert_allclose(labelled, f[2].mean(0), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("downwards", [True, False])
+def test_a_divergence_has_a_closed_form_where_what_p_reads_is_known_before(downwards):
+    net, sizes = mlp.Network(hidden=(6,)), {"x": 5, "z1": 3, "z2": 2}
+    p = dict(
+        z2=conditionals.StandardNormal(units=2),
+        z1=conditionals.Gaussian("z2", 3, net),
+        x=likelihoods.BernoulliLikelihood("z1", 5, net),
+    )
+    if downwards:
+        q = dict(z2=conditionals.Gaussian("x", 2, net), z1=conditionals.PrecisionWeighted("x", p["z1"], 3, net))
+    else:
+        q = dict(z1=conditionals.Gaussian("x", 3, net), z2=conditionals.Gaussian("z1", 2, net))
+    for i, factor in enumerate([*p.values(), *q.values()]):
+        factor.build_from(sizes)
+        for weight in factor.weights:
+            weight.assign(_rng(i, *weight.shape).normal(scale=0.7, size=weight.shape))
+    x = tf.constant(_rng(99).integers(0, 2, (1, 6, 5)), tf.float32)
+    found = bounds.density_log_weight(p, q, x, _draws(6, 4), 0.7, closed=p)
+    values, log_q = bounds.follow(q, {"x": x}, _draws(6, 4))
+    latents = {name: p[name].log_prob(values, values[name]) - log_q[name] for name in q}
+    for name in q if downwards else ("z2",):
+        latents[name] = -_kl(q[name], p[name], values)
+    expected = p["x"].log_prob(values, x) + 0.7 * sum(latents.values())
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("reduce_samples", [bounds.mean_bound, bounds.importance_bound])
 @pytest.mark.parametrize("temperature", [1.0, 0.3])
 def test_enumeration_equals_a_loop_over_the_classes_with_one_distribution_for_all_samples(reduce_samples, temperature):

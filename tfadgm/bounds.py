@@ -11,20 +11,26 @@ from typing import TypeAlias
 import tensorflow as tf
 
 from tfadgm import class_weights, noise
-from tfadgm.distributions.conditionals import Conditional, Values
+from tfadgm.distributions.conditionals import Conditional, Gaussian, PrecisionWeighted, Values
 from tfadgm.distributions.linear_gaussian import computed_once
 from tfadgm.networks import batch_norm
 
 Factors: TypeAlias = dict[str, Conditional]  # p or q, or a part of it, by the names of the children; parents before children
+CLOSED = (Gaussian, PrecisionWeighted)  # of q, whose divergence may have a closed form; a linear one has a cheaper way
 
 
-def follow(factors: Factors, given: Values, draws: noise.Draws) -> tuple[Values, Values]:
+def follow(factors: Factors, given: Values, draws: noise.Draws, closed: Factors | None = None) -> tuple[Values, Values]:
     """Walks `factors` in order (ancestral sampling), drawing every variable that is not in `given`.
+
+    With `closed`, log q(v|.) of a Gaussian v gives way to KL(q(v|.) || p(v|.)) + log p(v|.), which has the same mean over
+    draws of v: in `log_weight` only the divergence is left, in closed form. It can be had where what p(v|.) reads is known
+    before v is drawn. Of the noise of v that of both densities is taken out, and that of what reads v is left.
 
     Args:
       factors: ordered dict of name to `Conditional`: a part of q, or p.
       given: dict of name to value: what is observed or was drawn before. Not scored.
       draws: a `noise.Draws`: the seed and number of samples, and latents that are pinned (scored, not drawn).
+      closed: p, for divergences in closed form; means over draws alone have any use for these.
 
     Returns:
       (values, log_factors): the value of every variable, and log q(v | parents), [K, S, B] or [S, B], of each variable
@@ -38,7 +44,12 @@ def follow(factors: Factors, given: Values, draws: noise.Draws) -> tuple[Values,
         if factor.is_deterministic:
             values[name] = draws(name, factor, distribution)
         else:
+            prior, divergence = closed.get(name) if closed else None, None
+            if prior is not None and type(factor) in CLOSED and set(prior.given) <= values.keys():
+                divergence = factor.divergence(distribution, prior.distribution(values))
             values[name], log_factors[name] = draws.scored(name, factor, distribution)
+            if prior is not None and divergence is not None:
+                log_factors[name] = divergence + prior.log_prob(values, values[name])
     return values, log_factors
 
 
@@ -83,7 +94,7 @@ def first_samples(values: Values, samples: int) -> Values:
 
 
 def infer_class(
-    q: Factors, x: tf.Tensor, draws: noise.Draws, stopped: Collection[str] = ()
+    q: Factors, x: tf.Tensor, draws: noise.Draws, stopped: Collection[str] = (), closed: Factors | None = None
 ) -> tuple[Values, Values, tf.Tensor]:
     """Draws what q draws before y, and scores every class.
 
@@ -93,12 +104,13 @@ def infer_class(
       draws: its `samples` is the number of samples of a inside q(y|a, x).
       stopped: names of what comes before y at which gradients of the class probabilities stop: if at all of it, they reach
         q(y|.) alone.
+      closed: see `follow`.
 
     Returns:
       (values, log_q, log_q_y): values and log-densities of the latents before y, and log q(y | a_s, x), [S, B, K].
     """
     before, q_y, _ = split_at_y(q)
-    values, log_q = follow(before, {"x": x}, draws)
+    values, log_q = follow(before, {"x": x}, draws, closed)
     given = values
     if stopped:  # what is not stopped has the same draws again
         given, _ = follow(before, {"x": x, **{name: tf.stop_gradient(values[name]) for name in stopped}}, draws)
@@ -165,6 +177,7 @@ def labelled_bound(
     temperature: float | tf.Tensor = 1.0,
     reduce_samples: Callable[[tf.Tensor], tf.Tensor] = mean_bound,
     inferred: tuple[Values, Values] | None = None,
+    closed: Factors | None = None,
 ) -> tf.Tensor:
     """-L(x, y) <= log p(x, y), [B] (Kingma et al. 2014, eq. 6; Maaloe et al. 2016, eq. 10).
 
@@ -177,10 +190,11 @@ def labelled_bound(
       temperature: multiplies the latents' terms (warm-up); 1 is the bound.
       reduce_samples: `mean_bound` or `importance_bound`.
       inferred: (values, log_q) of the latents before y, if they have been drawn already.
+      closed: see `follow`.
     """
     before, _, after = split_at_y(q)
-    values, log_q = inferred or follow(before, {"x": x}, draws)
-    values, log_q_after = follow(after, {**values, "y": y[tf.newaxis]}, draws)
+    values, log_q = inferred or follow(before, {"x": x}, draws, closed)
+    values, log_q_after = follow(after, {**values, "y": y[tf.newaxis]}, draws, closed)
     return reduce_samples(log_weight(p, values, {**log_q, **log_q_after}, temperature))
 
 
@@ -193,6 +207,7 @@ def unlabelled_bound(
     temperature: float | tf.Tensor = 1.0,
     reduce_samples: Callable[[tf.Tensor], tf.Tensor] = mean_bound,
     exact_classes: int | None = None,
+    closed: Factors | None = None,
 ) -> tf.Tensor:
     """-U(x) <= log p(x), [B], with the sum over y inside (Maaloe et al. 2016, eq. 11, 17 and 27).
 
@@ -214,12 +229,13 @@ def unlabelled_bound(
       temperature: multiplies the latents' terms and the entropy; 1 is the bound.
       reduce_samples: `mean_bound` or `importance_bound`.
       exact_classes: None for exact enumeration, or k: see `visit_classes`.
+      closed: see `follow`.
     """
     _, _, after = split_at_y(q)
     values, log_q = inferred
     y, weights = visit_classes(log_q_y, draws, exact_classes)
     with batch_norm.weighted_moments(weights):
-        values, log_q_after = follow(after, {**values, "y": y}, draws)
+        values, log_q_after = follow(after, {**values, "y": y}, draws, closed)
         f = log_weight(p, values, {**log_q, **log_q_after}, temperature)  # [K, S, B]
     if log_q_y.shape[0] == 1:  # one q(y|x) for all samples: reduce them within each class
         f = reduce_samples(f)[:, tf.newaxis]
@@ -228,11 +244,19 @@ def unlabelled_bound(
 
 
 def density_log_weight(
-    p: Factors, q: Factors, x: tf.Tensor, draws: noise.Draws, temperature: float | tf.Tensor = 1.0
+    p: Factors,
+    q: Factors,
+    x: tf.Tensor,
+    draws: noise.Draws,
+    temperature: float | tf.Tensor = 1.0,
+    closed: Factors | None = None,
 ) -> tf.Tensor:
-    """log p(x, latents) - log q(latents|x), [S, B], of a model without a class; see `log_weight` for the temperature."""
+    """log p(x, latents) - log q(latents|x), [S, B], of a model without a class; see `log_weight` for the temperature.
+
+    No weight but a term of a mean with `closed` (see `follow`).
+    """
     with computed_once():
-        values, log_q = follow(q, {"x": x}, draws)
+        values, log_q = follow(q, {"x": x}, draws, closed)
         return log_weight(p, values, log_q, temperature)
 
 

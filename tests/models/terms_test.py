@@ -79,3 +79,21 @@ def test_the_balance_of_the_classes_has_its_weight_in_the_objective(name):
     assert found["class_balance"] < 0
     assert found["objective"] == pytest.approx(plain["objective"] + 5 * found["class_balance"], rel=1e-5)
     assert "class_balance" not in plain
+
+
+@pytest.mark.parametrize("name", ["vae", "lvae", "m2", "adgm", "sdgm", "cagem"])
+def test_divergences_in_closed_form_are_those_that_are_sampled(name):
+    batch = {"labelled": (_raw(4), tf.constant([0, 1, 2, 0])), "unlabelled": _raw(8, seed=1)}
+    batch = {"unlabelled": batch["unlabelled"]} if name in registry.WITHOUT_CLASS else batch
+    sampled, closed = _make(name, samples=4000), _make(name, samples=4000, closed_kl=True)
+    for model in (sampled, closed):
+        for i, weight in enumerate(model.trainable_variables):
+            weight.assign(np.random.default_rng(i).normal(scale=0.5, size=weight.shape))
+    sampled, closed = ({term: float(v) for term, v in m.terms(batch, SEED).items()} for m in (sampled, closed))
+    for term in ("unlabelled_bound", *(["labelled_bound"] if "labelled_bound" in sampled else [])):
+        assert closed[term] != sampled[term] and closed[term] == pytest.approx(sampled[term], abs=0.03), term
+
+
+def test_divergences_of_importance_weights_are_refused():
+    with pytest.raises(ValueError, match="closed_kl: got true with importance_weighted.*; allowed: false"):
+        Objective(closed_kl=True, importance_weighted=True)

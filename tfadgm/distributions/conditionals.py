@@ -170,6 +170,18 @@ class Gaussian(Conditional):
         log_variance = tf.reduce_sum(distribution.distribution.log_variance, -1)
         return sample, -0.5 * (tf.reduce_sum(tf.square(e), -1) + log_variance + self.units * math.log(2 * math.pi))
 
+    def divergence(self, distribution: tfd.Distribution, prior: tfd.Distribution) -> tf.Tensor | None:
+        """KL(distribution || prior) in nats, [...], of two diagonal Gaussians; None where one of both is something else.
+
+        1/2 sum [v_p - v + (exp(v) + (mu - mu_p)^2) exp(-v_p) - 1]
+        """
+        own, other = (getattr(d, "distribution", None) for d in (distribution, prior))
+        if not (isinstance(own, DiagonalNormal) and isinstance(other, DiagonalNormal)):
+            return None
+        far = tf.exp(own.log_variance - other.log_variance)
+        far += tf.square((own.loc - other.loc) * tf.exp(-0.5 * other.log_variance))
+        return 0.5 * tf.reduce_sum(other.log_variance - own.log_variance + far - 1.0, -1)
+
     def _draw(self, distribution, samples, batch, seed):
         """Returns (a draw, its noise)."""
         normal, e = distribution.distribution, noise.normal([samples, batch, self.units], seed)

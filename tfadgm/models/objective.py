@@ -31,6 +31,8 @@ class Objective:
       exact_classes: None: y by exact enumeration. k: the k most probable classes exactly and one sampled from the rest.
       importance_weighted: log-mean-exp over the samples in place of the mean (Burda et al. 2015); q(y|x) is then the
         average over the samples of a. With a class the bound tends to log p(x) - KL(q(y|x) || p(y|x)) as samples grow.
+      closed_kl: whether divergences of Gaussians, KL(q(z|.) || p(z|.)), are in closed form where they have one (Kingma et
+        al. 2014, section 3.1), rather than log q - log p of a draw as in the code of Maaloe et al. 2016: the same bound.
       warmup_steps: steps over which the temperature of the latents' terms rises from 0 to 1 (Sonderby et al. 2016).
       weight_prior: whether sum log N(W; 0, 1) / (N_l + N_u) over all kernels W is added (the code of Kingma et al. 2014
         and of Maaloe et al. 2016).
@@ -52,6 +54,7 @@ class Objective:
     num_unlabelled: int = 0
     exact_classes: int | None = None
     importance_weighted: bool = False
+    closed_kl: bool = False
     warmup_steps: int = 0
     weight_prior: bool = False
 
@@ -67,6 +70,8 @@ class Objective:
         for name, minimum in least.items():
             if not getattr(self, name) >= minimum:
                 raise ValueError(f"{name}: got {getattr(self, name)}; allowed: at least {minimum}")
+        if self.closed_kl and self.importance_weighted:
+            raise ValueError("closed_kl: got true with importance_weighted, whose weights have no means; allowed: false")
         if self.adversarial_radius is not None and not self.adversarial_radius > 0:
             raise ValueError(f"adversarial_radius: got {self.adversarial_radius}; allowed: none, or greater than 0")
         if not self.adversarial_temperature > 0:

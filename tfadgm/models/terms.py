@@ -90,7 +90,7 @@ class Terms:
         seed = noise.fold(seed, 2)
         x = self.observe(raw, noise.fold(seed, "x"))
         with batch_norm.of_examples(raw.shape[0]):
-            log_w = bounds.density_log_weight(self.p, self.q, x, self._draws(x, seed), temperature)
+            log_w = bounds.density_log_weight(self.p, self.q, x, self._draws(x, seed), temperature, self._closed())
         bound = self._reduce_samples()(log_w)
         return {"unlabelled_bound": tf.reduce_mean(bound)}
 
@@ -101,6 +101,10 @@ class Terms:
     def _draws(self, x, seed, samples=None):
         batch = x.shape[1] if x.shape[1] is not None else tf.shape(x)[1]
         return noise.Draws(seed, batch, self.objective.samples if samples is None else samples)
+
+    def _closed(self):
+        """What `bounds.follow` takes to have divergences in closed form, if they are asked for."""
+        return self.p if self.objective.closed_kl else None
 
     def _reduce_samples(self):
         return bounds.importance_bound if self.objective.importance_weighted else bounds.mean_bound
@@ -113,7 +117,7 @@ class Terms:
         objective, x = self.objective, self.observe(raw, noise.fold(seed, "x"))
         draws = self._draws(x, seed)
         many = draws.replace(samples=objective.classifier_samples or objective.samples)
-        values, log_q, log_q_y = bounds.infer_class(self.q, x, many, stopped)
+        values, log_q, log_q_y = bounds.infer_class(self.q, x, many, stopped, self._closed())
         if objective.classifier_samples is not None or objective.importance_weighted:
             log_q_y = class_weights.average_class(log_q_y)
         log_q = {name: term[..., : objective.samples, :] for name, term in log_q.items()}
@@ -127,16 +131,15 @@ class Terms:
         }
         if self.objective.labelled_weight > 0:
             x, reduce_samples = inferred[0]["x"], self._reduce_samples()
-            bound = bounds.labelled_bound(self.p, self.q, x, y, draws, temperature, reduce_samples, inferred)
+            bound = bounds.labelled_bound(self.p, self.q, x, y, draws, temperature, reduce_samples, inferred, self._closed())
             terms["labelled_bound"] = tf.reduce_mean(bound)
         return terms
 
     def _unlabelled_terms(self, inferred, log_q_y, draws, temperature):
         if "unlabelled_bound" not in self.term_weights:
             return {}
-        bound = bounds.unlabelled_bound(
-            self.p, self.q, inferred, log_q_y, draws, temperature, self._reduce_samples(), self.objective.exact_classes
-        )
+        how = self._reduce_samples(), self.objective.exact_classes, self._closed()
+        bound = bounds.unlabelled_bound(self.p, self.q, inferred, log_q_y, draws, temperature, *how)
         return {"unlabelled_bound": tf.reduce_mean(bound)}
 
     def _smoothness(self, raw, inferred, log_q_y, draws):

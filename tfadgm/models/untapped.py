@@ -179,7 +179,7 @@ class Untapped(DeepGenerativeModel):
         relaxed = RelaxedCategorical(self.num_classes, self.options.gumbel_temperature)
         distribution = relaxed.distribution(log_q_y)
         log_y = draws("y", relaxed, distribution)
-        values, log_q = bounds.follow({"z": self.q["z"]}, {**before, "y": tf.exp(log_y)}, draws)
+        values, log_q = bounds.follow({"z": self.q["z"]}, {**before, "y": tf.exp(log_y)}, draws, self._closed())
         log_w = bounds.log_weight(self.p, values, log_q, temperature)
         if self.options.class_draw == "concrete":  # with log K! log p(y) is a density on the simplex
             log_w += temperature * (math.lgamma(self.num_classes + 1) - relaxed.simplex_log_prob(distribution, log_y))

@@ -146,8 +146,8 @@ def check_terms(settings: Any) -> None:
     A search may still give these, and so is not held to this.
     """
     if settings.trunk == "mlp" and settings.filters != type(settings).filters:
-        usual = f"{type(settings).filters}, or trunk conv"
-        raise ValueError(f"filters: got {settings.filters} with trunk 'mlp', which has no convolutions; allowed: {usual}")
+        why = "with trunk 'mlp', which has no convolutions"
+        raise ValueError(f"filters: got {settings.filters} {why}; allowed: {type(settings).filters}, or trunk conv")
     for name, neutral in dict(adversarial_radius=None, adversarial_shift=0, adversarial_temperature=1).items():
         value = getattr(settings, name)
         if value != neutral and not settings.virtual_adversarial:

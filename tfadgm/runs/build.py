@@ -157,6 +157,7 @@ def make_model(settings: Settings, data: Dataset, split: pipeline.Split) -> Deep
         num_unlabelled=len(split.unlabelled),
         exact_classes=_exact_classes(settings, classes),
         importance_weighted=settings.importance_weighted,
+        closed_kl=settings.closed_kl,
         warmup_steps=round(settings.warmup_epochs * epoch_steps(settings, split)),
         weight_prior=settings.weight_prior,
     )

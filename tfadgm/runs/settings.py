@@ -184,6 +184,7 @@ class Settings:
         None, "k most probable classes exactly, one sampled; 'none': all; 'auto': 2 of more than 20.", kind="count"
     )
     importance_weighted: bool = _objective(False, "Importance-weighted bounds in training.")
+    closed_kl: bool = _objective(False, "Divergences of Gaussians in closed form in training, where they have one.")
     warmup_epochs: float | Auto = _objective(
         0.0, "Epochs over which the temperature of the latents' terms rises to 1; 'auto': a fifth of them.", kind="amount"
     )
