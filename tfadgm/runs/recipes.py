@@ -100,7 +100,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "avae": NO_CLASS,
     "m1": NO_CLASS | NO_A | AS_TRAINED,
     "m2": NO_A,
-    "m1m2": NO_A | AS_TRAINED | dict(dim_z=(50, 50)),
+    "m1m2": NO_A | AS_TRAINED | dict(dim_z=(50, 50), classifier_samples=None, closed_kl=True),
     "untapped": NO_CLASS
     | NO_A
     | AS_TRAINED
