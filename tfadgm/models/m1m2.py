@@ -9,7 +9,9 @@ M1, that is p(x|z1) and q(z1|x), is trained first, without labels, and then kept
 z1, with the bounds of M2 (eq. 6-9), and classifies by the mean of q(z1|x) (the authors' code). Training all of it at once
 (`end_to_end`) is possible here; Maaloe et al. 2016 say that it does not converge.
 
-Departures from the paper: those of M2. (The authors' code also leaves out units of z1 whose means hardly vary.)
+Departures from the paper: those of M2. A class is worth a few nats of the bound on z1, which the noise of a sampled
+divergence hides: the recipe has `closed_kl`, and q(y|z1) of the draw that the bounds have (docs/notebook.md). (The authors'
+code also leaves out units of z1 whose means hardly vary.)
 """
 
 from tfadgm.distributions.conditionals import Categorical, Gaussian, StandardNormal
