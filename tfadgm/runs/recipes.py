@@ -128,6 +128,8 @@ def resolve(model: str, dataset: str, **given: Any) -> Settings:
         for name in BUDGETS:
             chosen.pop(name, None)
     chosen.update(given)
+    if chosen.get("importance_weighted") and "closed_kl" not in given:  # whose weights are of draws
+        chosen["closed_kl"] = False
     if chosen.get("classifier_samples") is not None and "classifier_samples" not in given:
         chosen["classifier_samples"] = max(chosen["classifier_samples"], chosen.get("samples", 1))
     return Settings(model=model, dataset=dataset, **chosen)
