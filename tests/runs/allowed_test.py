@@ -87,6 +87,7 @@ def test_what_cannot_share_an_encoder_is_refused_as_the_model_refuses_it(model):
         ("m2", dict(depth=2), "depth: got 2 with trunk 'mlp', which has no maps; allowed: with trunk conv"),
         ("m2", dict(pooled=True), "pooled: got true with trunk 'mlp', which has no maps"),
         ("vae", dict(pooled=True, trunk="conv"), r"pooled: got true for vae, which has no q\(y\|.\) of x; allowed: false"),
+        ("m2", dict(closed_kl=True, importance_weighted=True), "closed_kl: got true with importance_weighted"),
         ("m2", dict(first_run="x"), "first_run: got .*/x; allowed: none, as m2 starts from no other model"),
     ],
 )

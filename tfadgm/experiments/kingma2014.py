@@ -78,7 +78,7 @@ CELLS = [
         "kingma2014-end-to-end",
         f"{PAPER}, section 3.1: M1+M2 trained at once, 100 labels",
         "error",
-        settings=dict(DATA, labels=100, **M1M2, end_to_end=True),
+        settings=dict(DATA, labels=100, beta=100 / TRAINING, **M1M2, end_to_end=True),
         epochs=60,
         control="kingma2014-table1-m1m2-100",
         note=DIFFERENCES,

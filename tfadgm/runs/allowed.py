@@ -102,6 +102,8 @@ def check_model(settings: Any) -> None:
         raise ValueError(f"clusters: got {settings.clusters} for {model}, which has no class y; allowed: none")
     if settings.first_run is not None and model not in registry.STAGED:
         raise ValueError(f"first_run: got {settings.first_run}; allowed: none, as {model} starts from no other model")
+    if settings.closed_kl and settings.importance_weighted:
+        raise ValueError("closed_kl: got true with importance_weighted, whose weights have no means; allowed: false")
     if settings.shared_encoder != "off":
         check_encoder(settings)
     if settings.trunk == "mlp" and (settings.depth > 1 or settings.pooled):
