@@ -5,6 +5,7 @@
     benchmarks/step_time.py --model=sdgm --exact_classes=none,2 --xla=off,on --precision=float32,bfloat16
     benchmarks/step_time.py --model=adgm,vae --threads=1,2        threads of one operation; none: as training has it
     benchmarks/step_time.py --model=sdgm --trunk=mlp,conv --shared_encoder=off,on --in_turns      steps beside each other
+    benchmarks/step_time.py --model=vae,m2,sdgm --sums=reordered,as_written --in_turns    what bits that stay the same cost
 
 Each variant runs in a process of its own, which interleaves blocks of steps with blocks of the largest matrix product's
 loop (as many side by side as the threads of one leave cores for), so that a noisy machine disturbs both alike. Reported
@@ -18,6 +19,7 @@ With --in_turns one process makes blocks of steps of all variants in turns, and 
 machine does is then the same for all. Threads are as training has them.
 """
 
+import contextlib
 import itertools
 import json
 import math
@@ -43,6 +45,7 @@ flags.DEFINE_list("shared_encoder", ["off"], "Whether the networks of q share an
 flags.DEFINE_list("xla", ["off"], "XLA.")
 flags.DEFINE_list("precision", ["float32"], "Precision.")
 flags.DEFINE_list("threads", ["none"], "Threads of one operation; none: as training has it.")
+flags.DEFINE_list("sums", ["as_written"], "Order of sums; reordered: as TensorFlow's optimizer of graphs has it.")
 flags.DEFINE_integer("inputs", 784, "Size of x.")
 flags.DEFINE_string("hidden", "500,500", "Hidden layers.")
 flags.DEFINE_integer("latents", 100, "Size of a and of z.")
@@ -53,7 +56,7 @@ flags.DEFINE_string("json", None, "Where to write the results.")
 flags.DEFINE_string("one", None, "Internal: the variant that this process measures.")
 VARIED = (
     *("model", "exact_classes", "classifier_samples", "batch_norm", "trunk", "shared_encoder"),
-    *("xla", "precision", "threads"),
+    *("xla", "precision", "threads", "sums"),
 )
 
 
@@ -141,8 +144,20 @@ def products_alone(model, batch):
     return run
 
 
+def sums_of(variant):
+    """The scope in which a variant's steps are made."""
+    from tfadgm import machine
+
+    return machine.sums_as_written() if variant["sums"] == "as_written" else contextlib.nullcontext()
+
+
 def measure(variant):
     """Returns the measurements of one variant."""
+    with sums_of(variant):
+        return _measure(variant)
+
+
+def _measure(variant):
     import numpy as np
     import tensorflow as tf
 
@@ -200,7 +215,7 @@ def named(variant):
     return " ".join(
         value if name == "model" else f"{name}={value}"
         for name, value in variant.items()
-        if value not in ("none", "false", "off", "float32", "mlp")
+        if value not in ("none", "false", "off", "float32", "mlp", "as_written")
     )
 
 
@@ -215,15 +230,17 @@ def in_turns(variants):
 
     machine.set_threads(None, "off")
     made = [make_step(variant) for variant in variants]
-    for _, batch, step in made:
-        step(batch)
+    for variant, (_, batch, step) in zip(variants, made, strict=True):
+        with sums_of(variant):
+            step(batch)
     times = np.zeros([2, FLAGS.blocks, len(made)])
     for block in range(FLAGS.blocks):
         for i, (_, batch, step) in enumerate(made):
-            begin = np.array([time.perf_counter(), time.process_time()])
-            for _ in range(5):
-                np.asarray(step(batch)["objective"])
-            times[:, block, i] = 1e3 * (np.array([time.perf_counter(), time.process_time()]) - begin) / 5
+            with sums_of(variants[i]):
+                begin = np.array([time.perf_counter(), time.process_time()])
+                for _ in range(5):
+                    np.asarray(step(batch)["objective"])
+                times[:, block, i] = 1e3 * (np.array([time.perf_counter(), time.process_time()]) - begin) / 5
     middle, ratios = np.median(times, 1), np.median(times / times[..., :1], 1)
     print(f"{'variant':68} {'ms':>7} {'ratio':>6} {'ms of cores':>12} {'ratio':>6} {'GFLOP':>6} {'weights':>9}")
     for i, (model, batch, _) in enumerate(made):

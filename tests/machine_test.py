@@ -6,14 +6,16 @@ import subprocess
 import sys
 import threading
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfadgm import evaluation, machine, registry
+from tfadgm import DensityEstimator, evaluation, machine, registry
 from tfadgm.data.preprocess import Preprocess
 from tfadgm.evaluation import answers
 from tfadgm.networks import mlp
+from tfadgm.training import fit
 
 # Each case has a process of its own, since TensorFlow takes its threads once:
 # (cores, asked for, XLA), (threads, side by side).
@@ -143,3 +145,49 @@ def test_a_chunk_that_fails_is_told(monkeypatch):
     assert [next(got)[1].tolist() for _ in range(4)] == [[0], [1], [2], [3]]
     with pytest.raises(tf.errors.InvalidArgumentError, match="no good"):
         next(got)
+
+
+REORDERS = machine.REORDERS
+
+
+def test_the_optimizer_of_graphs_leaves_sums_as_they_are_written_within_a_scope_alone():
+    options = tf.config.optimizer
+    before = options.get_experimental_options()
+    with machine.sums_as_written():
+        with machine.sums_as_written():
+            assert options.get_experimental_options()[REORDERS] is False
+        assert options.get_experimental_options()[REORDERS] is False
+    after = options.get_experimental_options()
+    assert after.pop(REORDERS) == before.pop(REORDERS, True) and after == before
+
+
+def test_the_last_of_several_threads_gives_back_the_order_of_sums():
+    began, ends = threading.Event(), threading.Event()
+
+    @machine.sums_as_written()
+    def wait():
+        began.set()
+        assert ends.wait(60)
+
+    other = threading.Thread(target=wait)
+    with machine.sums_as_written():
+        other.start()
+        assert began.wait(60)
+    assert tf.config.optimizer.get_experimental_options()[REORDERS] is False
+    ends.set()
+    other.join()
+    assert tf.config.optimizer.get_experimental_options()[REORDERS] is True
+
+
+def test_a_training_is_within_the_scope(monkeypatch):
+    """Callbacks see what the steps are optimised by."""
+    seen = []
+
+    class See(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            seen.append(tf.config.optimizer.get_experimental_options()[REORDERS])
+
+    x = np.random.default_rng(0).random((30, 4)).astype("float32")
+    monkeypatch.setattr(fit.callbacks, "StopOnNaN", See)
+    DensityEstimator("vae", hidden=(4,), dim_z=2, epochs=1, batch=10).fit(x)
+    assert seen == [False] * 3

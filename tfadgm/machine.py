@@ -1,10 +1,14 @@
-"""What the machine has, and what follows from it: devices, XLA, precision, threads."""
+"""What the machine has, and what follows from it: devices, XLA, precision, threads, the order of sums."""
 
+import contextlib
 import os
 import pathlib
 import platform
+import threading
 
 import tensorflow as tf
+
+REORDERS = "arithmetic_optimization"  # of `tf.config.optimizer.set_experimental_options`
 
 
 def cores():
@@ -85,6 +89,31 @@ def side_by_side():
     if threads() is None or tf.config.list_physical_devices("GPU"):
         return 1
     return max(1, cores() // threads())
+
+
+_scopes, _lock = [], threading.Lock()
+
+
+@contextlib.contextmanager
+def sums_as_written():
+    """Within this scope, or a function that it decorates, graphs add in the order that their functions were written in.
+
+    TensorFlow's optimizer of graphs reorders sums by the addresses of nodes (`arithmetic_optimization`), so that the same
+    training has other last bits in another process, or as the eleventh of one. Without it steps take as long: see BUILD.md.
+    The option is the process's: scopes of several threads share it, and the last that ends gives back what was set.
+    """
+    options = tf.config.optimizer
+    with _lock:
+        _scopes.append(options.get_experimental_options().get(REORDERS, True))
+        options.set_experimental_options({REORDERS: False})
+    try:
+        yield
+    finally:
+        with _lock:
+            before = _scopes[0]
+            _scopes.pop()
+            if not _scopes:
+                options.set_experimental_options({REORDERS: before})
 
 
 def _cpuinfo():

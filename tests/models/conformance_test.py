@@ -19,6 +19,7 @@ import tfadgm
 from tfadgm import bounds, evaluation, registry
 from tfadgm.data.preprocess import Preprocess
 from tfadgm.models.objective import Objective
+from tfadgm.models.sdgm import SDGM
 from tfadgm.models.untapped import UntappedOptions
 from tfadgm.networks import batch_norm, mlp, optimizers
 
@@ -114,6 +115,32 @@ def test_the_same_seed_gives_the_same_weights_and_another_gives_others(name):
     _same(first, second, 0)
     changed = [np.abs(a - b).max() > 0 for a, b in zip(first, other, strict=True) if np.ptp(a) > 0]
     assert changed and all(changed)
+
+
+def _nodes(model):
+    graph = (
+        tf.function(model._terms_and_gradients, autograph=False)
+        .get_concrete_function(_batch(), SEED, 1.0)
+        .graph.as_graph_def()
+    )
+    return [node.name for node in graph.node], [[node.name for node in inner.node_def] for inner in graph.library.function]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_graph_has_the_same_names_whatever_was_built_before(name):
+    """Numbers that Keras counts would order nodes otherwise in the eleventh model of a process than in the first."""
+    assert _nodes(_make(name, batch_norm=True)) == _nodes(_make(name, batch_norm=True))
+
+
+@pytest.mark.parametrize("shared_encoder", ["off", "on"])
+@pytest.mark.parametrize("trunk", ["mlp", "conv"])
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian", "categorical", "logistic_mixture"])
+def test_layers_have_the_same_names_whatever_was_built_before(likelihood, trunk, shared_encoder):
+    network = mlp.Network(hidden=(8, 8), trunk=trunk, filters=(2, 3), image_shape=(4, 4, 1), shared_encoder=shared_encoder)
+    levels = {"categorical": 4, "logistic_mixture": 256}.get(likelihood)
+    options = dict(likelihood=likelihood, levels=levels, network=network, answer=True)
+    first, second = (SDGM(Preprocess([4, 4, 1]), K, **options) for _ in range(2))
+    assert [layer.name for layer in first._flatten_layers()][1:] == [layer.name for layer in second._flatten_layers()][1:]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -66,7 +66,7 @@ class CountPreprocess(keras.layers.Layer):
     noise, transform, image_shape = "none", "none", None
 
     def __init__(self, raw_dtype, median, libraries, log_frequency, shift, scale, **kwargs):
-        super().__init__(**{**kwargs, "dtype": "float32"})
+        super().__init__(**{**kwargs, "name": "preprocess", "dtype": "float32"})
         arrays = {name: np.asarray(v, "float32") for name, v in (("log_frequency", log_frequency), ("shift", shift))}
         numbers = np.concatenate([*map(np.ravel, arrays.values()), np.ravel([median, scale]), np.ravel(libraries)])
         if arrays["shift"].shape != arrays["log_frequency"].shape or arrays["shift"].ndim != 1 or not np.size(libraries):

@@ -42,7 +42,7 @@ class Preprocess(keras.layers.Layer):
         any_size=False,
         **kwargs,
     ):
-        super().__init__(**{**kwargs, "dtype": "float32"})
+        super().__init__(**{**kwargs, "name": "preprocess", "dtype": "float32"})
         for name, value, allowed in (("noise", noise, NOISES), ("transform", transform, TRANSFORMS)):
             if value not in allowed:
                 raise ValueError(f"{name}: got {value!r}; allowed: {', '.join(allowed)}")

@@ -47,7 +47,7 @@ class TablePreprocess(keras.layers.Layer):
     noise, transform, image_shape, raw_dtype = "none", "none", None, "float32"
 
     def __init__(self, kinds, categories, centre, spread, power, shift, scale, limit, hidden=0.0, whole=None, **kwargs):
-        super().__init__(**{**kwargs, "dtype": "float32"})
+        super().__init__(**{**kwargs, "name": "preprocess", "dtype": "float32"})
         self.kinds, self.categories, self.hidden = tuple(kinds), tuple(categories), hidden
         known = {kind for kinds in KINDS.values() for kind in kinds}
         if not self.kinds or not set(self.kinds) <= known:

@@ -33,7 +33,8 @@ class Conditional(keras.layers.Layer):
     is_deterministic = False
 
     def __init__(self, given: str = "", units: int = 1, network: mlp.Network | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        # Keras would count: a graph would have other names, and another order of nodes, in the eleventh model of a process.
+        super().__init__(**{"name": type(self).__name__.strip("_"), **kwargs})
         self.given, self.units, self.network = tuple(given.split()), int(units), network or mlp.Network()
         if self.given:
             self.trunk = mlp.MLP(self.given, self.network, name="trunk")

@@ -8,10 +8,11 @@ import scipy.special
 import scipy.stats
 import tensorflow as tf
 
-from tfadgm import bounds, noise
+from tfadgm import bounds, machine, noise
 from tfadgm.networks.optimizers import Adam
 
 
+@machine.sums_as_written()
 def fit(model, settings, seed, xla=False):
     """Maximises the bound of a `Potential` in one compiled function; deterministic in the seed.
 

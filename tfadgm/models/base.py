@@ -97,6 +97,7 @@ class DeepGenerativeModel(Terms, Questions, keras.Model):
         self.sizes = factorisation.check(type(self).__name__, self.p, self.q, preprocess.size, self.num_classes)
         for symbol, factors in (("p", self.p), ("q", self.q)):
             for name, factor in factors.items():
+                factor.name = f"{symbol}_{name}"
                 with initial.weights_of(f"{symbol}({name})", seed):
                     factor.build_from(self.sizes)
         self.built = True

@@ -87,11 +87,11 @@ class ConvHead(keras.layers.Layer):
         self.channels = network.image_shape[-1]
         *larger, smallest = _halved(network)
         self.small, self.sides = (*smallest, network.filters[-1]), larger[::-1]
-        self.expand = hidden_dense(math.prod(self.small), network)
+        self.expand = hidden_dense(math.prod(self.small), network, name="expand")
         outputs = [*network.filters[-2::-1], self.channels * parameters]
         self.convolutions = [
-            keras.layers.Conv2DTranspose(n, 4, strides=2, padding="same", kernel_initializer=initial.glorot_normal())
-            for n in outputs
+            keras.layers.Conv2DTranspose(n, 4, 2, "same", kernel_initializer=initial.glorot_normal(), name=f"conv_{i}")
+            for i, n in enumerate(outputs)
         ]
         self.norms = [BatchNorm(name=f"norm_{i}") for i in range(len(outputs))] if network.batch_norm else []
 

@@ -36,6 +36,7 @@ def train(settings: Settings, data: Dataset, quiet: bool = True) -> Run:
         return _train(settings, data, split, pathlib.Path(directory), quiet)
 
 
+@machine.sums_as_written()
 def _train(settings, data, split, directory, quiet):
     asked, settings = settings, build.sized(settings, data, split)
     start, own = None, settings

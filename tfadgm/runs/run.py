@@ -51,6 +51,7 @@ def train(settings: Settings, directory: pathlib.Path | str, quiet: bool = False
             return whole_way(settings, directory, quiet)
 
 
+@machine.sums_as_written()
 def _train(settings, directory, quiet, warnings):
     settings = resuming.as_begun(settings, directory)
     done = resuming.existing_results(settings, directory)

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from tfadgm import noise
+from tfadgm import machine, noise
 from tfadgm.data import on_disk
 from tfadgm.data.moves import moved
 from tfadgm.distributions.conditionals import Categorical
@@ -45,6 +45,7 @@ class Supervised:
             lambda raw: self.classifier.log_probs({"x": self.preprocess(raw)}), input_signature=[spec], autograph=False
         )
 
+    @machine.sums_as_written()
     def train(self, x, y, steps=STEPS, batch=100, held_out=None):
         """Trains anew from the initial weights on (x, y), raw examples and their classes; returns itself.
 

@@ -6,9 +6,11 @@ Keras' own `fit` cannot run under `MultiWorkerMirroredStrategy` (Keras 3.15), no
 import numpy as np
 import tensorflow as tf
 
+from tfadgm import machine
 from tfadgm.training import stopping, workers
 
 
+@machine.sums_as_written()
 def run(model, streams, epochs, steps, callbacks, begun=(0, 0, {}), clock=None, save=None):
     """Makes `steps` steps in each epoch, until the number of epochs is reached or `model.stop_training` is set.
 
