@@ -9,7 +9,7 @@ import scipy.stats
 
 from tfadgm import registry
 from tfadgm.data import tfds_source
-from tfadgm.experiments import CELLS, figures_page, listing, pictures, runner, toys
+from tfadgm.experiments import CELLS, figures_page, listing, pictures, queue, runner, toys
 from tfadgm.experiments.cell import MEASURES, Cell
 from tfadgm.experiments.runner import draw
 from tfadgm.reporting import figures
@@ -92,6 +92,22 @@ def test_a_look_of_some_minutes_is_another_run_and_never_the_record(tmp_path):
     rows = [dict(minutes=25.0, epochs=9, **machine), dict(minutes=None, epochs=2, **machine)]
     assert cell.on_record(rows) == [] and listing.status(cell, rows) == "a look"
     assert cell.on_record([*rows, dict(minutes=None, epochs=3, **machine)])[0]["epochs"] == 3
+
+
+def test_a_record_of_another_recipe_is_none(tmp_path):
+    cell, first = CELLS["kingma2014-table1-m1m2-100"], CELLS["kingma2014-m1"]
+    assert cell.recipe()["first"] == first.recipe() and cell.recipe()["hidden"] == [600, 600]
+    row = dict(cores=2, processor="p", value=5.0, seed=0, minutes=None, epochs=cell.epochs)
+    assert cell.on_record([row])  # of a record that does not say
+    assert cell.on_record([dict(row, settings=cell.recipe())])
+    former = dict(row, settings={**cell.recipe(), "beta": 1.0, "first": {**first.recipe(), "closed_kl": False}})
+    assert cell.on_record([former]) == [] and cell.changed(former) == ["beta", "first"]
+    assert listing.status(cell, [former]) == "of a former recipe"
+    runner.record(cell, former, tmp_path)
+    assert not queue.is_done(cell, 0, tmp_path)
+    (note,) = [line for line in listing.table({cell.name: cell}, tmp_path) if line.startswith("- ")]
+    assert "by a recipe with beta, first of other values" in note
+    assert CELLS["kingma2014-table1-nn-100"].recipe() is None
 
 
 def test_figures_read_the_run_of_their_cell(tmp_path):

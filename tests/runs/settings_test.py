@@ -305,8 +305,10 @@ def test_moves_that_mislead_networks_which_see_where_things_are_are_told(given, 
     assert bool(lines) is told and all("beside adversarial_shift 2 without pooled" in line for line in lines)
 
 
-def test_divergences_of_m1m2_are_in_closed_form_unless_its_bounds_are_importance_weighted():
-    assert recipes.resolve("m1m2", "mnist").closed_kl and not recipes.resolve("m2", "mnist").closed_kl
-    assert not recipes.resolve("m1m2", "half_moons").closed_kl  # importance-weighted by its recipe
-    assert not recipes.resolve("m1m2", "mnist", importance_weighted=True).closed_kl
-    assert recipes.resolve("m1m2", "half_moons", importance_weighted=False).closed_kl
+@pytest.mark.parametrize("model", ["vae", "lvae", "avae", "m1", "m1m2"])
+def test_divergences_of_densities_are_in_closed_form_unless_bounds_are_importance_weighted(model):
+    assert recipes.resolve(model, "mnist").closed_kl and recipes.resolve(model, "csv:own.csv", label="y").closed_kl
+    assert not recipes.resolve(model, "half_moons").closed_kl  # importance-weighted by its recipe
+    assert not recipes.resolve(model, "mnist", importance_weighted=True).closed_kl
+    assert recipes.resolve(model, "half_moons", importance_weighted=False).closed_kl
+    assert not recipes.resolve(model, "mnist", closed_kl=False).closed_kl and not recipes.resolve("m2", "mnist").closed_kl

@@ -1,7 +1,10 @@
 """What a cell of a paper's table, or a figure, is."""
 
 import dataclasses
+import json
 import statistics
+
+from tfadgm.runs import recipes, settings
 
 # How a measure is read off results.json, what it is printed in, whether more of it is better, and its standard error.
 MEASURES = {
@@ -12,6 +15,7 @@ MEASURES = {
     "bound": ("bound", 1.0, "nats", True, None),
 }
 LEAST_SEEDS = 3  # of a comparison with a paper's number
+ELSEWHERE = ("seed", "data_dir", "tfds_name", "first_run")  # of a run's settings, what is no part of a cell's definition
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,9 +88,39 @@ class Cell:
         """The epochs of a run, or None for a cell that has none."""
         return self.epochs or (self.settings or {}).get("epochs")
 
-    def on_record(self, rows):
-        """Returns those of recorded `rows` that are of the cell's whole work; the others are looks."""
+    def recipe(self):
+        """Returns {name: value} of what its run has in place of defaults, in JSON types, or None where a run has no model.
+
+        What it was found with is kept in its record, so that a number does not stay when the recipe becomes another.
+        """
+        if "model" not in (self.settings or {}):
+            return None
+        given = self.settings if self.epochs is None else {**self.settings, "epochs": self.epochs}
+        resolved = recipes.resolve(**given)
+        found = {field.name: getattr(resolved, field.name) for field in dataclasses.fields(settings.Settings)}
+        found = {
+            n: v for n, v in found.items() if n not in ELSEWHERE and v != settings.Settings.__dataclass_fields__[n].default
+        }
+        if self.first is not None:
+            from tfadgm.experiments import CELLS
+
+            found["first"] = CELLS[self.first].recipe() if self.first in CELLS else self.first
+        return json.loads(json.dumps(found))
+
+    def of_whole_work(self, rows):
+        """Returns those of recorded `rows` that are of the whole work, of a former recipe too; the others are looks."""
         return [row for row in rows if row["minutes"] is None and self.work in (None, row.get("epochs", self.work))]
+
+    def on_record(self, rows):
+        """Returns those of recorded `rows` that are of the cell's whole work by its recipe."""
+        return [row for row in self.of_whole_work(rows) if not self.changed(row)]
+
+    def changed(self, row):
+        """Returns the names of the settings by which the recipe differs from that of a recorded row."""
+        if "settings" not in row:
+            return []
+        own, former = self.recipe() or {}, row["settings"]
+        return sorted(name for name in own.keys() | former.keys() if own.get(name) != former.get(name))
 
     def verdict(self, rows):
         """Returns how the rows of the cell's work compare with the paper's number, or the goal.

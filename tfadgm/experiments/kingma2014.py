@@ -35,7 +35,7 @@ CALLS = dict(nn="tfadgm.experiments.toys:nn", svm="tfadgm.experiments.toys:svm",
 TRAINING = 60_000
 DIFFERENCES = (
     "60,000 training images (the paper: 50,000), no labelled bound (eq. 6), the two most probable classes and one sampled, "
-    "batch norm, weight alpha of log q(y|x), in means per example, of N / N_l (the paper: 0.1; M1+M2 here: 1), constant "
+    "batch norm, weight alpha of log q(y|x), in means per example, of N / N_l (the paper: 0.1; M1+M2 here: 10), constant "
     "columns dropped"
 )
 NEAREST = "one neighbour, Euclidean distance of the intensities: the paper names neither number nor distance"
@@ -44,7 +44,7 @@ NEAREST = "one neighbour, Euclidean distance of the intensities: the paper names
 def _cell(row, i):
     paper, spread = TABLE[row]
     trained = row in ("m2", "m1m2")
-    alpha = dict(beta=LABELS[i] / TRAINING) if row == "m1m2" else {}  # of 1
+    alpha = dict(beta=10 * LABELS[i] / TRAINING) if row == "m1m2" else {}  # of 10
     return Cell(
         f"kingma2014-table1-{row}-{LABELS[i]}",
         f"{PAPER}, table 1: {row}, {LABELS[i]} labels",

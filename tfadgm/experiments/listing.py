@@ -11,10 +11,13 @@ TFDS_NAMES = {"mnist": "mnist", "svhn": "svhn_cropped", "norb": "smallnorb", "om
 
 
 def status(cell, rows, data_dir=None):
-    """Returns the verdict on `rows` (see `Cell.verdict`), or "a look" at less work, "not run", "data not available"."""
+    """Returns the verdict on `rows` (see `Cell.verdict`), or what there is in place of one.
+
+    "a look": of less work. "of a former recipe", "not run", "data not available".
+    """
     if rows:
         whole = cell.on_record(rows)
-        return cell.verdict(whole) if whole else "a look"
+        return cell.verdict(whole) if whole else "of a former recipe" if cell.of_whole_work(rows) else "a look"
     name = cell.dataset.partition(":")[0]
     if data_dir and name == "freyface" and not runner.frey_file(data_dir).exists():
         return "data not available"
@@ -116,6 +119,8 @@ def _further(cell, rows, records):
     said = []
     if any(row.get("definitions", 1) < runner.DEFINITIONS for row in rows):
         said.append("of an older definition (see runner.DEFINITIONS)")
+    if changed := sorted(set().union(*map(cell.changed, rows))):
+        said.append(f"by a recipe with {', '.join(changed)} of other values")
     if len(rows) > 1:
         said.append(f"each {_joined(row['value'] for row in rows)}")
     if cell.measure == "error":

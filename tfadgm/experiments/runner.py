@@ -69,6 +69,7 @@ def run_cell(cell, seed, minutes, out, records, **data):
     row = dict(seed=seed, minutes=minutes, value=cell.value(results), stderr=cell.error(results))
     row |= {name: results[name] for name in KEPT if name in results} | machine.hardware()
     row |= dict(definitions=DEFINITIONS, git_revision=revision, command=command(cell, seed, minutes))
+    row |= {} if (recipe := cell.recipe()) is None else dict(settings=recipe)
     record(cell, row, records)
     return row
 

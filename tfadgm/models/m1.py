@@ -13,7 +13,7 @@ the unlabelled examples (M1+TSVM in the paper's table 1): see `tfadgm.models.svm
 Departures from the paper:
 
 - The features are the means of q(z|x); section 2.1 takes samples of it.
-- KL(q(z|x) || p(z)) is sampled, where the paper has the closed form (section 3.1), unless `closed_kl` is given.
+- KL(q(z|x) || p(z)) is sampled unless `closed_kl` is given, as recipes do and the paper does (section 3.1).
 """
 
 import keras

@@ -10,7 +10,7 @@ z1, with the bounds of M2 (eq. 6-9), and classifies by the mean of q(z1|x) (the 
 (`end_to_end`) is possible here; Maaloe et al. 2016 say that it does not converge.
 
 Departures from the paper: those of M2. A class is worth a few nats of the bound on z1, which the noise of a sampled
-divergence hides: the recipe has `closed_kl`, and q(y|z1) of the draw that the bounds have (docs/notebook.md). (The authors'
+divergence hides: recipes have `closed_kl`, and q(y|z1) of the draw that the bounds have (docs/notebook.md). (The authors'
 code also leaves out units of z1 whose means hardly vary.)
 """
 

@@ -15,7 +15,7 @@ Departures from the paper:
   sums over both sets: divided by N_u it has w = N_l / N_u and alpha = 0.1 N / N_u. Here w (`labelled_weight`) is 1 and alpha
   is beta N / N_l by default, N_u / N_l times as much. Eq. 9 is labelled_weight = N_l / N_u, beta = 0.1 N_l / N_u.
 - p(y) is uniform, where eq. 2 has Cat(pi), unless a `class_prior` is given.
-- KL(q(z|x,y) || p(z)) is sampled, where the paper has the closed form (section 3.1), unless `closed_kl` is given.
+- KL(q(z|x,y) || p(z)) is sampled unless `closed_kl` is given, as the paper does (section 3.1).
 """
 
 from tfadgm.distributions.conditionals import Categorical, Gaussian, StandardNormal

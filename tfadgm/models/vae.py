@@ -11,8 +11,8 @@ Salakhutdinov, "Importance weighted autoencoders", ICLR 2016.
 
 Departures from the papers:
 
-- KL(q(z|x) || p(z)) is sampled, as log q - log p of a draw, unless `closed_kl` is given, where Kingma and Welling have the
-  closed form (appendix B): the mean is the same.
+- KL(q(z|x) || p(z)) is sampled, as log q - log p of a draw, unless `closed_kl` is given, as recipes do and Kingma and
+  Welling do (appendix B): the mean is the same.
 """
 
 from tfadgm.distributions.conditionals import Gaussian, StandardNormal
