@@ -312,3 +312,12 @@ def test_divergences_of_densities_are_in_closed_form_unless_bounds_are_importanc
     assert not recipes.resolve(model, "mnist", importance_weighted=True).closed_kl
     assert recipes.resolve(model, "half_moons", importance_weighted=False).closed_kl
     assert not recipes.resolve(model, "mnist", closed_kl=False).closed_kl and not recipes.resolve("m2", "mnist").closed_kl
+
+
+def test_fully_connected_classifiers_of_mnist_answer_at_a_temperature_unless_the_virtual_adversarial_term_calibrates_them():
+    for model in ("m2", "adgm", "sdgm"):
+        assert recipes.resolve(model, "mnist", trunk="mlp").answer_temperature == 6.5
+        assert recipes.resolve(model, "mnist").answer_temperature == 1.0
+        assert recipes.resolve(model, "mnist", trunk="mlp", labels=0).answer_temperature == 1.0
+    assert recipes.resolve("m1m2", "mnist").answer_temperature == recipes.resolve("cagem", "mnist").answer_temperature == 1.0
+    assert recipes.resolve("sdgm", "mnist", trunk="mlp", answer_temperature=1.0).answer_temperature == 1.0

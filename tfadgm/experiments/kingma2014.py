@@ -21,7 +21,7 @@ TABLE = {  # row: numbers for each of LABELS, and their spreads
     "m2": ((11.97, 4.94, 3.60, 3.92), (1.71, 0.13, 0.56, 0.63)),
     "m1m2": ((3.33, 2.59, 2.40, 2.18), (0.14, 0.05, 0.02, 0.04)),
 }
-DATA = dict(dataset="mnist", labelled_in_unlabelled=False, trunk="mlp")
+DATA = dict(dataset="mnist", labelled_in_unlabelled=False, trunk="mlp", answer_temperature=1.0)
 M1 = dict(hidden=(600, 600), activation="softplus", dim_z=(50,))
 M1M2 = dict(M1, model="m1m2", hidden_above=(500,), dim_z=(50, 50))
 SETTINGS = {
