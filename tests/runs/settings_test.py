@@ -321,3 +321,4 @@ def test_fully_connected_classifiers_of_mnist_answer_at_a_temperature_unless_the
         assert recipes.resolve(model, "mnist", trunk="mlp", labels=0).answer_temperature == 1.0
     assert recipes.resolve("m1m2", "mnist").answer_temperature == recipes.resolve("cagem", "mnist").answer_temperature == 1.0
     assert recipes.resolve("sdgm", "mnist", trunk="mlp", answer_temperature=1.0).answer_temperature == 1.0
+    assert recipes.resolve("sdgm", "mnist", trunk="mlp", virtual_adversarial=1.0).answer_temperature == 1.0
