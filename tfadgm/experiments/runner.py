@@ -57,17 +57,20 @@ def run_cell(cell, seed, minutes, out, records, **data):
         results = getattr(importlib.import_module(module), function)(cell, seed, directory, settings, data)
     else:
         results = run.train(settings, directory)
-    revision = run_directory.git_revision()
+    revision, value = run_directory.git_revision(), cell.value(results)
+    own = seed, minutes, value, results.get("train_seconds")
+    recorded = {(r["seed"], r["minutes"], r["value"], r.get("train_seconds")): r for r in rows_of(cell.name, records)}
+    earlier = recorded.get(own, {})  # of this run, which was complete
     if (directory / "model.weights.h5").exists():
         opened = run_directory.Run.open(directory)
         draw(opened)
         revision = opened.config["git_revision"]  # of the code that trained it
         if cell.measure == "log_density":
-            earlier = {(r["seed"], r["minutes"], r["value"]): r for r in rows_of(cell.name, records)}
-            known = earlier.get((seed, minutes, cell.value(results)), {}).get("log_density_by_samples")
+            known = earlier.get("log_density_by_samples")
             results |= {"log_density_by_samples": known or _by_samples(opened, results)}
-    row = dict(seed=seed, minutes=minutes, value=cell.value(results), stderr=cell.error(results))
-    row |= {name: results[name] for name in KEPT if name in results} | machine.hardware()
+    row = dict(seed=seed, minutes=minutes, value=value, stderr=cell.error(results))
+    row |= {name: results[name] for name in KEPT if name in results}
+    row |= {name: earlier.get(name, here) for name, here in machine.hardware().items()}  # that it was trained on
     row |= dict(definitions=DEFINITIONS, git_revision=revision, command=command(cell, seed, minutes))
     row |= {} if (recipe := cell.recipe()) is None else dict(settings=recipe)
     record(cell, row, records)
