@@ -4,7 +4,7 @@ import dataclasses
 import json
 import statistics
 
-from tfadgm.runs import recipes, settings
+from tfadgm.runs import recipes
 
 # How a measure is read off results.json, what it is printed in, whether more of it is better, and its standard error.
 MEASURES = {
@@ -97,10 +97,8 @@ class Cell:
             return None
         given = self.settings if self.epochs is None else {**self.settings, "epochs": self.epochs}
         resolved = recipes.resolve(**given)
-        found = {field.name: getattr(resolved, field.name) for field in dataclasses.fields(settings.Settings)}
-        found = {
-            n: v for n, v in found.items() if n not in ELSEWHERE and v != settings.Settings.__dataclass_fields__[n].default
-        }
+        own = [field for field in dataclasses.fields(resolved) if field.name not in ELSEWHERE]
+        found = {field.name: value for field in own if (value := getattr(resolved, field.name)) != field.default}
         if self.first is not None:
             from tfadgm.experiments import CELLS
 

@@ -33,9 +33,11 @@ SETTINGS = {
 }
 CALLS = dict(nn="tfadgm.experiments.toys:nn", svm="tfadgm.experiments.toys:svm", m1tsvm="tfadgm.experiments.toys:m1")
 TRAINING = 60_000
+ALPHA = 10  # of M1+M2
 DIFFERENCES = (
     "60,000 training images (the paper: 50,000), no labelled bound (eq. 6), the two most probable classes and one sampled, "
-    "batch norm, weight alpha of log q(y|x), in means per example, of N / N_l (the paper: 0.1; M1+M2 here: 10), constant "
+    "batch norm, weight alpha of log q(y|x), in means per example, of N / N_l (the paper: 0.1; M1+M2 here: "
+    f"{ALPHA}), constant "
     "columns dropped"
 )
 NEAREST = "one neighbour, Euclidean distance of the intensities: the paper names neither number nor distance"
@@ -44,7 +46,7 @@ NEAREST = "one neighbour, Euclidean distance of the intensities: the paper names
 def _cell(row, i):
     paper, spread = TABLE[row]
     trained = row in ("m2", "m1m2")
-    alpha = dict(beta=10 * LABELS[i] / TRAINING) if row == "m1m2" else {}  # of 10
+    alpha = dict(beta=ALPHA * LABELS[i] / TRAINING) if row == "m1m2" else {}
     return Cell(
         f"kingma2014-table1-{row}-{LABELS[i]}",
         f"{PAPER}, table 1: {row}, {LABELS[i]} labels",
@@ -78,7 +80,7 @@ CELLS = [
         "kingma2014-end-to-end",
         f"{PAPER}, section 3.1: M1+M2 trained at once, 100 labels",
         "error",
-        settings=dict(DATA, labels=100, beta=100 / TRAINING, **M1M2, end_to_end=True),
+        settings=dict(DATA, labels=100, beta=ALPHA * 100 / TRAINING, **M1M2, end_to_end=True),
         epochs=60,
         control="kingma2014-table1-m1m2-100",
         note=DIFFERENCES,
